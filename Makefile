@@ -1,0 +1,55 @@
+# The front door: every recipe that a person or CI runs is here, and CI runs the same.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PREFIX ?= /usr/local
+
+export PATH := $(shell scripts/setup path):$(PATH)
+export CARGO_TERM_COLOR ?= always
+target := $(shell rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: help release install demo test check lint unit doc bench fix clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+release: ## both programs, ready to copy, in target/dist
+	cargo build --release --locked -p minke -p minke-oci-runtime
+	mkdir -p target/dist
+	cp target/$(target)/release/minke target/$(target)/release/minke-oci target/dist/
+	@ls -l target/dist
+
+install: release ## copies them to $(PREFIX)/bin
+	install -D -t $(DESTDIR)$(PREFIX)/bin target/dist/minke target/dist/minke-oci
+
+demo: ## nginx, a Python application and redis in three containers
+	scripts/setup demo
+	scripts/demo
+
+test: check lint unit doc ## everything CI checks
+
+check: ## formatting and dependencies
+	scripts/setup test
+	cargo fmt --all --check
+	cargo deny --offline --log-level error check bans licenses sources
+
+lint: ## clippy, warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit: ## unit tests, and integration tests on the real kernel with the real docker command line (as root)
+	cargo build --workspace --bins --locked
+	cargo nextest run --workspace --locked --no-fail-fast --status-level slow --final-status-level fail
+
+doc: ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+bench: ## side by side with the peers that are installed; writes docs/performance.md
+	scripts/setup test
+	bench/run
+
+fix: ## formats and applies what clippy can mend
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+clean: ## removes build output
+	cargo clean

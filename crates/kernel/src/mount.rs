@@ -1,0 +1,343 @@
+//! Mounts through the new mount API: made detached, configured, then attached to a descriptor.
+//!
+//! A detached mount is a descriptor that no path leads to. It is attached with both ends given as
+//! descriptors, so that no path is resolved between check and use; and it vanishes with its last descriptor, so that a
+//! failure half-way leaves nothing.
+
+mod overlay;
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::CWD,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+        UnmountFlags,
+    },
+};
+
+pub use self::overlay::{Overlay, overlay};
+use crate::sys::{self, RawMountAttr};
+
+/// Attributes of a mount (not of its file system): which are set and which cleared (mount_setattr(2)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    set: u64,
+    clear: u64,
+}
+
+/// One attribute of a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribute {
+    /// Nothing can be written.
+    ReadOnly,
+    /// Set-id bits and file capabilities have no effect.
+    NoSuid,
+    /// Device nodes can't be opened.
+    NoDev,
+    /// Programs can't be executed.
+    NoExec,
+    /// Symbolic links aren't followed.
+    NoSymFollow,
+    /// Access times of directories aren't kept.
+    NoDirAtime,
+    /// Access times follow changes (the default).
+    RelAtime,
+    /// Access times aren't kept.
+    NoAtime,
+    /// Access times are always kept.
+    StrictAtime,
+}
+
+/// Access times are one field of several values: it is cleared whole before one is set.
+const ATIME_FIELD: u64 = MountAttrFlags::MOUNT_ATTR__ATIME.bits() as u64;
+
+impl Attribute {
+    fn bits(self) -> u64 {
+        let flag = match self {
+            Self::ReadOnly => MountAttrFlags::MOUNT_ATTR_RDONLY,
+            Self::NoSuid => MountAttrFlags::MOUNT_ATTR_NOSUID,
+            Self::NoDev => MountAttrFlags::MOUNT_ATTR_NODEV,
+            Self::NoExec => MountAttrFlags::MOUNT_ATTR_NOEXEC,
+            Self::NoSymFollow => MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW,
+            Self::NoDirAtime => MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+            Self::RelAtime => MountAttrFlags::MOUNT_ATTR_RELATIME,
+            Self::NoAtime => MountAttrFlags::MOUNT_ATTR_NOATIME,
+            Self::StrictAtime => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+        };
+        u64::from(flag.bits())
+    }
+
+    fn is_atime(self) -> bool {
+        matches!(self, Self::RelAtime | Self::NoAtime | Self::StrictAtime)
+    }
+}
+
+impl Attributes {
+    /// Turns an attribute on; the last word about one counts.
+    pub fn set(&mut self, attribute: Attribute) {
+        if attribute.is_atime() {
+            self.clear |= ATIME_FIELD;
+            self.set &= !ATIME_FIELD;
+        } else {
+            self.clear &= !attribute.bits();
+        }
+        self.set |= attribute.bits();
+    }
+
+    /// Turns an attribute off; an access time policy goes back to the default.
+    pub fn clear(&mut self, attribute: Attribute) {
+        if attribute.is_atime() {
+            self.set(Attribute::RelAtime);
+        } else {
+            self.set &= !attribute.bits();
+            self.clear |= attribute.bits();
+        }
+    }
+
+    /// Whether nothing is to be changed.
+    pub fn is_empty(&self) -> bool {
+        self.set == 0 && self.clear == 0
+    }
+
+    /// Without the attributes that are turned off.
+    #[must_use]
+    pub fn only_restrictions(&self) -> Self {
+        Self { set: self.set, clear: if self.set & ATIME_FIELD == 0 { 0 } else { ATIME_FIELD } }
+    }
+
+    /// Whether the mount ends up read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.set & Attribute::ReadOnly.bits() != 0
+    }
+}
+
+impl FromIterator<Attribute> for Attributes {
+    fn from_iter<I: IntoIterator<Item = Attribute>>(attributes: I) -> Self {
+        let mut all = Self::default();
+        attributes.into_iter().for_each(|attribute| all.set(attribute));
+        all
+    }
+}
+
+/// How mounts and unmounts spread to other namespaces, mount_namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Both ways.
+    Shared,
+    /// In only.
+    Slave,
+    /// Not at all.
+    Private,
+    /// Not at all, and it can't be bound.
+    Unbindable,
+}
+
+/// A parameter of a file system: `key` or `key=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name.
+    pub key: String,
+    /// The value; `None` for a flag.
+    pub value: Option<String>,
+}
+
+impl Parameter {
+    /// `key=value`.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), value: Some(value.into()) }
+    }
+
+    /// A flag.
+    pub fn flag(key: impl Into<String>) -> Self {
+        Self { key: key.into(), value: None }
+    }
+}
+
+/// A new, detached mount of a file system (fsopen, fsconfig, fsmount).
+///
+/// # Errors
+/// What the kernel says, with the file system's own words where it has any: `ENODEV` for an unknown type, `EINVAL` for an unknown parameter.
+pub fn filesystem(
+    kind: &str,
+    source: Option<&str>,
+    parameters: &[Parameter],
+    attributes: &Attributes,
+) -> io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let explain = |error: rustix::io::Errno| explained(&context, error);
+    if let Some(source) = source {
+        rustix::mount::fsconfig_set_string(&context, "source", source).map_err(explain)?;
+    }
+    for Parameter { key, value } in parameters {
+        match value {
+            Some(value) => rustix::mount::fsconfig_set_string(&context, key.as_str(), value.as_str()),
+            None => rustix::mount::fsconfig_set_flag(&context, key.as_str()),
+        }
+        .map_err(explain)?;
+    }
+    rustix::mount::fsconfig_create(&context).map_err(explain)?;
+    let flags = MountAttrFlags::from_bits_retain(attributes.set as u32);
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(explain)
+}
+
+/// The error with the last message that the file system left in its context (`e tmpfs: Bad value for 'size'`).
+fn explained(context: &OwnedFd, error: rustix::io::Errno) -> io::Error {
+    let errno = io::Error::from(error);
+    let mut buffer = [0u8; 512];
+    let Ok(length) = rustix::io::read(context, &mut buffer) else { return errno };
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    let text = text.trim().trim_start_matches(['e', 'w', 'i']).trim();
+    if text.is_empty() { errno } else { io::Error::new(errno.kind(), format!("{text}: {errno}")) }
+}
+
+/// A detached copy of the mount (or of a part of it) at `path`, following links: a bind mount that isn't attached yet.
+///
+/// # Errors
+/// `ENOENT`, `EPERM`, `EINVAL` for an unbindable mount.
+pub fn clone_path(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
+    Ok(rustix::mount::open_tree(CWD, path, tree_flags(recursive))?)
+}
+
+/// As [`clone_path`], of what `fd` (of any kind, `O_PATH` too) is.
+///
+/// # Errors
+/// As for [`clone_path`].
+pub fn clone_fd(fd: impl AsFd, recursive: bool) -> io::Result<OwnedFd> {
+    Ok(rustix::mount::open_tree(fd, "", tree_flags(recursive) | OpenTreeFlags::AT_EMPTY_PATH)?)
+}
+
+fn tree_flags(recursive: bool) -> OpenTreeFlags {
+    let base = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive { base | OpenTreeFlags::AT_RECURSIVE } else { base }
+}
+
+/// Attaches a detached mount (or moves an attached one) onto the place that `target` is.
+///
+/// # Errors
+/// `ENOTDIR` when one is a directory and the other isn't.
+pub fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
+}
+
+/// Attaches a detached mount at a path of the host's, following links.
+///
+/// # Errors
+/// As for [`attach`].
+pub fn attach_at(mount: impl AsFd, path: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+    Ok(rustix::mount::move_mount(mount, "", CWD, path, flags)?)
+}
+
+/// Changes attributes of the mount that `fd` is, and with `recursive` of all mounts below (Linux 5.12).
+///
+/// # Errors
+/// `EPERM` for locked attributes, `EINVAL`.
+pub fn set_attributes(fd: impl AsFd, attributes: &Attributes, recursive: bool) -> io::Result<()> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let raw =
+        RawMountAttr { attr_set: attributes.set, attr_clr: attributes.clear, ..RawMountAttr::default() };
+    sys::mount_setattr(fd.as_fd(), recursive, &raw)
+}
+
+/// Changes how the mount that `fd` is, and with `recursive` all mounts below, propagate.
+///
+/// # Errors
+/// `EINVAL` when `fd` isn't a mount's root.
+pub fn set_propagation(fd: impl AsFd, propagation: Propagation, recursive: bool) -> io::Result<()> {
+    let flag = match propagation {
+        Propagation::Shared => MountPropagationFlags::SHARED,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Unbindable => MountPropagationFlags::UNBINDABLE,
+    };
+    let raw = RawMountAttr { propagation: u64::from(flag.bits()), ..RawMountAttr::default() };
+    sys::mount_setattr(fd.as_fd(), recursive, &raw)
+}
+
+/// Maps the ids of a detached mount through a user namespace (Linux 5.12).
+///
+/// # Errors
+/// `EINVAL` where the file system can't, `EPERM` for the initial user namespace.
+pub fn set_id_map(fd: impl AsFd, user_namespace: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let raw = RawMountAttr {
+        attr_set: u64::from(MountAttrFlags::MOUNT_ATTR_IDMAP.bits()),
+        userns_fd: user_namespace.as_raw_fd() as u64,
+        ..RawMountAttr::default()
+    };
+    sys::mount_setattr(fd.as_fd(), recursive, &raw)
+}
+
+/// Takes a mount at a path away as soon as nobody uses it (`MNT_DETACH`); links aren't followed.
+///
+/// # Errors
+/// `EINVAL` when nothing is mounted there.
+pub fn detach(path: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)
+}
+
+/// Makes the directory that `root` is the caller's root and drops the old one (pivot_root(2) onto itself).
+///
+/// # Errors
+/// `EINVAL` when `root` isn't a mount's root or the current root is a ramdisk.
+pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
+    let old = rustix::fs::open(
+        "/",
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
+    rustix::process::fchdir(root)?;
+    // With both the same, the old root is stacked on the new one and no directory for it is needed.
+    rustix::process::pivot_root(".", ".")?;
+    rustix::process::fchdir(&old)?;
+    // Else the unmount would spread to the host where the old root is shared.
+    set_propagation(&old, Propagation::Slave, true)?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// Moves the mount that `root` is over `/` and makes it the root (for hosts where pivot_root(2) can't).
+///
+/// # Errors
+/// What the kernel says.
+pub fn move_root(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(root, "", CWD, "/", flags)?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_about_an_attribute_counts() {
+        let mut attributes = Attributes::default();
+        attributes.set(Attribute::ReadOnly);
+        attributes.clear(Attribute::ReadOnly);
+        assert!(!attributes.is_read_only() && !attributes.is_empty());
+        attributes.set(Attribute::NoAtime);
+        attributes.set(Attribute::StrictAtime);
+        assert_eq!(attributes.set & ATIME_FIELD, Attribute::StrictAtime.bits());
+        assert_eq!(attributes.clear & ATIME_FIELD, ATIME_FIELD);
+    }
+
+    #[test]
+    fn a_file_systems_own_words_are_in_the_error() {
+        let parameters = [Parameter::new("nonsense", "1")];
+        let error = filesystem("tmpfs", None, &parameters, &Attributes::default()).unwrap_err();
+        assert!(error.to_string().contains("nonsense"), "{error}");
+        let error = filesystem("no-such-fs", None, &[], &Attributes::default()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
+}

@@ -1,0 +1,239 @@
+//! Paths inside a container's root, resolved so that nothing in the container can lead outside.
+//!
+//! openat2(2) with `RESOLVE_IN_ROOT` treats the root's descriptor as `/`: absolute symbolic links and
+//! `..` stay inside, whatever another process does meanwhile, and magic links of /proc are refused.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Component, Path},
+};
+
+use rustix::{
+    fs::{self, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+/// How often a resolution is tried again that raced with a rename (`EAGAIN`).
+const ATTEMPTS: usize = 128;
+
+/// A directory that paths are resolved in.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+}
+
+impl Root {
+    /// The directory at `path`, a path of the host's.
+    ///
+    /// # Errors
+    /// When it doesn't exist or is no directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { fd: fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// The directory that `fd` is.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Opens what `path` leads to, following symbolic links inside the root.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `ELOOP` (also for a magic link).
+    pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        self.resolve(path, flags, Mode::empty(), ResolveFlags::empty())
+    }
+
+    /// As [`Root::open_at`], with a handle to the place only (`O_PATH`).
+    ///
+    /// # Errors
+    /// As for [`Root::open_at`].
+    pub fn locate(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open_at(path, OFlags::PATH)
+    }
+
+    /// The directory at `path`, made with its parents (mode 0755) where missing. Existing links are followed inside the root.
+    ///
+    /// # Errors
+    /// `ENOTDIR` when a part of it is something else, `ELOOP` for a dangling link, what mkdir says.
+    pub fn mkdir_all(&self, path: &Path) -> io::Result<OwnedFd> {
+        match self.locate_dir(path) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            found => return found,
+        }
+        let names = normal_components(path)?;
+        let mut existing = names.len() - 1;
+        let mut current = loop {
+            let prefix: std::path::PathBuf = names[..existing].iter().collect();
+            match self.locate_dir(&prefix) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) && existing > 0 => existing -= 1,
+                found => break found?,
+            }
+        };
+        for name in &names[existing..] {
+            match fs::mkdirat(&current, *name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            current = fs::openat(&current, *name, flags, Mode::empty())?;
+        }
+        Ok(current)
+    }
+
+    /// The regular file at `path` as a place (`O_PATH`), made empty (mode 0644) with its parents where missing.
+    ///
+    /// # Errors
+    /// As for [`Root::mkdir_all`].
+    pub fn create_file(&self, path: &Path) -> io::Result<OwnedFd> {
+        match self.locate(path) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            found => return found,
+        }
+        let (parent, name) = self.parent_of(path)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(fs::openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// As [`Root::create_file`], where no part of the path may be a symbolic link.
+    ///
+    /// # Errors
+    /// `ELOOP` for a symbolic link; as for [`Root::create_file`].
+    pub fn create_file_without_links(&self, path: &Path) -> io::Result<OwnedFd> {
+        // Not with O_NOFOLLOW, which would open a link in the last place instead of refusing it.
+        let find = || self.resolve(path, OFlags::PATH, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+        match find() {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            found => return found,
+        }
+        self.create_file(path)?;
+        find()
+    }
+
+    /// The directory above `path`, made where missing, and the last name.
+    ///
+    /// # Errors
+    /// As for [`Root::mkdir_all`]; `EINVAL` for a path without a last name.
+    pub fn parent_of<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        Ok((self.mkdir_all(parent)?, name))
+    }
+
+    /// The directory at `path`, none of whose parts is a symbolic link; made with its parents where missing.
+    ///
+    /// # Errors
+    /// `ELOOP` for a symbolic link, `ENOTDIR`, what mkdir says.
+    pub fn mkdir_all_without_links(&self, path: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let find = || self.resolve(path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+        match find() {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            found => return found,
+        }
+        self.mkdir_all(path)?;
+        find()
+    }
+
+    fn locate_dir(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags, mode: Mode, more: ResolveFlags) -> io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
+        let mut attempts = ATTEMPTS;
+        loop {
+            match fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
+                Err(Errno::AGAIN) if attempts > 0 => attempts -= 1,
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The names that a path is made of. What doesn't exist yet has no parent to go back to, so `..` is refused.
+fn normal_components(path: &Path) -> io::Result<Vec<&OsStr>> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+        }
+    }
+    if names.is_empty() { Err(io::Error::from_raw_os_error(libc::EINVAL)) } else { Ok(names) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("minke-kernel-path-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("root")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn links_that_point_outside_lead_inside() {
+        let dir = scratch("links");
+        let root = Root::open(&dir.join("root")).unwrap();
+        fs::create_dir(dir.join("outside")).unwrap();
+        symlink(dir.join("outside"), dir.join("root/absolute")).unwrap();
+        symlink("../../outside", dir.join("root/relative")).unwrap();
+        assert!(root.locate(Path::new("/absolute")).is_err());
+        assert!(root.mkdir_all(Path::new("/absolute/x")).is_err());
+        assert!(root.create_file(Path::new("/relative/../../outside/file")).is_err());
+        assert_eq!(fs::read_dir(dir.join("outside")).unwrap().count(), 0);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn missing_directories_and_files_are_made_through_links_inside() {
+        let dir = scratch("make");
+        let root = Root::open(&dir.join("root")).unwrap();
+        fs::create_dir_all(dir.join("root/run")).unwrap();
+        fs::create_dir_all(dir.join("root/var")).unwrap();
+        symlink("/run", dir.join("root/var/run")).unwrap();
+        root.mkdir_all(Path::new("/var/run/a/b")).unwrap();
+        root.create_file(Path::new("/var/run/a/file")).unwrap();
+        root.create_file(Path::new("/var/run/a/file")).unwrap();
+        assert!(dir.join("root/run/a/b").is_dir() && dir.join("root/run/a/file").is_file());
+        assert!(root.mkdir_all(Path::new("/")).is_ok());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_refused_where_only_a_real_directory_will_do() {
+        let dir = scratch("real");
+        let root = Root::open(&dir.join("root")).unwrap();
+        fs::create_dir(dir.join("root/tmp")).unwrap();
+        symlink("tmp", dir.join("root/proc")).unwrap();
+        let error = root.mkdir_all_without_links(Path::new("/proc")).unwrap_err();
+        assert!(matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)), "{error}");
+        assert!(root.mkdir_all_without_links(Path::new("/sys")).is_ok());
+        symlink("/etc/passwd", dir.join("root/tmp/console")).unwrap();
+        assert!(root.create_file_without_links(Path::new("/tmp/console")).is_err());
+        assert!(root.create_file_without_links(Path::new("/proc/file")).is_err());
+        assert!(root.create_file_without_links(Path::new("/tmp/file")).is_ok());
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

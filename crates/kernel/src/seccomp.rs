@@ -1,0 +1,149 @@
+//! The system call filter of a container: from the OCI profile to a loaded BPF program.
+//!
+//! [`compile`] turns a [`Seccomp`] profile into a [`Program`], which is plain data and may be kept
+//! and used again; [`Program::install`] loads it right before execve and allocates nothing.
+//! The runtime (create and exec) is the only caller.
+//!
+//! ```text
+//!   Seccomp ──parse──▶ Profile ──select──▶ intervals of call numbers, per audit architecture
+//!           (names, flags, errno)   (tables, multiplex)                 │
+//!                                               emit: one binary search per architecture
+//!                                                                       ▼
+//!                                                      Program: Vec<Instruction>, flags
+//! ```
+//!
+//! What libseccomp as driven by runc does, this does too: an unconditional rule decides over conditional
+//! ones for the same call, conditions on one and the same argument are alternatives, rules that repeat
+//! the default are dropped, and calls newer than all that the profile names fail with ENOSYS (so that C
+//! libraries fall back to older calls instead of giving up on EPERM). Conditional rules that overlap are
+//! tried in the profile's order.
+//!
+//! A call made through an architecture that the profile does not list kills the process: it is
+//! never let through unfiltered, and never judged by another architecture's numbers.
+
+mod arch;
+mod bpf;
+mod emit;
+mod install;
+mod multiplex;
+mod profile;
+mod select;
+mod tables;
+
+pub use self::{arch::Machine, bpf::Instruction, install::InstallError};
+
+use minke_model::runtime_spec::Seccomp;
+
+/// A compiled filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    instructions: Vec<Instruction>,
+    flags: u32,
+    flags_implied: bool,
+    unknown: Vec<String>,
+}
+
+/// Why a profile can't be compiled; every one of them is the profile's fault.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SeccompError {
+    /// The name of an architecture is none of libseccomp's.
+    #[error("seccomp: unknown architecture {name:?}")]
+    UnknownArchitecture {
+        /// The name.
+        name: String,
+    },
+    /// The name of a flag is none of the specification's.
+    #[error("seccomp: unknown flag {name:?}")]
+    UnknownFlag {
+        /// The name.
+        name: String,
+    },
+    /// A condition is on an argument that system calls don't have.
+    #[error("seccomp: rule for {syscall}: argument index {index} is beyond 5")]
+    ArgumentIndex {
+        /// The first system call of the rule.
+        syscall: String,
+        /// The index.
+        index: u32,
+    },
+    /// An errno is given to an action that returns none.
+    #[error("seccomp: {place}: errnoRet is set, but the action returns no errno")]
+    ErrnoWithoutUse {
+        /// `defaultAction` or the rule.
+        place: String,
+    },
+    /// An errno that no system call can return.
+    #[error("seccomp: {place}: errnoRet {value} is out of range")]
+    ErrnoRange {
+        /// `defaultAction` or the rule.
+        place: String,
+        /// The value.
+        value: u32,
+    },
+    /// The process that hands the listener over would be stopped by its own filter.
+    #[error("seccomp: SCMP_ACT_NOTIFY can't be used for {place}: handing over the listener needs it")]
+    NotifyBlocksItself {
+        /// `defaultAction` or the system call.
+        place: String,
+    },
+    /// More instructions than the kernel takes.
+    #[error("seccomp: the profile needs {length} BPF instructions, the kernel takes at most {limit}")]
+    TooLong {
+        /// What the profile needs.
+        length: usize,
+        /// What the kernel takes.
+        limit: usize,
+    },
+}
+
+/// Compiles a profile for the machine this runs on.
+///
+/// Implements the runtime specification's "Seccomp" (config-linux.md); names of system calls that
+/// none of the profile's architectures has are left out and listed in [`Program::unknown_syscalls`].
+///
+/// # Errors
+/// The profile names an architecture or a flag that doesn't exist, or contradicts itself; trying again
+/// does not help.
+pub fn compile(profile: &Seccomp) -> Result<Program, SeccompError> {
+    compile_for(Machine::NATIVE, profile)
+}
+
+/// As [`compile`], for another machine: programs can be made, checked and cached anywhere.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(machine: Machine, profile: &Seccomp) -> Result<Program, SeccompError> {
+    let parsed = profile::parse(profile)?;
+    let abis = arch::abis(machine, &profile.architectures)?;
+    let selection = select::select(&parsed, &abis);
+    let instructions = emit::emit(&selection);
+    if instructions.len() > bpf::MAX_INSTRUCTIONS {
+        return Err(SeccompError::TooLong { length: instructions.len(), limit: bpf::MAX_INSTRUCTIONS });
+    }
+    Ok(Program {
+        instructions,
+        flags: parsed.flags,
+        flags_implied: profile.flags.is_empty(),
+        unknown: selection.unknown.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+impl Program {
+    /// The BPF program as the kernel gets it.
+    #[must_use]
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.instructions
+    }
+
+    /// Whether [`install`](Program::install) returns a notification descriptor.
+    #[must_use]
+    pub fn notifies(&self) -> bool {
+        self.flags & profile::FLAG_NEW_LISTENER != 0
+    }
+
+    /// Names in the profile that no filtered architecture knows: misspelt, or newer than this program.
+    #[must_use]
+    pub fn unknown_syscalls(&self) -> &[String] {
+        &self.unknown
+    }
+}

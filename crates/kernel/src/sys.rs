@@ -1,0 +1,346 @@
+//! The system calls that rustix doesn't have, each behind a safe signature.
+//!
+//! The one place for raw calls (cgroup's and seccomp's own excepted), so that an audit has one file to read. Every function checks the
+//! result and returns errno as [`io::Error`].
+
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr,
+};
+
+/// What clone3(2) takes (`struct clone_args`, linux/sched.h, size 88).
+#[repr(C, align(8))]
+#[derive(Debug, Default)]
+pub(crate) struct CloneArgs {
+    pub(crate) flags: u64,
+    pub(crate) pidfd: u64,
+    pub(crate) child_tid: u64,
+    pub(crate) parent_tid: u64,
+    pub(crate) exit_signal: u64,
+    pub(crate) stack: u64,
+    pub(crate) stack_size: u64,
+    pub(crate) tls: u64,
+    pub(crate) set_tid: u64,
+    pub(crate) set_tid_size: u64,
+    pub(crate) cgroup: u64,
+}
+
+/// What mount_setattr(2) takes (`struct mount_attr`, linux/mount.h, size 32).
+#[repr(C)]
+#[derive(Debug, Default)]
+pub(crate) struct RawMountAttr {
+    pub(crate) attr_set: u64,
+    pub(crate) attr_clr: u64,
+    pub(crate) propagation: u64,
+    pub(crate) userns_fd: u64,
+}
+
+/// What sched_setattr(2) takes (`struct sched_attr`, linux/sched/types.h, size 56).
+#[repr(C)]
+#[derive(Debug, Default)]
+pub(crate) struct SchedAttr {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+    pub(crate) util_min: u32,
+    pub(crate) util_max: u32,
+}
+
+/// linux/sched.h; libc's constant has too few bits.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// clone3(2) without a new stack, as fork(2): `None` in the child, its pid and pidfd in the parent.
+///
+/// # Safety
+/// The caller's process must have a single thread and `flags` must share no memory with the child
+/// (no `CLONE_VM`), since the child goes on with a copy of this stack and of the allocator's state.
+pub(crate) unsafe fn clone3(
+    flags: u64,
+    exit_signal: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Option<(i32, OwnedFd)>> {
+    let mut pidfd: libc::c_int = -1;
+    let mut args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: ptr::from_mut(&mut pidfd) as u64,
+        exit_signal: exit_signal as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: `args` is a whole clone_args that outlives the call; no stack is given and CLONE_VM is
+    // not set (the caller's promise), so the child runs on its own copy of this stack.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, ptr::from_ref(&args), size_of::<CloneArgs>()) })?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel has just stored a new descriptor there that nobody else owns.
+    Ok(Some((pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })))
+}
+
+/// Ends the process at once: no destructors, no buffers flushed.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+/// Closes a descriptor in a forked child, where the owner's destructor never runs.
+pub(crate) fn close_copy(fd: BorrowedFd<'_>) {
+    // SAFETY: this process is a fork whose owner of the descriptor is never dropped (it exits or
+    // executes), so nothing here uses the number afterwards.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// execve(2); returns only when it fails.
+pub(crate) fn execve(path: &CStr, argv: &[CString], envp: &[CString]) -> io::Error {
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    // SAFETY: both arrays end in null and, as all strings, live until the call returns.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// execveat(2) of the file that `fd` is; returns only when it fails.
+pub(crate) fn execveat(fd: BorrowedFd<'_>, argv: &[CString], envp: &[CString]) -> io::Error {
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    // SAFETY: both arrays end in null and, as all strings, live until the call returns; the empty path goes with AT_EMPTY_PATH.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    io::Error::last_os_error()
+}
+
+/// Marks all descriptors from `first` on close-on-exec.
+pub(crate) fn close_range_cloexec(first: u32) -> io::Result<()> {
+    // SAFETY: only a flag of descriptors changes; none is closed.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
+}
+
+/// Takes ownership of a descriptor that this process inherited and makes it close-on-exec.
+pub(crate) fn inherited_fd(fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl on a number that isn't open only fails.
+    check(libc::c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
+    // SAFETY: it is open, and the caller of `process::inherited_fd` promises that nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// dup3(2) without close-on-exec: makes `target` refer to what `fd` is.
+pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: i32) -> io::Result<()> {
+    if fd.as_raw_fd() == target {
+        // SAFETY: only clears FD_CLOEXEC of an open descriptor.
+        return check(libc::c_long::from(unsafe { libc::fcntl(target, libc::F_SETFD, 0) })).map(drop);
+    }
+    // SAFETY: the caller decides what `target` is; nothing in this process owns descriptors 0 to 2
+    // by value, and others are replaced only between clone and exec.
+    check(libc::c_long::from(unsafe { libc::dup3(fd.as_raw_fd(), target, 0) })).map(drop)
+}
+
+/// mount_setattr(2) of the mount that `fd` is.
+pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, recursive: bool, attr: &RawMountAttr) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a C string, `attr` a whole mount_attr whose size is given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            ptr::from_ref(attr),
+            size_of::<RawMountAttr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// pidfd_send_signal(2), with any number that the kernel takes (real-time signals and 0 as well).
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: no siginfo is passed.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// unshare(2); never with `CLONE_FILES`, `CLONE_FS` or `CLONE_VM`.
+pub(crate) fn unshare(namespaces: i32) -> io::Result<()> {
+    // SAFETY: only namespaces change; see setns.
+    check(libc::c_long::from(unsafe { libc::unshare(namespaces) })).map(drop)
+}
+
+/// setns(2) with a namespace's descriptor or a pidfd.
+pub(crate) fn setns(fd: BorrowedFd<'_>, namespaces: i32) -> io::Result<()> {
+    // SAFETY: the thread changes its namespaces; memory and descriptors stay as they are.
+    check(libc::c_long::from(unsafe { libc::setns(fd.as_raw_fd(), namespaces) })).map(drop)
+}
+
+/// The `CLONE_NEW…` constant of a namespace's descriptor (ioctl_ns(2), `NS_GET_NSTYPE`).
+pub(crate) fn namespace_type(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: this request takes no argument.
+    check(libc::c_long::from(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) })).map(|v| v as i32)
+}
+
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING` with a name.
+pub(crate) fn join_session_keyring(name: &CStr) -> io::Result<i32> {
+    // SAFETY: the name is a C string.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) })
+        .map(|serial| serial as i32)
+}
+
+/// Lets whoever has the caller's user id search the keyring too (`KEYCTL_SETPERM`).
+pub(crate) fn allow_keyring_search(serial: i32) -> io::Result<()> {
+    const DESCRIBE_BUFFER: usize = 1024;
+    const USER_SEARCH: u32 = 0x0008_0000;
+    let mut text = [0u8; DESCRIBE_BUFFER];
+    // SAFETY: the kernel writes at most the length that is given into the buffer.
+    let length = check(unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_DESCRIBE, serial, text.as_mut_ptr(), DESCRIBE_BUFFER)
+    })? as usize;
+    let text = String::from_utf8_lossy(&text[..length.min(DESCRIBE_BUFFER)]);
+    let permissions = text.split(';').nth(3).and_then(|field| u32::from_str_radix(field, 16).ok());
+    let permissions = permissions.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, serial, permissions | USER_SEARCH) })
+        .map(drop)
+}
+
+/// sched_setattr(2) of the calling thread.
+pub(crate) fn sched_setattr(attr: &SchedAttr) -> io::Result<()> {
+    // SAFETY: `attr` carries its own size and outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(attr), 0) }).map(drop)
+}
+
+/// ioprio_set(2) of the calling process.
+pub(crate) fn ioprio_set(value: i32) -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) }).map(drop)
+}
+
+/// personality(2).
+pub(crate) fn personality(domain: u64) -> io::Result<()> {
+    // SAFETY: plain number.
+    check(libc::c_long::from(unsafe { libc::personality(domain as libc::c_ulong) })).map(drop)
+}
+
+/// set_mempolicy(2) with a mask of up to 1024 nodes.
+pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64; 16]) -> io::Result<()> {
+    let bits = nodes.len() * 64 + 1;
+    let empty = nodes.iter().all(|word| *word == 0);
+    let mask = if empty { ptr::null() } else { nodes.as_ptr() };
+    // SAFETY: the mask holds `bits - 1` bits (the kernel reads one less than it is told), or is null with a length of 0.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, if empty { 0 } else { bits }) })
+        .map(drop)
+}
+
+/// setrlimit(2) of any process by number, prlimit(2); 0 is the caller.
+pub(crate) fn prlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the new limit outlives the call and no old one is asked for.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            pid,
+            resource,
+            ptr::from_ref(&limit),
+            ptr::null::<libc::rlimit64>(),
+        )
+    })
+    .map(drop)
+}
+
+/// Adds flags to a network interface of the socket's namespace (netdevice(7), `SIOCGIFFLAGS`, `SIOCSIFFLAGS`).
+pub(crate) fn add_interface_flags(socket: BorrowedFd<'_>, name: &CStr, flags: i16) -> io::Result<()> {
+    // SAFETY: an ifreq of zeros is valid: an empty name and no flags.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let bytes = name.to_bytes();
+    if bytes.len() >= request.ifr_name.len() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: the request is a whole ifreq with a terminated name.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, ptr::from_mut(&mut request))
+    }))?;
+    // SAFETY: SIOCGIFFLAGS has just filled the flags member of the union.
+    unsafe { request.ifr_ifru.ifru_flags |= flags };
+    // SAFETY: as above.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, ptr::from_ref(&request))
+    }))
+    .map(drop)
+}
+
+/// Blocks, or sets back to their defaults, nothing but signals: every handler that isn't the default
+/// or ignored is reset by execve, so what remains is the mask and what is ignored.
+pub(crate) fn reset_signals() {
+    // SAFETY: an empty mask and default actions are valid for every signal; refusals (SIGKILL) don't matter.
+    unsafe {
+        let mut empty: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut empty);
+        libc::sigprocmask(libc::SIG_SETMASK, &empty, ptr::null_mut());
+        for signal in 1..=31 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Blocks signals of the calling thread and returns a signalfd(2) that reports them.
+pub(crate) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised before use; signalfd gets a pointer to it and makes a new descriptor.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in signals {
+            libc::sigaddset(&mut set, *signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        check(libc::c_long::from(fd))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Limits the arenas of the C library's allocator and returns freed memory early, for a small process.
+pub(crate) fn small_allocator() {
+    // SAFETY: mallopt only changes parameters of the allocator.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}

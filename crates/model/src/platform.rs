@@ -1,0 +1,138 @@
+//! Platforms: `linux/amd64`, `linux/arm64/v8`.
+//!
+//! Which image of an index a host runs (OCI image specification, "Image Index", the `platform` object), and
+//! what users write after `--platform`. The words are Go's, as everywhere in the field.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// An operating system on a CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// `linux`.
+    pub os: String,
+    /// `amd64`, `arm64`, …
+    pub architecture: String,
+    /// `v7`, `v8`, …; absent means the architecture's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// A string that is not a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a platform: want os/architecture or os/architecture/variant, for example linux/arm64/v8"
+)]
+pub struct PlatformError(pub String);
+
+impl Platform {
+    /// The platform this program was built for, which is the one it runs on.
+    pub fn host() -> Self {
+        Self::normalised("linux", std::env::consts::ARCH, None)
+    }
+
+    /// A platform from words as kernels, Debian and Docker's users write them.
+    pub fn normalised(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+        let lower = |text: &str| text.to_ascii_lowercase();
+        let variant = variant.filter(|v| !v.is_empty()).map(|v| {
+            let v = lower(v);
+            if v.starts_with(|c: char| c.is_ascii_digit()) { format!("v{v}") } else { v }
+        });
+        let (architecture, variant) = match (lower(architecture).as_str(), variant) {
+            ("x86_64" | "x86-64" | "amd64", variant) => ("amd64".to_owned(), variant.filter(|v| v != "v1")),
+            ("i386" | "i486" | "i586" | "i686" | "x86" | "386", _) => ("386".to_owned(), None),
+            ("aarch64" | "arm64", variant) => ("arm64".to_owned(), variant.filter(|v| v != "v8")),
+            ("armhf", _) => ("arm".to_owned(), None),
+            ("armel", _) => ("arm".to_owned(), Some("v6".to_owned())),
+            ("arm", variant) => ("arm".to_owned(), variant.filter(|v| v != "v7")),
+            ("powerpc64", variant) if cfg!(target_endian = "little") => ("ppc64le".to_owned(), variant),
+            ("loongarch64", variant) => ("loong64".to_owned(), variant),
+            (other, variant) => (other.to_owned(), variant),
+        };
+        Self { os: lower(os), architecture, variant }
+    }
+
+    /// How well an image for `offered` runs here: 0 not at all, more is better.
+    ///
+    /// An image without a variant runs on every variant; one for an older variant runs on a newer one.
+    pub fn suitability(&self, offered: &Self) -> u32 {
+        let wanted = Self::normalised(&self.os, &self.architecture, self.variant.as_deref());
+        let offered = Self::normalised(&offered.os, &offered.architecture, offered.variant.as_deref());
+        if (&wanted.os, &wanted.architecture) != (&offered.os, &offered.architecture) {
+            return 0;
+        }
+        let (wanted, offered) = (wanted.level(), offered.level());
+        if offered > wanted { 0 } else { 1 + offered }
+    }
+
+    /// The variant as a number, with each architecture's default filled in.
+    fn level(&self) -> u32 {
+        let default = match self.architecture.as_str() {
+            "arm64" => 8,
+            "arm" => 7,
+            _ => 1,
+        };
+        let number = |v: &String| v.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
+        self.variant.as_ref().and_then(number).unwrap_or(default).min(1000)
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let words: Vec<&str> = text.split('/').collect();
+        let word_ok = |word: &&str| {
+            !word.is_empty()
+                && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        };
+        match words.as_slice() {
+            all if !all.iter().all(word_ok) => Err(PlatformError(text.to_owned())),
+            [os, architecture] => Ok(Self::normalised(os, architecture, None)),
+            [os, architecture, variant] => Ok(Self::normalised(os, architecture, Some(variant))),
+            _ => Err(PlatformError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_spelling_of_one_platform_is_the_same() {
+        assert_eq!(parse("Linux/x86_64"), parse("linux/amd64"));
+        assert_eq!(parse("linux/aarch64").to_string(), "linux/arm64");
+        assert_eq!(parse("linux/arm64/v8"), parse("linux/arm64"));
+        assert_eq!(parse("linux/arm/6").to_string(), "linux/arm/v6");
+    }
+
+    #[test]
+    fn an_older_variant_runs_on_a_newer_cpu_and_never_the_reverse() {
+        let cpu = parse("linux/arm/v7");
+        assert!(cpu.suitability(&parse("linux/arm/v7")) > cpu.suitability(&parse("linux/arm/v6")));
+        assert!(cpu.suitability(&parse("linux/arm/v6")) > 0);
+        assert_eq!(cpu.suitability(&parse("linux/arm/v8")), 0);
+        assert_eq!(cpu.suitability(&parse("linux/arm64")), 0);
+        assert_eq!(parse("linux/amd64").suitability(&parse("windows/amd64")), 0);
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_an_example() {
+        for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "li nux/amd64"] {
+            assert!(text.parse::<Platform>().unwrap_err().to_string().contains("linux/arm64/v8"), "{text}");
+        }
+    }
+}
