@@ -1,0 +1,67 @@
+//! What the creating process and the container's process say to each other until the user's program runs.
+//!
+//! ```text
+//!  creator                                container's process (init)
+//!    │  clone3 ──────────────────────────────▶ │ (waits here already with a new user namespace)
+//!    │  Placed (its pid; its ids are mapped) ▶ │ mounts, enters its cgroups …
+//!    │ ◀────────────────────────── Terminal+fd │ with a terminal
+//!    │ ◀──────────────────────────  MountsDone │ with hooks of the runtime only
+//!    │  HooksDone ───────────────────────────▶ │ pivot_root, identity
+//!    │ ◀───────────────────────────────  Ready │ waits for Start here, or on the state directory's socket
+//!    │  Start ───────────────────────────────▶ │ execve
+//!    │ ◀──── end of file, or Failed at any time │
+//! ```
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use minke_kernel::socket;
+use serde::{Deserialize, Serialize};
+
+use crate::container::InitError;
+
+/// From the creator to the container's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToInit {
+    /// What only the creator can do is done: ids are mapped.
+    Placed {
+        /// Its pid as the creator sees it.
+        pid: i32,
+    },
+    /// The runtime's hooks have run.
+    HooksDone,
+    /// Execute the user's program.
+    Start,
+}
+
+/// From the container's process to the creator (or whoever starts it).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FromInit {
+    /// The terminal's master side comes along.
+    Terminal,
+    /// Everything is mounted: the runtime's hooks may run.
+    MountsDone,
+    /// Only the start is missing.
+    Ready,
+    /// It went wrong and the process ends.
+    Failed(InitError),
+}
+
+/// Sends one message with at most one descriptor.
+pub(crate) fn send(channel: impl AsFd, message: &impl Serialize, fd: Option<&OwnedFd>) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    match fd {
+        Some(fd) => socket::send(channel, &bytes, &[fd.as_fd()]),
+        None => socket::send(channel, &bytes, &[]),
+    }
+}
+
+/// Receives one message; `None` when the other side has closed.
+pub(crate) fn receive<T: for<'de> Deserialize<'de>>(
+    channel: impl AsFd,
+) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+    let Some(message) = socket::receive(channel)? else { return Ok(None) };
+    Ok(Some((serde_json::from_slice(&message.bytes)?, message.descriptors.into_iter().next())))
+}

@@ -1,0 +1,120 @@
+//! Where errors and warnings go, in the two formats that callers of runc read.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::bail;
+use serde::Serialize;
+use time::{OffsetDateTime, macros::format_description};
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    /// `time="…" level=error msg="…"`.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Format {
+    pub(super) fn parse(text: &OsStr) -> anyhow::Result<Self> {
+        match text.to_str() {
+            Some("text") => Ok(Self::Text),
+            Some("json") => Ok(Self::Json),
+            _ => bail!("unknown log-format {text:?}"),
+        }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Log {
+    pub(super) path: Option<PathBuf>,
+    pub(super) format: Format,
+    pub(super) debug: bool,
+}
+
+/// A line; containerd reads the last one of the file.
+#[derive(Serialize)]
+struct Line<'a> {
+    level: &'a str,
+    msg: &'a str,
+    time: String,
+}
+
+impl Log {
+    /// Logs an error; with a log file, people see it on standard error too.
+    pub(super) fn error(&self, message: &str) {
+        self.write("error", message);
+        if self.path.is_some() {
+            eprintln!("{message}");
+        }
+    }
+
+    /// Logs something that went not as it should, but doesn't matter to the outcome.
+    pub(super) fn warning(&self, message: &str) {
+        self.write("warning", message);
+    }
+
+    fn write(&self, level: &str, message: &str) {
+        let line = self.line(level, message);
+        let opened = self.path.as_ref().map(|path| File::options().append(true).create(true).open(path));
+        // A log that can't be written must not hide the message.
+        let written = match opened {
+            Some(Ok(mut file)) => file.write_all(line.as_bytes()),
+            Some(Err(_)) | None => io::stderr().write_all(line.as_bytes()),
+        };
+        drop(written);
+    }
+
+    fn line(&self, level: &str, message: &str) -> String {
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        let time = OffsetDateTime::now_utc().format(&format).unwrap_or_default();
+        match self.format {
+            Format::Text => {
+                format!("time={time:?} level={level} msg={}\n", serde_json::Value::from(message))
+            }
+            Format::Json => {
+                let line = serde_json::to_string(&Line { level, msg: message, time });
+                line.unwrap_or_default() + "\n"
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &anyhow::Error) -> String {
+    let parts: Vec<_> = error.chain().map(ToString::to_string).collect();
+    // The kernel's texts carry a number that only Rust programs add.
+    parts
+        .iter()
+        .map(|part| part.split(" (os error ").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn both_formats_are_as_runc_writes_them() {
+        let mut log = Log::default();
+        let line = log.line("error", "exec: \"x\": not found");
+        assert!(line.ends_with(" level=error msg=\"exec: \\\"x\\\": not found\"\n"), "{line}");
+        log.format = Format::Json;
+        assert!(log.line("error", "no").starts_with(r#"{"level":"error","msg":"no","time":"2"#));
+    }
+
+    #[test]
+    fn causes_are_joined_once_and_without_error_numbers() {
+        let error = Err::<(), _>(io::Error::from_raw_os_error(2)).context("open /x").unwrap_err();
+        assert_eq!(chain(&error), "open /x: No such file or directory");
+    }
+}

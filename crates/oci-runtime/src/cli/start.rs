@@ -1,0 +1,34 @@
+//! `start`: let a created container's process execute the user's program.
+
+use anyhow::bail;
+use minke_model::runtime_spec::Status;
+use minke_oci_runtime::container::Container;
+
+use super::{Command, Global, find, flags::Parsed};
+
+pub(super) const COMMAND: Command = Command {
+    name: "start",
+    summary: "execute the user's program in a created container",
+    operands: "<container-id>",
+    count: 1..=1,
+    flags: &[],
+    rest: None,
+    sealed: false,
+    run: start,
+    failure: 1,
+};
+
+fn start(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
+    let stored = find(global, &parsed)?;
+    match stored.status() {
+        Status::Created => {}
+        Status::Stopped => bail!("cannot start a container that has stopped"),
+        Status::Running => bail!("cannot start an already running container"),
+        status => bail!("cannot start a container in the {status} state"),
+    }
+    match Container::attach(stored, None)? {
+        Some(mut container) => container.start()?,
+        None => bail!("cannot start a container that has stopped"),
+    }
+    Ok(0)
+}

@@ -1,0 +1,22 @@
+//! `supervise`: the process that the engine keeps beside each of its containers.
+
+use std::path::Path;
+
+use super::{Command, Global, flags::Parsed};
+
+pub(super) const COMMAND: Command = Command {
+    name: "supervise",
+    summary: "run one container for the engine (not for people)",
+    operands: "<file>",
+    count: 1..=1,
+    flags: &[],
+    rest: None,
+    sealed: true,
+    run: supervise,
+    failure: 1,
+};
+
+fn supervise(_: &Global, parsed: Parsed) -> anyhow::Result<u8> {
+    minke_oci_runtime::supervise::run(Path::new(&parsed.operands[0]))?;
+    Ok(0)
+}

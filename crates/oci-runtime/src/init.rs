@@ -1,0 +1,318 @@
+//! The container's process between clone and execve: it builds the container around itself.
+//!
+//! Runs in a fork of the creator, which has one thread (the clone refuses otherwise), so allocating
+//! and locking are allowed here. Nothing below returns to the creator's code: the process executes the
+//! user's program or exits. Each failure becomes one [`InitError`] that the creator prints.
+
+mod cgroups;
+pub(crate) mod console;
+mod copy_up;
+mod devices;
+mod gate;
+mod masks;
+mod mount_check;
+pub(crate) mod mount_options;
+mod mounts;
+pub(crate) mod process;
+mod program;
+mod rootfs;
+pub(crate) mod stdio;
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use minke_kernel::{
+    cgroup::Layout,
+    identity, link, mount,
+    namespace::{self, Kinds},
+    path::Root,
+    process as kernel_process,
+    procfs::Proc,
+    seccomp,
+};
+use minke_model::runtime_spec::{Hooks, Linux, NamespaceType, Process, Spec, State, Status, VERSION};
+
+use crate::{
+    channel::{self, FromInit, ToInit},
+    container::{InitError, Stdio},
+    hooks,
+    placement::Placement,
+    step::{Step, failed},
+};
+
+pub(crate) use self::{gate::ACCEPTED, mounts::bind_source};
+
+/// All that the container's process needs, prepared by the creator so that mistakes show before anything is made.
+pub(crate) struct Plan<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) spec: &'a Spec,
+    pub(crate) linux: &'a Linux,
+    pub(crate) process: &'a Process,
+    /// The bundle, absolute.
+    pub(crate) bundle: &'a Path,
+    /// The root file system's directory, absolute.
+    pub(crate) rootfs: &'a Path,
+    /// The overlay to mount there, if the annotation asks for one.
+    pub(crate) overlay: Option<mount::Overlay>,
+    /// Namespaces to join, opened and checked.
+    pub(crate) joins: Vec<(NamespaceType, OwnedFd)>,
+    /// Namespaces that the clone makes.
+    pub(crate) new: Kinds,
+    /// Mounts that only the creator may make, by their index.
+    pub(crate) prepared: Vec<Option<OwnedFd>>,
+    pub(crate) seccomp: Option<seccomp::Program>,
+    pub(crate) proc: Proc,
+    pub(crate) cgroup_layout: Option<Layout>,
+    pub(crate) cgroup_paths: std::collections::BTreeMap<String, PathBuf>,
+    pub(crate) placement: Placement,
+    /// The directory of the container's state; the start socket is in it.
+    pub(crate) listener: OwnedFd,
+    pub(crate) stdio: Stdio,
+    pub(crate) preserve_fds: u32,
+    pub(crate) no_pivot: bool,
+    pub(crate) no_new_keyring: bool,
+}
+
+impl Plan<'_> {
+    fn has_new(&self, kind: NamespaceType) -> bool {
+        self.new.contains(kind)
+    }
+
+    fn has(&self, kind: NamespaceType) -> bool {
+        self.has_new(kind) || self.joins.iter().any(|(joined, _)| *joined == kind)
+    }
+
+    fn hooks(&self) -> Option<&Hooks> {
+        self.spec.hooks.as_ref()
+    }
+
+    /// Whether the container has ids of its own, so that this process isn't the host's root.
+    fn in_user_namespace(&self) -> bool {
+        self.has(NamespaceType::User)
+    }
+}
+
+/// The end of the channel in the container's process.
+struct Creator {
+    channel: OwnedFd,
+    placed: Option<i32>,
+}
+
+impl Creator {
+    /// Waits until the creator has done its part; returns the process's pid outside.
+    fn wait_until_placed(&mut self) -> Result<i32, InitError> {
+        match self.placed {
+            Some(pid) => Ok(pid),
+            None => match self.receive()? {
+                ToInit::Placed { pid } => {
+                    self.placed = Some(pid);
+                    Ok(pid)
+                }
+                other => Err(failed("wait for the creator", format!("unexpected {other:?}"))),
+            },
+        }
+    }
+
+    fn wait_for_hooks(&mut self) -> Result<(), InitError> {
+        self.wait_until_placed()?;
+        self.send(&FromInit::MountsDone, None)?;
+        match self.receive()? {
+            ToInit::HooksDone => Ok(()),
+            other => Err(failed("wait for the runtime's hooks", format!("unexpected {other:?}"))),
+        }
+    }
+
+    fn receive(&self) -> Result<ToInit, InitError> {
+        let received = channel::receive(&self.channel).step(|| "wait for the creator".into())?;
+        received.map(|(message, _)| message).ok_or_else(|| failed("wait for the creator", "it is gone"))
+    }
+
+    fn send(&self, message: &FromInit, fd: Option<&OwnedFd>) -> Result<(), InitError> {
+        channel::send(&self.channel, message, fd).step(|| "answer the creator".into())
+    }
+}
+
+/// The container's process. Returns its exit status, only when it couldn't execute the user's program.
+pub(crate) fn run(mut plan: Plan<'_>, channel: OwnedFd) -> i32 {
+    let mut creator = Creator { channel, placed: None };
+    let error = match prepare(&mut plan, &mut creator) {
+        Ok(ready) => return gate::start(&plan, creator.channel, ready),
+        Err(error) => error,
+    };
+    // When the creator is gone too, nobody is left to tell.
+    let _ = creator.send(&FromInit::Failed(error), None);
+    1
+}
+
+/// Everything before the start.
+fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready, InitError> {
+    kernel_process::reset_signals();
+    kernel_process::die_with_parent().step(|| "tie the process to its creator".into())?;
+    identity::set_umask(0);
+    identity::new_session().step(|| "start a session".into())?;
+    join_namespaces(plan, creator)?;
+    if !plan.no_new_keyring {
+        keyring(plan)?;
+    }
+    let stdio = std::mem::take(&mut plan.stdio);
+    set_names(plan)?;
+    let notify = process::notify_target(plan.linux.seccomp.as_ref(), plan.seccomp.as_ref())?;
+    if plan.has_new(NamespaceType::Mount) {
+        build_root(plan, creator, stdio)?;
+    } else {
+        stdio::install(stdio)?;
+        enter_cgroups(plan)?;
+        write_sysctls(plan)?;
+    }
+    let pid = creator.wait_until_placed()?;
+    let notify = notify.map(|target| target.for_container(pid, container_state(plan, Status::Creating, pid)));
+    let ready = process::enter(
+        plan.process,
+        plan.linux.personality.as_ref(),
+        process::Context {
+            proc: &plan.proc,
+            seccomp: plan.seccomp.take(),
+            notify,
+            in_user_namespace: plan.in_user_namespace(),
+            memory_policy: plan.linux.memory_policy.as_ref(),
+            preserve_fds: plan.preserve_fds,
+            limits_are_set: plan.has_new(NamespaceType::User),
+        },
+    )?;
+    kernel_process::outlive_parent().step(|| "untie the process from its creator".into())?;
+    creator.send(&FromInit::Ready, None)?;
+    Ok(ready)
+}
+
+/// Namespaces that exist already; a user namespace is joined before the clone (`container/clone.rs`).
+fn join_namespaces(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitError> {
+    if plan.has_new(NamespaceType::User) {
+        creator.wait_until_placed()?;
+    }
+    if plan.in_user_namespace() {
+        become_root()?;
+    }
+    // The mount namespace last: after it, paths are the container's.
+    let (mount, others): (Vec<_>, Vec<_>) =
+        plan.joins.iter().partition(|(kind, _)| *kind == NamespaceType::Mount);
+    for (kind, namespace) in others.into_iter().chain(mount) {
+        if !matches!(kind, NamespaceType::User | NamespaceType::Pid) {
+            namespace::join(namespace, *kind).step(|| format!("linux.namespaces: join {kind}"))?;
+        }
+    }
+    if plan.has_new(NamespaceType::Network) {
+        link::bring_loopback_up().step(|| "linux.namespaces: bring lo up in network".into())?;
+    }
+    Ok(())
+}
+
+/// Enters the cgroups, then makes the cgroup namespace, whose root is where the process is at that moment.
+fn enter_cgroups(plan: &Plan<'_>) -> Result<(), InitError> {
+    plan.placement.enter()?;
+    if !plan.has_new(NamespaceType::Cgroup) {
+        return Ok(());
+    }
+    namespace::unshare(Kinds::of(NamespaceType::Cgroup)).step(|| "linux.namespaces: make cgroup".into())
+}
+
+/// In a user namespace the process has all capabilities but the ids of whoever made it.
+pub(crate) fn become_root() -> Result<(), InitError> {
+    let step = || "linux.uidMappings: become root of the user namespace".to_owned();
+    identity::set_group(0).step(step)?;
+    identity::set_user(0).step(step)?;
+    // Denied where the mapping has a single id; then the groups stay and can't be used for anything.
+    match identity::set_supplementary_groups(&[]) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => Ok(()),
+        result => result.step(step),
+    }
+}
+
+fn keyring(plan: &Plan<'_>) -> Result<(), InitError> {
+    match identity::new_session_keyring(&format!("_ses.{}", plan.id)) {
+        // A kernel without keyrings has none that could be shared.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOSYS.raw_os_error()) => Ok(()),
+        result => result.step(|| "make a session keyring".into()),
+    }
+}
+
+fn set_names(plan: &Plan<'_>) -> Result<(), InitError> {
+    if let Some(name) = plan.spec.hostname.as_ref().filter(|name| !name.is_empty()) {
+        identity::set_host_name(name).step(|| format!("hostname: set {name:?}"))?;
+    }
+    if let Some(name) = plan.spec.domainname.as_ref().filter(|name| !name.is_empty()) {
+        identity::set_domain_name(name).step(|| format!("domainname: set {name:?}"))?;
+    }
+    Ok(())
+}
+
+/// The root file system with all that is mounted in it, entered in the end.
+fn build_root(plan: &mut Plan<'_>, creator: &mut Creator, stdio: Stdio) -> Result<(), InitError> {
+    let root = rootfs::assemble(plan)?;
+    let mut late = mounts::make_all(plan, &root)?;
+    if !mounts::dev_is_bound(plan.spec) {
+        devices::make_all(plan, &root)?;
+    }
+    console::set_up(plan, &root, creator, stdio)?;
+    root.mkdir_all(Path::new(&plan.process.cwd))
+        .map(drop)
+        .or_else(|error| if root.locate(Path::new(&plan.process.cwd)).is_ok() { Ok(()) } else { Err(error) })
+        .step(|| format!("process.cwd: make {}", plan.process.cwd))?;
+    run_hooks_before_pivot(plan, creator)?;
+    write_sysctls(plan)?;
+    masks::apply(plan.linux, &root)?;
+    late.apply()?;
+    rootfs::enter(plan, root)
+}
+
+fn run_hooks_before_pivot(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitError> {
+    let Some(hooks) = plan.hooks() else { return Ok(()) };
+    if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        creator.wait_for_hooks()?;
+    }
+    let state = container_state(plan, Status::Creating, own_pid());
+    hooks::run_all("createContainer", &hooks.create_container, &state).map_err(Into::into)
+}
+
+fn write_sysctls(plan: &Plan<'_>) -> Result<(), InitError> {
+    for (name, value) in &plan.linux.sysctl {
+        plan.proc.write_sysctl(name, value).step(|| format!("linux.sysctl[{name:?}]: set {value:?}"))?;
+    }
+    Ok(())
+}
+
+/// The state as hooks in the container get it.
+fn container_state(plan: &Plan<'_>, status: Status, pid: i32) -> State {
+    State {
+        oci_version: VERSION.into(),
+        id: plan.id.to_owned(),
+        status,
+        pid: Some(pid),
+        bundle: plan.bundle.display().to_string(),
+        annotations: plan.spec.annotations.clone(),
+    }
+}
+
+fn own_pid() -> i32 {
+    std::process::id() as i32
+}
+
+/// A descriptor of a directory or file by a host's path, for binding it later.
+fn open_host(path: &Path) -> std::io::Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    File::options().read(true).custom_flags(flags.bits() as i32).open(path).map(Into::into)
+}
+
+/// Whether a path in the container exists.
+fn exists(root: &Root, path: &Path) -> bool {
+    root.locate(path).is_ok()
+}
+
+/// Whether `fd` is a directory.
+fn is_directory(fd: impl AsFd) -> std::io::Result<bool> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory)
+}

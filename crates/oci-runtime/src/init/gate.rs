@@ -1,0 +1,97 @@
+//! Waiting for the start: from the creator on its channel, or, when that is gone, from anyone who
+//! connects to the socket in the state directory.
+//!
+//! Whoever starts learns the outcome on the same connection: it closes when execve succeeds (all
+//! descriptors here are close-on-exec), or carries the error.
+
+use std::{
+    io::Write,
+    net::Shutdown,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use minke_kernel::socket;
+use minke_model::runtime_spec::Status;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::{Plan, container_state, own_pid, process::Ready};
+use crate::{
+    channel::{self, FromInit, ToInit},
+    container::InitError,
+    hooks,
+};
+
+/// What the process answers to whoever connects, before anything can go wrong.
+pub(crate) const ACCEPTED: u8 = b'+';
+
+/// Who started the container.
+enum Starter {
+    Creator(OwnedFd),
+    Connection(UnixStream),
+}
+
+/// Waits, runs the startContainer hooks and becomes the user's program. Returns the exit status when that fails.
+pub(super) fn start(plan: &Plan<'_>, channel: OwnedFd, ready: Ready) -> i32 {
+    let Some(starter) = wait(plan, channel) else { return 1 };
+    let error = match run_hooks(plan) {
+        Ok(()) => ready.execute(),
+        Err(error) => error,
+    };
+    starter.report(error);
+    1
+}
+
+fn wait(plan: &Plan<'_>, channel: OwnedFd) -> Option<Starter> {
+    let mut channel = Some(channel);
+    loop {
+        let mut fds = vec![PollFd::new(&plan.listener, PollFlags::IN)];
+        fds.extend(channel.as_ref().map(|channel| PollFd::new(channel, PollFlags::IN)));
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+        let listener_ready = !fds[0].revents().is_empty();
+        let channel_ready = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        drop(fds);
+        if listener_ready && let Some(connection) = accept(plan) {
+            return Some(Starter::Connection(connection));
+        }
+        if channel_ready && let Some(creator) = channel.take() {
+            match channel::receive::<ToInit>(&creator) {
+                Ok(Some((ToInit::Start, _))) => return Some(Starter::Creator(creator)),
+                // The creator has left, as `create` does: the socket remains.
+                _ => drop(creator),
+            }
+        }
+    }
+}
+
+fn accept(plan: &Plan<'_>) -> Option<UnixStream> {
+    let mut connection = UnixStream::from(socket::accept(plan.listener.as_fd()).ok()?);
+    connection.write_all(&[ACCEPTED]).ok()?;
+    Some(connection)
+}
+
+fn run_hooks(plan: &Plan<'_>) -> Result<(), InitError> {
+    let Some(hooks) = plan.hooks() else { return Ok(()) };
+    let state = container_state(plan, Status::Created, own_pid());
+    hooks::run_all("startContainer", &hooks.start_container, &state).map_err(Into::into)
+}
+
+impl Starter {
+    /// Tells what went wrong; when nobody listens any more, nobody needs to know.
+    fn report(self, error: InitError) {
+        let message = FromInit::Failed(error);
+        match self {
+            Self::Creator(channel) => drop(channel::send(channel, &message, None)),
+            Self::Connection(mut connection) => {
+                let text = serde_json::to_vec(&message).unwrap_or_default();
+                let _ = connection.write_all(&text);
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Paths that the container can't read, and paths that it can't write.
+//!
+//! Sources are never taken from the container: /dev/null is the host's, checked by its device number (an image or a
+//! race could put something else there, CVE-2025-31133), and directories get a copy of one empty tmpfs.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use minke_kernel::{
+    mount::{self, Attribute, Attributes},
+    path::Root,
+};
+use minke_model::runtime_spec::Linux;
+use rustix::fs::{self, FileType};
+
+use super::{is_directory, open_host};
+use crate::{container::InitError, step::Step};
+
+/// Applies `maskedPaths` and `readonlyPaths`; what doesn't exist needs neither.
+pub(super) fn apply(linux: &Linux, root: &Root) -> Result<(), InitError> {
+    for path in &linux.readonly_paths {
+        let step = || format!("linux.readonlyPaths: {path}");
+        if let Some(place) = find(root, Path::new(path)).step(step)? {
+            make_read_only(&place).step(step)?;
+        }
+    }
+    let mut covers = Covers::default();
+    for path in &linux.masked_paths {
+        let step = || format!("linux.maskedPaths: {path}");
+        if let Some(place) = find(root, Path::new(path)).step(step)? {
+            covers.cover(&place).step(step)?;
+        }
+    }
+    Ok(())
+}
+
+fn find(root: &Root, path: &Path) -> io::Result<Option<OwnedFd>> {
+    match root.locate(path) {
+        Ok(place) => Ok(Some(place)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn make_read_only(place: &OwnedFd) -> io::Result<()> {
+    let copy = mount::clone_fd(place, true)?;
+    let read_only: Attributes = [Attribute::ReadOnly].into_iter().collect();
+    mount::set_attributes(&copy, &read_only, true)?;
+    mount::attach(copy, place)
+}
+
+/// What covers masked paths, opened when first needed.
+#[derive(Default)]
+struct Covers {
+    null: Option<OwnedFd>,
+    empty: Option<OwnedFd>,
+}
+
+impl Covers {
+    fn cover(&mut self, place: &OwnedFd) -> io::Result<()> {
+        if !is_directory(place)? {
+            if self.null.is_none() {
+                self.null = Some(verified_null()?);
+            }
+            let Some(null) = &self.null else { return Ok(()) };
+            return mount::attach(mount::clone_fd(null, false)?, place);
+        }
+        match &self.empty {
+            // Once attached, the first cover can be copied: one file system serves all.
+            Some(empty) => mount::attach(mount::clone_fd(empty, false)?, place),
+            None => {
+                let attributes =
+                    [Attribute::ReadOnly, Attribute::NoSuid, Attribute::NoDev, Attribute::NoExec].into_iter();
+                let parameters =
+                    [mount::Parameter::new("nr_blocks", "1"), mount::Parameter::new("nr_inodes", "1")];
+                let empty = mount::filesystem("tmpfs", Some("tmpfs"), &parameters, &attributes.collect())?;
+                mount::attach(&empty, place)?;
+                self.empty = Some(empty);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn verified_null() -> io::Result<OwnedFd> {
+    let null = open_host(Path::new("/dev/null"))?;
+    let stat = fs::fstat(null.as_fd())?;
+    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && stat.st_rdev == fs::makedev(1, 3);
+    if is_null { Ok(null) } else { Err(io::Error::other("/dev/null of the host is not the null device")) }
+}

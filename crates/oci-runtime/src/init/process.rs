@@ -1,0 +1,282 @@
+//! What the first process and those that `exec` adds have in common: limits, user, capabilities, filter, program.
+//!
+//! [`enter`] does all that may be done before the start; [`Ready::execute`] the rest. The order matters: what needs privileges
+//! comes before the user changes, the filter comes as late as it can.
+
+use std::{
+    ffi::CString,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use minke_kernel::{caps, identity, limits, process as kernel_process, procfs::Proc, seccomp, socket};
+use minke_model::runtime_spec::{
+    ContainerProcessState, MemoryPolicy, Personality, Process, Seccomp, State, VERSION,
+};
+use std::os::fd::AsFd;
+
+use super::{program, stdio};
+use crate::{
+    container::{InitError, InitErrorKind},
+    step::{Step, failed, plain},
+};
+
+/// What [`enter`] needs besides the process itself.
+pub(crate) struct Context<'a> {
+    pub(crate) proc: &'a Proc,
+    pub(crate) seccomp: Option<seccomp::Program>,
+    pub(crate) notify: Option<Notify>,
+    pub(crate) in_user_namespace: bool,
+    pub(crate) memory_policy: Option<&'a MemoryPolicy>,
+    pub(crate) preserve_fds: u32,
+    /// The creator has set rlimits and the OOM score already.
+    pub(crate) limits_are_set: bool,
+}
+
+/// A process that has only the last steps before it.
+pub(crate) struct Ready {
+    path: PathBuf,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+    no_new_privileges: bool,
+    capabilities: caps::Sets,
+    seccomp: Option<seccomp::Program>,
+    notify: Option<Notify>,
+}
+
+/// A connection to the listener of a filter's notifications.
+pub(crate) struct NotifyTarget {
+    socket: OwnedFd,
+    metadata: Option<String>,
+}
+
+/// A listener, and what it is told.
+pub(crate) struct Notify {
+    socket: OwnedFd,
+    state: ContainerProcessState,
+}
+
+impl NotifyTarget {
+    /// What the listener is told about a container's process.
+    pub(crate) fn for_container(self, pid: i32, state: State) -> Notify {
+        let state = ContainerProcessState {
+            oci_version: VERSION.into(),
+            fds: vec!["seccompFd".into()],
+            pid,
+            metadata: self.metadata,
+            state,
+        };
+        Notify { socket: self.socket, state }
+    }
+}
+
+/// Connects to the listener, while the host's paths can be reached.
+pub(crate) fn notify_target(
+    profile: Option<&Seccomp>,
+    program: Option<&seccomp::Program>,
+) -> Result<Option<NotifyTarget>, InitError> {
+    let (Some(profile), Some(program)) = (profile, program) else { return Ok(None) };
+    if !program.notifies() {
+        return Ok(None);
+    }
+    let path = profile.listener_path.as_deref().filter(|path| !path.is_empty());
+    let path =
+        path.ok_or_else(|| failed("linux.seccomp.listenerPath", "missing, but SCMP_ACT_NOTIFY is used"))?;
+    let socket =
+        socket::connect(Path::new(path)).step(|| format!("linux.seccomp.listenerPath: connect to {path}"))?;
+    Ok(Some(NotifyTarget { socket, metadata: profile.listener_metadata.clone() }))
+}
+
+/// Limits, scheduling, user and working directory; finds the program.
+pub(crate) fn enter(
+    process: &Process,
+    personality: Option<&Personality>,
+    context: Context<'_>,
+) -> Result<Ready, InitError> {
+    set_scheduling(process, personality, context.memory_policy)?;
+    if !context.limits_are_set {
+        set_limits(process, context.proc)?;
+    }
+    set_labels(process, context.proc)?;
+    let (capabilities, _unknown) = process.capabilities.as_ref().map(caps::parse).unwrap_or_default();
+    stdio::give_to(process.user.uid);
+    // As root first: the directory may be closed to the user (as runc does it).
+    let early = change_directory(process);
+    switch_user(process, &capabilities, context.in_user_namespace)?;
+    if early.is_err() {
+        change_directory(process)?;
+    }
+    verify_directory(process)?;
+    let env = program::environment(process);
+    let path = program::find(&process.args[0], &env)?;
+    kernel_process::close_on_exec_from(3 + context.preserve_fds)
+        .step(|| "mark descriptors close-on-exec".into())?;
+    Ok(Ready {
+        path,
+        argv: c_strings(&process.args, "process.args")?,
+        envp: c_strings(&env, "process.env")?,
+        no_new_privileges: process.no_new_privileges,
+        capabilities,
+        seccomp: context.seccomp,
+        notify: context.notify,
+    })
+}
+
+impl Ready {
+    /// Drops the last privileges and becomes the user's program; returns only what went wrong.
+    pub(crate) fn execute(self) -> InitError {
+        match self.drop_privileges() {
+            Ok(path) => path,
+            Err(error) => error,
+        }
+    }
+
+    fn drop_privileges(self) -> Result<InitError, InitError> {
+        let step = || "process.capabilities: set".to_owned();
+        let mut filter = self.seccomp;
+        let mut notify = self.notify;
+        if self.no_new_privileges {
+            caps::apply(&self.capabilities).step(step)?;
+            caps::set_no_new_privileges().step(|| "process.noNewPrivileges: set".into())?;
+            install(filter.take(), notify.take())?;
+        } else {
+            // Without no_new_privs only CAP_SYS_ADMIN may install a filter, so it comes before they are dropped.
+            install(filter.take(), notify.take())?;
+            caps::apply(&self.capabilities).step(step)?;
+        }
+        let path = CString::new(self.path.as_os_str().as_encoded_bytes())
+            .map_err(|_| failed("process.args[0]", "it holds a zero byte"))?;
+        let error = kernel_process::exec(&path, &self.argv, &self.envp);
+        Ok(program::exec_error(&self.path, &error))
+    }
+}
+
+fn install(filter: Option<seccomp::Program>, notify: Option<Notify>) -> Result<(), InitError> {
+    let Some(filter) = filter else { return Ok(()) };
+    let listener = filter.install().map_err(|error| InitError {
+        kind: InitErrorKind::Other,
+        step: "linux.seccomp".into(),
+        message: with_source(&error),
+        errno: None,
+    })?;
+    let (Some(listener), Some(notify)) = (listener, notify) else { return Ok(()) };
+    let text = serde_json::to_vec(&notify.state).map_err(std::io::Error::from);
+    text.and_then(|text| socket::send(&notify.socket, &text, &[listener.as_fd()]))
+        .step(|| "linux.seccomp.listenerPath: send the descriptor".into())
+}
+
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn set_scheduling(
+    process: &Process,
+    personality: Option<&Personality>,
+    memory_policy: Option<&MemoryPolicy>,
+) -> Result<(), InitError> {
+    if let Some(scheduler) = &process.scheduler {
+        limits::set_scheduler(scheduler).step(|| "process.scheduler: set".into())?;
+    }
+    if let Some(priority) = &process.io_priority {
+        limits::set_io_priority(priority).step(|| "process.ioPriority: set".into())?;
+    }
+    if let Some(personality) = personality {
+        limits::set_personality(personality).step(|| "linux.personality: set".into())?;
+    }
+    if let Some(policy) = memory_policy.filter(|policy| !policy.mode.is_empty()) {
+        limits::set_memory_policy(policy).step(|| "linux.memoryPolicy: set".into())?;
+    }
+    Ok(())
+}
+
+/// Whether AppArmor is on.
+pub(crate) fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
+}
+
+/// Whether SELinux is on.
+pub(crate) fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
+
+/// Labels take effect with the next execve; absent modules were refused by the creator.
+fn set_labels(process: &Process, proc: &Proc) -> Result<(), InitError> {
+    let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
+    if let Some(profile) = given(&process.apparmor_profile).filter(|_| has_apparmor()) {
+        let text = format!("exec {profile}");
+        // The shared file belongs to the first module of several; AppArmor has one of its own since 5.8.
+        proc.write("self/attr/apparmor/exec", text.as_bytes())
+            .or_else(|_| proc.write("self/attr/exec", text.as_bytes()))
+            .step(|| format!("process.apparmorProfile: set {profile:?}"))?;
+    }
+    if let Some(label) = given(&process.selinux_label) {
+        proc.write("self/attr/exec", label.as_bytes())
+            .step(|| format!("process.selinuxLabel: set {label:?}"))?;
+    }
+    Ok(())
+}
+
+fn set_limits(process: &Process, proc: &Proc) -> Result<(), InitError> {
+    if let Some(score) = process.oom_score_adj {
+        set_oom_score(proc, "self", score)?;
+    }
+    for (i, limit) in process.rlimits.iter().enumerate() {
+        limits::set_rlimit(0, limit).step(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
+    }
+    Ok(())
+}
+
+/// Sets the OOM score of `process`, a pid or `self`.
+pub(crate) fn set_oom_score(proc: &Proc, process: &str, score: i32) -> Result<(), InitError> {
+    proc.write(format!("{process}/oom_score_adj"), score.to_string().as_bytes())
+        .step(|| format!("process.oomScoreAdj: set {score}"))
+}
+
+/// Ids, groups and what must happen around their change. Capabilities are kept until [`Ready::execute`].
+fn switch_user(
+    process: &Process,
+    capabilities: &caps::Sets,
+    in_user_namespace: bool,
+) -> Result<(), InitError> {
+    let user = &process.user;
+    caps::limit_bounding(capabilities.bounding).step(|| "process.capabilities.bounding: set".into())?;
+    caps::keep_over_setuid(true).step(|| "keep capabilities".into())?;
+    match identity::set_supplementary_groups(&user.additional_gids) {
+        // A user namespace with a single id may not change groups; none were asked for.
+        Err(error)
+            if in_user_namespace
+                && user.additional_gids.is_empty()
+                && error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        result => result.step(|| format!("process.user.additionalGids: set {:?}", user.additional_gids))?,
+    }
+    identity::set_group(user.gid).step(|| format!("process.user.gid: set {}", user.gid))?;
+    identity::set_user(user.uid).step(|| format!("process.user.uid: set {}", user.uid))?;
+    caps::keep_over_setuid(false).step(|| "keep capabilities".into())?;
+    caps::raise_effective().step(|| "keep capabilities".into())?;
+    identity::set_umask(user.umask.unwrap_or(0o022));
+    Ok(())
+}
+
+fn change_directory(process: &Process) -> Result<(), InitError> {
+    identity::change_directory(Path::new(&process.cwd))
+        .map_err(|error| failed(format!("process.cwd: change to {}", process.cwd), plain(&error)))
+}
+
+fn verify_directory(process: &Process) -> Result<(), InitError> {
+    if identity::is_inside_root() {
+        return Ok(());
+    }
+    Err(failed(format!("process.cwd: {}", process.cwd), "it is outside of the container"))
+}
+
+fn c_strings(strings: &[String], field: &str) -> Result<Vec<CString>, InitError> {
+    let convert = |text: &String| CString::new(text.as_str());
+    strings
+        .iter()
+        .map(convert)
+        .collect::<Result<_, _>>()
+        .map_err(|_| failed(field, "a string holds a zero byte"))
+}

@@ -1,0 +1,19 @@
+//! `minke-oci` on the real kernel: bundles with a static busybox, run as root.
+//!
+//! Each test has its own state root, bundle and container id, and removes what it made.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bundle;
+mod cgroups;
+mod escapes;
+mod exec;
+mod hooks;
+mod identity;
+mod lifecycle;
+mod mistakes;
+mod mounts;
+mod namespaces;
+mod rootfs;
+mod seccomp;
+mod terminal;

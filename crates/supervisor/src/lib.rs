@@ -1,0 +1,21 @@
+//! The engine's side of a container's supervisor: spawn it, find it again after an engine restart, talk to it.
+//!
+//! The protocol is [`minke_oci_runtime::supervise::protocol`]. One [`Supervisor`] is a cheap handle
+//! that any number of tasks may share; each call is one connection, so calls never wait for each other.
+#![forbid(unsafe_code)]
+
+mod call;
+mod exit_record;
+mod handle;
+mod spawn;
+
+pub use minke_oci_runtime::supervise::protocol::{
+    ExitRecord, Failure, FailureKind, LogConfig, Reply, Request, Streams, SupervisorConfig, Target,
+};
+
+pub use self::{
+    call::CallError,
+    exit_record::read_exit_record,
+    handle::{ExecStarted, Status, Supervisor},
+    spawn::{Inherit, NETNS_FD, SpawnError, Spawned},
+};
