@@ -1,0 +1,36 @@
+//! The image store: content by digest, layers unpacked once and shared, names, and the archives
+//! that images travel in. Synchronous; async callers use a blocking thread.
+//!
+//! ```text
+//!   load ─┐                       ┌─▶ content/blobs/sha256/<hex>     manifests, configs, layer blobs
+//!   import┼─▶ staging (unnamed) ──┼─▶ layers/<chain id>/fs           one layer's files, as overlayfs wants them
+//!   pull ─┘   digests verified    └─▶ engine.db                      images, names, layers: one transaction
+//! ```
+//!
+//! Everything is first written under a staging name, synced once for the whole image, renamed into
+//! place and only then named by a database transaction. So whatever the database names is whole, and
+//! whatever it does not name is swept when the store is opened.
+
+#![forbid(unsafe_code)]
+
+pub mod archive;
+pub mod changes;
+mod compression;
+mod config;
+mod content;
+mod hashing;
+mod image;
+mod import;
+mod layers;
+mod load;
+mod manifest;
+mod read_ahead;
+mod save;
+mod store;
+
+pub use config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
+pub use image::{HistoryEntry, Image, LayerId, Removed, User};
+pub use import::ImportOptions;
+pub use load::{LoadError, LoadProgress, Loaded};
+pub use save::SaveError;
+pub use store::{FindError, ImageStore, OpenError, RemoveError, StoreError, StoreOptions, TagError};

@@ -1,0 +1,223 @@
+//! `save`: images in one tar that is a docker-archive and an OCI layout at once, as Docker 25 and later write it.
+//!
+//! The documents come first and every blob once, in a fixed order and without times: the same images always give
+//! the same bytes, and a reader knows what is coming.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Write},
+};
+
+use minke_model::{AnyReference, Digest, ImageId, Reference};
+use serde::Serialize;
+
+use crate::{
+    FindError, ImageStore, StoreError,
+    archive::{Entry, EntryKind, TarWriter},
+    content::io_error,
+    manifest::{ArchiveImage, Descriptor, IMAGE_NAME, INDEX, Index, REF_NAME},
+    store::{ImageRecord, Staging},
+};
+
+/// Why images were not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// One of the names is not an image.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// A blob has not the size that it was stored with.
+    #[error("blob {digest} in the store is damaged: {found} bytes instead of {expected}")]
+    Damaged {
+        /// The blob.
+        digest: Digest,
+        /// Bytes it should have.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// The store's files could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The receiver of the archive refused it.
+    #[error("write the archive")]
+    Write(#[source] io::Error),
+}
+
+/// An image to save, with the names that were asked for.
+struct Chosen {
+    id: ImageId,
+    record: ImageRecord,
+    config_size: u64,
+    names: Vec<Reference>,
+}
+
+impl ImageStore {
+    /// Writes images as one tar. A name without a tag stands for all tags of its repository, an id for the image
+    /// without names, as in Docker.
+    ///
+    /// # Errors
+    /// [`SaveError`]; nothing is written when a name is unknown.
+    pub fn save(&self, names: &[String], to: impl Write) -> Result<(), SaveError> {
+        let mut held = self.stage()?;
+        let chosen = self.choose(names)?;
+        for image in &chosen {
+            if !image.record.blobs(image.id).all(|blob| held.hold_blob(blob)) {
+                // Removed since it was chosen.
+                return Err(FindError::NotFound(image.id.to_string()).into());
+            }
+        }
+        let mut tar = TarWriter::new(to);
+        let documents = documents(&chosen);
+        for (name, content) in &documents {
+            tar.file(name, 0o644, content).map_err(SaveError::Write)?;
+        }
+        for folder in ["blobs/", "blobs/sha256/"] {
+            let mut entry = Entry::new(folder, EntryKind::Directory);
+            entry.mode = 0o755;
+            tar.entry(&entry).map_err(SaveError::Write)?;
+        }
+        let mut written = BTreeSet::new();
+        for (digest, size) in chosen.iter().flat_map(Chosen::blobs) {
+            if written.insert(digest) {
+                write_blob(&held, &mut tar, digest, size)?;
+            }
+        }
+        tar.finish().map_err(SaveError::Write)?;
+        Ok(())
+    }
+
+    fn choose(&self, names: &[String]) -> Result<Vec<Chosen>, FindError> {
+        let index = self.index();
+        let mut chosen: Vec<Chosen> = Vec::new();
+        let mut add = |id: ImageId, names: Vec<Reference>| -> Result<(), FindError> {
+            if let Some(same) = chosen.iter_mut().find(|image| image.id == id) {
+                same.names.extend(names);
+                return Ok(());
+            }
+            let missing = || FindError::NotFound(id.to_string());
+            let record = index.record(&id).ok_or_else(missing)?.clone();
+            let config_size = index.image(&id).ok_or_else(missing)?.config_json.len() as u64;
+            chosen.push(Chosen { id, record, config_size, names });
+            Ok(())
+        };
+        for text in names {
+            let whole_repository = match text.parse::<AnyReference>()? {
+                AnyReference::Named(name) if name.is_name_only() => Some(name),
+                _ => None,
+            };
+            let tags: Vec<_> = whole_repository.iter().flat_map(|name| index.repository(name)).collect();
+            for (tag, record) in tags.iter().filter(|(tag, _)| tag.tag().is_some()) {
+                add(record.image, vec![(*tag).clone()])?;
+            }
+            if tags.is_empty() {
+                let (id, name) = crate::store::find(&index, text)?;
+                add(id, name.into_iter().filter(|name| name.digest().is_none()).collect())?;
+            }
+        }
+        for image in &mut chosen {
+            image.names.sort_unstable();
+            image.names.dedup();
+        }
+        Ok(chosen)
+    }
+}
+
+impl Chosen {
+    fn manifest(&self) -> &Descriptor {
+        // A record always has a manifest: it is made with one.
+        &self.record.manifests[0].descriptor
+    }
+
+    fn layers(&self) -> &[Descriptor] {
+        &self.record.manifests[0].layers
+    }
+
+    /// Digests and sizes of everything the saved image needs.
+    fn blobs(&self) -> impl Iterator<Item = (Digest, u64)> + '_ {
+        let small = [(self.manifest().digest, self.manifest().size), (self.id, self.config_size)];
+        small.into_iter().chain(self.layers().iter().map(|layer| (layer.digest, layer.size)))
+    }
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// `oci-layout`, `index.json`, `manifest.json` and, for Docker before 1.10, `repositories`.
+fn documents(chosen: &[Chosen]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut manifests = Vec::new();
+    let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for image in chosen {
+        if image.names.is_empty() {
+            manifests.push(image.manifest().clone());
+        }
+        for name in &image.names {
+            let tag = name.tag().unwrap_or_default().to_owned();
+            let annotations = [(IMAGE_NAME.to_owned(), name.to_string()), (REF_NAME.to_owned(), tag.clone())];
+            manifests.push(Descriptor { annotations: Some(annotations.into()), ..image.manifest().clone() });
+            repositories.entry(name.familiar_name()).or_default().insert(tag, image.id.hex());
+        }
+    }
+    let archive: Vec<ArchiveImage> = chosen.iter().map(archive_image).collect();
+    let index = Index { schema_version: 2, media_type: INDEX.to_owned(), manifests };
+    let mut documents = vec![
+        ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+        ("index.json", json(&index)),
+        ("manifest.json", json(&archive)),
+    ];
+    if !repositories.is_empty() {
+        documents.push(("repositories", json(&repositories)));
+    }
+    documents
+}
+
+fn archive_image(image: &Chosen) -> ArchiveImage {
+    ArchiveImage {
+        config: blob_name(&image.id),
+        repo_tags: (!image.names.is_empty()).then(|| image.names.iter().map(Reference::familiar).collect()),
+        layers: Some(image.layers().iter().map(|layer| blob_name(&layer.digest)).collect()),
+    }
+}
+
+fn json(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).expect("strings, numbers and maps with string keys always serialise")
+}
+
+fn write_blob(
+    held: &Staging,
+    tar: &mut TarWriter<impl Write>,
+    digest: Digest,
+    expected: u64,
+) -> Result<(), SaveError> {
+    let path = held.blob(&digest);
+    let mut file = File::open(&path).map_err(io_error("open", &path))?;
+    let found = file.metadata().map_err(io_error("look at", &path))?.len();
+    if found != expected {
+        return Err(SaveError::Damaged { digest, expected, found });
+    }
+    let mut entry = Entry::new(blob_name(&digest), EntryKind::File);
+    entry.size = expected;
+    tar.entry(&entry).map_err(SaveError::Write)?;
+    copy(&mut file, tar.data(), &path, expected)
+}
+
+/// Copies exactly `left` bytes, so that an error says which side failed.
+fn copy(
+    file: &mut File,
+    to: &mut impl Write,
+    path: &std::path::Path,
+    mut left: u64,
+) -> Result<(), SaveError> {
+    let mut buffer = vec![0; 256 << 10];
+    while left > 0 {
+        let length = io::Read::read(file, &mut buffer).map_err(io_error("read", path))?;
+        if length == 0 {
+            return Err(io_error("read", path)(io::ErrorKind::UnexpectedEof.into()).into());
+        }
+        let length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
+        to.write_all(&buffer[..length]).map_err(SaveError::Write)?;
+        left -= length as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The image store and its archives on the real kernel: as root, in temporary folders, without a network.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+mod formats;
+mod hostile;
+mod life;
+mod pack;
+mod property;
+mod store;
+mod support;
+mod unpack;
