@@ -1,0 +1,240 @@
+//! The changes to links, addresses and routes that a batch can hold.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{
+        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+        InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    },
+    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
+};
+
+use super::request;
+use crate::socket::Request;
+
+/// The interface group of links that are about to be removed, "mnkX". Whoever finds one in it may
+/// remove it, so all users of this crate share the number.
+const DOOMED: u32 = u32::from_be_bytes(*b"mnkX");
+
+/// A bridge to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Bridge<'a> {
+    /// Its name, at most 15 bytes.
+    pub name: &'a str,
+    /// Its hardware address. A bridge without one takes its ports', and changes as they come and go.
+    pub mac: [u8; 6],
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Its interface group, by which firewall rules can recognise it.
+    pub group: u32,
+}
+
+/// A veth pair to make, one end here as the port of a bridge, the other in another namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Veth<'a> {
+    /// The end that stays here.
+    pub name: &'a str,
+    /// The index of the bridge that it becomes a port of.
+    pub bridge: Option<u32>,
+    /// The other end's name.
+    pub peer: &'a str,
+    /// The other end's hardware address.
+    pub peer_mac: [u8; 6],
+    /// Where the other end goes.
+    pub namespace: BorrowedFd<'a>,
+    /// The MTU of both ends in bytes.
+    pub mtu: u32,
+}
+
+/// Changes to make with one system call, in order.
+#[derive(Debug, Default)]
+pub struct Batch(Vec<Request>);
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a bridge and brings it up.
+    pub fn bridge(self, bridge: Bridge<'_>) -> Self {
+        let mut message = LinkMessage::default();
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        message.attributes = vec![
+            LinkAttribute::IfName(bridge.name.to_owned()),
+            LinkAttribute::Address(bridge.mac.to_vec()),
+            LinkAttribute::Mtu(bridge.mtu),
+            LinkAttribute::Group(bridge.group),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+        ];
+        self.create(format!("make bridge {}", bridge.name), RouteNetlinkMessage::NewLink(message))
+    }
+
+    /// Makes a veth pair with both ends down: the kernel refuses to make either end up as long as
+    /// they aren't joined (ENOTCONN).
+    pub fn veth(self, veth: &Veth<'_>) -> Self {
+        let mut peer = LinkMessage::default();
+        peer.attributes = vec![
+            LinkAttribute::IfName(veth.peer.to_owned()),
+            LinkAttribute::Address(veth.peer_mac.to_vec()),
+            LinkAttribute::Mtu(veth.mtu),
+            LinkAttribute::NetNsFd(veth.namespace.as_raw_fd()),
+        ];
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(veth.name.to_owned()), LinkAttribute::Mtu(veth.mtu)];
+        message.attributes.extend(veth.bridge.map(LinkAttribute::Controller));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        self.create(
+            format!("make veth pair {} and {}", veth.name, veth.peer),
+            RouteNetlinkMessage::NewLink(message),
+        )
+    }
+
+    /// Brings a bridge's port up, without IPv6 addresses of its own and with hairpin, by which a
+    /// frame may leave through the port it came from. A container that reaches itself through a
+    /// published port needs that where br_netfilter rewrites bridged packets.
+    pub fn bridge_port_up(self, name: &str) -> Self {
+        let mut message = up_message();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
+                In6AddrGenMode::None,
+            )])]),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bridge),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+            ]),
+        ];
+        self.change(format!("bring bridge port {name} up"), RouteNetlinkMessage::NewLink(message))
+    }
+
+    /// Makes the link of this name a port of the bridge with this index.
+    pub fn join_bridge(self, name: &str, bridge: u32) -> Self {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Controller(bridge)];
+        self.change(format!("join {name} to bridge {bridge}"), RouteNetlinkMessage::SetLink(message))
+    }
+
+    /// Brings the link of this name up.
+    pub fn up(self, name: &str) -> Self {
+        let mut message = up_message();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.change(format!("bring interface {name} up"), RouteNetlinkMessage::SetLink(message))
+    }
+
+    /// Takes the link of this name down, and all routes through it away.
+    pub fn down(self, name: &str) -> Self {
+        let mut message = LinkMessage::default();
+        message.header.change_mask = LinkFlags::Up;
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.change(format!("take interface {name} down"), RouteNetlinkMessage::SetLink(message))
+    }
+
+    /// Gives the link with this index an address; IPv4 comes with its broadcast address.
+    pub fn address(self, index: u32, address: IpAddr, prefix_len: u8) -> Self {
+        let mut message = AddressMessage::default();
+        message.header.index = index;
+        message.header.prefix_len = prefix_len;
+        message.header.family = family(address);
+        message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+        if let IpAddr::V4(v4) = address
+            && prefix_len < 31
+        {
+            let broadcast = v4.to_bits() | (u32::MAX >> prefix_len);
+            message.attributes.push(AddressAttribute::Broadcast(Ipv4Addr::from_bits(broadcast)));
+        }
+        let what = format!("add address {address}/{prefix_len} to interface {index}");
+        self.create(what, RouteNetlinkMessage::NewAddress(message))
+    }
+
+    /// Sends what nothing else matches to `gateway`, through the link with this index.
+    pub fn default_route(self, index: u32, gateway: IpAddr) -> Self {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(gateway);
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Boot;
+        message.header.scope = RouteScope::Universe;
+        message.header.kind = RouteType::Unicast;
+        message.attributes =
+            vec![RouteAttribute::Gateway(RouteAddress::from(gateway)), RouteAttribute::Oif(index)];
+        self.create(format!("add default route via {gateway}"), RouteNetlinkMessage::NewRoute(message))
+    }
+
+    /// Removes the link of this name, with a veth its other end too.
+    pub fn remove(mut self, name: &str) -> Self {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        let mut request =
+            request(format!("remove interface {name}"), RouteNetlinkMessage::DelLink(message), 0);
+        request.tolerated = &[libc::ENODEV];
+        self.0.push(request);
+        self
+    }
+
+    /// Removes all links of these names at once. The kernel waits for its processors after each
+    /// removal (20 to 30 ms), but only once for a group: so they are put into one and it is removed.
+    pub fn remove_all<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        match names[..] {
+            [] => return self,
+            [name] => return self.remove(name),
+            _ => {}
+        }
+        for name in names {
+            let mut message = LinkMessage::default();
+            message.attributes = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Group(DOOMED)];
+            let what = format!("mark interface {name} for removal");
+            let mut request = request(what, RouteNetlinkMessage::SetLink(message), 0);
+            request.tolerated = &[libc::ENODEV];
+            self.0.push(request);
+        }
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::Group(DOOMED)];
+        let what = "remove the marked interfaces".to_owned();
+        let mut request = request(what, RouteNetlinkMessage::DelLink(message), 0);
+        request.tolerated = &[libc::ENODEV];
+        self.0.push(request);
+        self
+    }
+
+    pub(super) fn into_requests(self) -> Vec<Request> {
+        self.0
+    }
+
+    fn create(mut self, what: String, message: RouteNetlinkMessage) -> Self {
+        let mut request = request(what, message, NLM_F_CREATE | NLM_F_EXCL);
+        request.tolerated = &[libc::EEXIST];
+        self.0.push(request);
+        self
+    }
+
+    fn change(mut self, what: String, message: RouteNetlinkMessage) -> Self {
+        self.0.push(request(what, message, 0));
+        self
+    }
+}
+
+fn up_message() -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}

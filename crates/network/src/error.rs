@@ -1,0 +1,218 @@
+//! Why a network operation failed: one enum per operation.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+use crate::{Ipv4Net, Protocol};
+
+/// Why [`Networks::open`](crate::Networks::open) failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The prefix can't name a bridge and a table.
+    #[error("name prefix {0:?} is not usable: want 1 to 14 letters, digits, '-' or '_', a letter first")]
+    Prefix(String),
+    /// The subnet asked for has no room for a bridge and a sandbox.
+    #[error("subnet {0} is too small for a bridge: want a prefix of /30 or shorter")]
+    SubnetTooSmall(Ipv4Net),
+    /// The bridge address asked for is the subnet's own or its broadcast address.
+    #[error("{0} is the network's or the broadcast address of its subnet, so the bridge can't have it")]
+    BridgeAddress(Ipv4Net),
+    /// An MTU that IPv4 doesn't allow (RFC 791).
+    #[error("MTU {0} is out of range: want 68 to 65535")]
+    Mtu(u32),
+    /// Every default pool overlaps a route or an address of the host.
+    #[error("no default address pool is free of the host's own routes; name a subnet (--bip)")]
+    NoFreePool,
+    /// The host's routes and addresses could not be read.
+    #[error("read the host's routes and addresses")]
+    Routes(#[source] minke_netlink::Error),
+    /// What an earlier run left in the state folder could not be read.
+    #[error("read {path}", path = .path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why a host port could not be had. Trying again helps once its holder is gone.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Another sandbox of this engine has it.
+    #[error("Bind for {address}:{port} failed: port is already allocated")]
+    Allocated {
+        /// The host address.
+        address: IpAddr,
+        /// The host port.
+        port: u16,
+    },
+    /// The host refused it; usually another program has it.
+    #[error("failed to bind host port {address}:{port}/{protocol}: {reason}{holder}")]
+    Refused {
+        /// The host address.
+        address: IpAddr,
+        /// The host port; 0 when any would have done.
+        port: u16,
+        /// The protocol.
+        protocol: Protocol,
+        /// The kernel's reason in Docker's words.
+        reason: String,
+        /// ` (held by nginx, process 4711)` when that could be found out, else nothing.
+        holder: String,
+    },
+    /// Every port of the range is taken.
+    #[error("no free host port in {address}:{first}-{last}/{protocol}")]
+    RangeExhausted {
+        /// The host address.
+        address: IpAddr,
+        /// The first port of the range.
+        first: u16,
+        /// The last port of the range.
+        last: u16,
+        /// The protocol.
+        protocol: Protocol,
+    },
+    /// The default bridge has no IPv6.
+    #[error("can't publish on {0}: the default bridge network has no IPv6")]
+    NoIpv6(IpAddr),
+    /// Port 0 names nothing inside a container.
+    #[error("container port 0 can't be published")]
+    ZeroPort,
+}
+
+/// Why [`Networks::attach`](crate::Networks::attach) failed. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// A published port could not be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The subnet is full.
+    #[error("no address is left in {0}")]
+    NoAddress(Ipv4Net),
+    /// The address asked for is used, reserved or outside of the subnet.
+    #[error("address {address} {reason} ({subnet})")]
+    Address {
+        /// The address.
+        address: Ipv4Addr,
+        /// `is in use`, `is reserved` or `is outside of the subnet`.
+        reason: &'static str,
+        /// The subnet.
+        subnet: Ipv4Net,
+    },
+    /// The bridge could not be made.
+    #[error("make bridge {bridge}")]
+    Bridge {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        #[source]
+        source: minke_netlink::Error,
+    },
+    /// Something that is no bridge has the bridge's name.
+    #[error("interface {0} exists and is not a bridge; choose another name prefix or remove it")]
+    NotABridge(String),
+    /// No pool is free any more.
+    #[error("no default address pool is free of the host's own routes; name a subnet (--bip)")]
+    NoFreePool,
+    /// The firewall table could not be made or changed.
+    #[error("change nftables table {table}")]
+    Firewall {
+        /// The table.
+        table: String,
+        /// Why.
+        #[source]
+        source: minke_netlink::Error,
+    },
+    /// A kernel setting could not be changed.
+    #[error("set {setting} to {value}: {hint}")]
+    Setting {
+        /// The file below /proc/sys.
+        setting: String,
+        /// What it should have been.
+        value: &'static str,
+        /// What to do about it.
+        hint: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The state file could not be written.
+    #[error("write {path}", path = .path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The network namespace could not be made.
+    #[error("make a network namespace")]
+    Namespace(#[source] io::Error),
+    /// The interface could not be put into the namespace.
+    #[error("plumb interface {interface} into the sandbox")]
+    Plumb {
+        /// The host's end.
+        interface: String,
+        /// Why.
+        #[source]
+        source: minke_netlink::Error,
+    },
+    /// The kernel gave no random bytes.
+    #[error("read random bytes")]
+    Random(#[source] io::Error),
+}
+
+/// Several things that went wrong while the rest went on.
+#[derive(Debug)]
+pub struct Failures(pub Vec<String>);
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+/// Some of a sandbox's traces are left. Detaching again is safe and may help.
+#[derive(Debug, thiserror::Error)]
+#[error("detach {interface}: {failures}")]
+pub struct DetachError {
+    /// The host's end of the sandbox's veth.
+    pub interface: String,
+    /// What is left and why.
+    pub failures: Failures,
+}
+
+/// What an earlier engine left could not all be claimed or removed. The network is usable.
+#[derive(Debug, thiserror::Error)]
+#[error("restore the network: {failures}")]
+pub struct RestoreError {
+    /// What failed and why.
+    pub failures: Failures,
+}
+
+/// Bridge or table could not be removed. Closing again is safe and may help.
+#[derive(Debug, thiserror::Error)]
+#[error("remove bridge and table {prefix}: {failures}")]
+pub struct CloseError {
+    /// The name prefix.
+    pub prefix: String,
+    /// What is left and why.
+    pub failures: Failures,
+}
+
+/// One line with the whole chain of causes, for [`Failures`].
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,332 @@
+//! The networks of one engine: attach, detach, restore, close.
+//!
+//! ```text
+//! attach:  namespace (own thread) ┐
+//!          table, bridge ─ address ─ host ports ─ veth, address, route ─ elements of the ports
+//! detach:  elements ─ address ─ veth (later)      (also what undoes an attach that failed)
+//! ```
+//!
+//! Attaches run side by side: the locks are held for look-ups, for making the bridge and for the
+//! one nftables transaction. The kernel's own lock on links (rtnl) is the limit.
+
+mod endpoint;
+mod reaper;
+mod restore;
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use minke_netlink::route::RouteSocket;
+
+use crate::{
+    AttachError, AttachRequest, Attached, Attachment, BridgeStatus, CloseError, DetachError, Failures,
+    Ipv4Net, Mac, NetworkConfig, OpenError, RestoreError,
+    allocator::Allocator,
+    bridge::{self, BridgePlan},
+    error::chain,
+    firewall::{BridgeRules, Firewall},
+    naming::Names,
+    pool, sandbox,
+    state::{BridgeState, StateFile},
+    sysctl,
+};
+use endpoint::Endpoint;
+use reaper::Reaper;
+
+/// Docker's default MTU of a bridge network, in bytes.
+const DEFAULT_MTU: u32 = 1500;
+/// The sandbox's end of the veth pair.
+const INTERFACE: &str = "eth0";
+
+/// The networks of one engine. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Networks(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    names: Names,
+    mtu: u32,
+    /// `--bip`, which is never given up for another subnet.
+    fixed: Option<Ipv4Net>,
+    state: StateFile,
+    firewall: Firewall,
+    plan: Mutex<Plan>,
+    made: Mutex<Made>,
+    /// What is attached, by endpoint id.
+    live: Mutex<BTreeMap<String, Attachment>>,
+    /// Removes the host's ends of veth pairs behind the scenes.
+    reaper: Reaper,
+    /// Attach and detach share it; restore and close want to be alone.
+    lifecycle: RwLock<()>,
+}
+
+/// The subnet of the default bridge and its addresses.
+#[derive(Debug)]
+struct Plan {
+    /// The bridge's own address with the subnet's prefix length.
+    bridge: Ipv4Net,
+    addresses: Allocator,
+}
+
+/// What this engine knows to be in the kernel.
+#[derive(Debug, Default)]
+struct Made {
+    /// The index of the bridge whose address and settings were checked.
+    bridge: Option<u32>,
+    /// Whether the bridge routes loopback addresses.
+    routes_loopback: bool,
+    enabled_forwarding: bool,
+}
+
+impl Plan {
+    fn new(bridge: Ipv4Net) -> Self {
+        Self { bridge, addresses: Allocator::new(bridge, bridge.address()) }
+    }
+}
+
+impl Networks {
+    /// Checks the configuration and chooses the default bridge's subnet. Makes nothing: an engine
+    /// that runs nothing leaves nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`], for a configuration that can't work or a host that can't be read.
+    pub fn open(config: NetworkConfig) -> Result<Self, OpenError> {
+        let names = Names::new(&config.prefix)?;
+        let mtu = config.mtu.unwrap_or(DEFAULT_MTU);
+        if !(68..=65_535).contains(&mtu) {
+            return Err(OpenError::Mtu(mtu));
+        }
+        let fixed = config.subnet.map(bridge_address).transpose()?;
+        let state = StateFile::new(&config.state);
+        let remembered = state.read().map_err(|source| OpenError::State { path: state.path(), source })?;
+        let plan = Plan::new(choose_subnet(&names, fixed, remembered.bridge)?);
+        Ok(Self(Arc::new(Inner {
+            firewall: Firewall::new(&names.table),
+            names,
+            mtu,
+            fixed,
+            state,
+            plan: Mutex::new(plan),
+            made: Mutex::new(Made { enabled_forwarding: remembered.enabled_forwarding, ..Made::default() }),
+            live: Mutex::default(),
+            reaper: Reaper::default(),
+            lifecycle: RwLock::default(),
+        })))
+    }
+
+    /// After an engine restart: takes over what living sandboxes use, and removes every interface,
+    /// nftables element and state of ours that none of them owns. Repairs what is missing.
+    ///
+    /// # Errors
+    /// [`RestoreError`] lists what failed; everything else was done.
+    pub fn restore(&self, living: &[Attachment]) -> Result<(), RestoreError> {
+        let _alone = self.0.lifecycle.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.reaper.finish();
+        let failures = restore::restore(&self.0, living);
+        if failures.is_empty() { Ok(()) } else { Err(RestoreError { failures: Failures(failures) }) }
+    }
+
+    /// A fresh network namespace with an interface on the default bridge. Bridge, table and
+    /// forwarding are made when first needed.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing of the sandbox is left then.
+    pub fn attach(&self, request: AttachRequest) -> Result<Attached, AttachError> {
+        let _shared = self.0.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
+        let making = sandbox::begin().map_err(AttachError::Namespace)?;
+        let mut host = open_route(&self.0.names)?;
+        let bridge = self.0.ensure_bridge(&mut host)?;
+        let mut endpoint = Endpoint::new(&self.0, &request)?;
+        let held = endpoint.reserve_ports(&request.ports)?;
+
+        let mut sandbox = making.finish().map_err(AttachError::Namespace)?;
+        let mac = request.mac.unwrap_or_else(|| Mac::of_address(endpoint.attachment().address));
+        let attachment = endpoint.attachment();
+        let failed = |source| AttachError::Plumb { interface: attachment.host_interface.clone(), source };
+        sandbox.plumb(&mut host, bridge, self.0.mtu, mac, attachment).map_err(failed)?;
+        endpoint.publish()?;
+        sandbox.wait_until_operational(&mut host, &self.0.names.bridge, attachment).map_err(failed)?;
+        Ok(Attached { netns: sandbox.netns, held, attachment: endpoint.keep() })
+    }
+
+    /// Closes a sandbox's published ports, frees its address and queues its interface for removal,
+    /// which the kernel needs some 30 ms for. What is gone already is no error, so this may be
+    /// called again.
+    ///
+    /// # Errors
+    /// [`DetachError`] lists what failed; everything else was done.
+    pub fn detach(&self, attachment: &Attachment) -> Result<(), DetachError> {
+        let _shared = self.0.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.0.tear_down(attachment);
+        if failures.is_empty() {
+            return Ok(());
+        }
+        Err(DetachError { interface: attachment.host_interface.clone(), failures: Failures(failures) })
+    }
+
+    /// Removes bridge and table if no sandbox is attached; else does nothing. Forwarding stays on,
+    /// since others may rely on it by now.
+    ///
+    /// # Errors
+    /// [`CloseError`] lists what failed; everything else was done.
+    pub fn close(&self) -> Result<(), CloseError> {
+        let _alone = self.0.lifecycle.write().unwrap_or_else(PoisonError::into_inner);
+        if !locked(&self.0.live).is_empty() {
+            return Ok(());
+        }
+        self.0.reaper.finish();
+        let failures = restore::remove_all(&self.0);
+        if failures.is_empty() {
+            return Ok(());
+        }
+        Err(CloseError { prefix: self.0.names.table.clone(), failures: Failures(failures) })
+    }
+
+    /// The default bridge, whether it is made already or only planned.
+    pub fn default_bridge(&self) -> BridgeStatus {
+        let bridge = locked(&self.0.plan).bridge;
+        BridgeStatus {
+            name: self.0.names.bridge.clone(),
+            subnet: bridge.subnet(),
+            gateway: bridge.address(),
+            mtu: self.0.mtu,
+        }
+    }
+}
+
+impl Inner {
+    /// The index of the bridge, which is made with its table and settings where it is missing.
+    fn ensure_bridge(&self, host: &mut RouteSocket) -> Result<u32, AttachError> {
+        let mut made = locked(&self.made);
+        let found = bridge::find(host, &self.names.bridge)?.map(|link| link.index);
+        if let Some(index) = found
+            && made.bridge == Some(index)
+        {
+            self.firewall.ensure(self.rules(), made.enabled_forwarding)?;
+            return Ok(index);
+        }
+        self.choose_again_if_idle(host)?;
+        made.enabled_forwarding |= sysctl::enable_forwarding()?;
+        // The table first: its guards must stand before the bridge carries anything.
+        self.firewall.ensure(self.rules(), made.enabled_forwarding)?;
+        self.make_bridge(host, &mut made)
+    }
+
+    fn make_bridge(&self, host: &mut RouteSocket, made: &mut Made) -> Result<u32, AttachError> {
+        let address = locked(&self.plan).bridge;
+        let plan = BridgePlan { name: &self.names.bridge, address, mtu: self.mtu };
+        let index = bridge::make(host, plan)?;
+        let state = BridgeState { bridge: Some(address), enabled_forwarding: made.enabled_forwarding };
+        self.state.write(state).map_err(|source| AttachError::State { path: self.state.path(), source })?;
+        made.bridge = Some(index);
+        made.routes_loopback = false;
+        Ok(index)
+    }
+
+    /// Time has passed since the subnet was chosen, and the host may have new routes.
+    fn choose_again_if_idle(&self, host: &mut RouteSocket) -> Result<(), AttachError> {
+        if self.fixed.is_some() || !locked(&self.live).is_empty() {
+            return Ok(());
+        }
+        let failed = |source| AttachError::Bridge { bridge: self.names.bridge.clone(), source };
+        let taken = bridge::taken(host, &self.names.bridge).map_err(failed)?;
+        let mut plan = locked(&self.plan);
+        let subnet = pool::choose(Some(plan.bridge.subnet()), &taken).ok_or(AttachError::NoFreePool)?;
+        if subnet != plan.bridge.subnet() {
+            tracing::info!(old = %plan.bridge.subnet(), new = %subnet, "the bridge's subnet is in use now");
+            *plan = Plan::new(first_address(subnet));
+        }
+        Ok(())
+    }
+
+    /// Published ports answer on 127.0.0.1 too; a bridge without any doesn't need to.
+    fn route_loopback(&self) -> Result<(), AttachError> {
+        let mut made = locked(&self.made);
+        if !made.routes_loopback {
+            sysctl::route_loopback(&self.names.bridge)?;
+            made.routes_loopback = true;
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> BridgeRules {
+        BridgeRules { bridge: self.names.bridge.clone(), subnet: locked(&self.plan).bridge.subnet() }
+    }
+
+    /// Takes back all that an attach did; returns what failed.
+    fn tear_down(&self, attachment: &Attachment) -> Vec<String> {
+        let mut failures = Vec::new();
+        if let Err(error) = self.firewall.withdraw(&attachment.ports, attachment.address) {
+            failures.push(chain(&error));
+        }
+        self.reaper.remove(&attachment.host_interface);
+        // Only the endpoint that has the address may free it: it may be another's by now.
+        let mut plan = locked(&self.plan);
+        if locked(&self.live).remove(&attachment.endpoint_id).is_some() {
+            plan.addresses.release(attachment.address);
+        }
+        failures
+    }
+}
+
+fn open_route(names: &Names) -> Result<RouteSocket, AttachError> {
+    RouteSocket::open().map_err(|source| AttachError::Bridge { bridge: names.bridge.clone(), source })
+}
+
+/// What was asked for, what an earlier engine used, what the bridge has, or the first free pool.
+fn choose_subnet(
+    names: &Names,
+    fixed: Option<Ipv4Net>,
+    remembered: Option<Ipv4Net>,
+) -> Result<Ipv4Net, OpenError> {
+    if let Some(bridge) = fixed.or(remembered) {
+        return Ok(bridge);
+    }
+    let mut route = RouteSocket::open().map_err(OpenError::Routes)?;
+    if let Some(link) = route.link(&names.bridge).map_err(OpenError::Routes)?
+        && let Some(address) =
+            bridge::addresses(&mut route, link.index).map_err(OpenError::Routes)?.into_iter().next()
+    {
+        return Ok(address);
+    }
+    let taken = bridge::taken(&mut route, &names.bridge).map_err(OpenError::Routes)?;
+    pool::choose(None, &taken).map(first_address).ok_or(OpenError::NoFreePool)
+}
+
+/// The bridge takes the first address of a subnet, as Docker's does.
+fn first_address(subnet: Ipv4Net) -> Ipv4Net {
+    Ipv4Net::new(Ipv4Addr::from_bits(subnet.first().to_bits() + 1), subnet.prefix_len())
+}
+
+/// The bridge's address that `--bip` asks for: its own host bits, or the first of a bare subnet.
+fn bridge_address(asked: Ipv4Net) -> Result<Ipv4Net, OpenError> {
+    if asked.prefix_len() > 30 || asked.prefix_len() == 0 {
+        return Err(OpenError::SubnetTooSmall(asked));
+    }
+    if asked.address() == asked.last() {
+        return Err(OpenError::BridgeAddress(asked));
+    }
+    Ok(if asked.address() == asked.first() { first_address(asked) } else { asked })
+}
+
+/// A lock whose holder panicked still guards data that every step leaves whole.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_subnet_gives_the_bridge_its_first_address() {
+        let ask = |text: &str| bridge_address(text.parse().unwrap()).map(|net| net.to_string());
+        assert_eq!(ask("10.9.0.0/24").unwrap(), "10.9.0.1/24");
+        assert_eq!(ask("10.9.0.254/24").unwrap(), "10.9.0.254/24");
+        assert!(matches!(ask("10.9.0.255/24"), Err(OpenError::BridgeAddress(_))));
+        assert!(matches!(ask("10.9.0.0/31"), Err(OpenError::SubnetTooSmall(_))));
+    }
+}

@@ -1,0 +1,150 @@
+//! What must not get through, and what must get out.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+
+use minke_netlink::route::{Batch, RouteSocket};
+
+use crate::world::*;
+
+#[test]
+fn a_container_reaches_the_lan_with_the_host_s_address() {
+    let world = World::new();
+    let networks = world.networks("masq");
+    let app = world.attach(&networks, vec![]);
+    serve_tcp(&world.lan, "lan", 80);
+    serve_udp(&world.lan, "lan", 80);
+    assert_eq!(ask_tcp(&app.netns, LAN, 80).unwrap(), format!("lan {HOST}"));
+    assert_eq!(ask_udp(&app.netns, LAN, 80).unwrap(), format!("lan {HOST}"));
+}
+
+#[test]
+fn the_lan_can_not_route_to_container_ports() {
+    let world = World::new();
+    let networks = world.networks("direct");
+    let web = world.attach(&networks, vec![tcp(8080, 80)]);
+    serve_tcp(&web.netns, "web", 80);
+    serve_tcp(&web.netns, "secret", 81);
+    // The LAN's default route leads to the host, which forwards.
+    assert!(ask_tcp(&world.lan, web.attachment.address, 81).is_err(), "not published");
+    assert!(ask_tcp(&world.lan, web.attachment.address, 80).is_err(), "published, but not at this address");
+    assert!(ask_tcp(&world.lan, HOST, 81).is_err());
+    assert_eq!(ask_tcp(&world.lan, HOST, 8080).unwrap(), format!("web {LAN}"));
+}
+
+#[test]
+fn neither_lan_nor_containers_reach_the_host_s_loopback() {
+    let world = World::new();
+    let networks = world.networks("cve");
+    // A published port, so that the bridge routes loopback addresses.
+    let app = world.attach(&networks, vec![tcp(8080, 80)]);
+    serve_tcp(&world.host, "host", 9090);
+    let service = world.on_host(|| UdpSocket::bind((LOOPBACK, 9091))).unwrap();
+    service.set_nonblocking(true).unwrap();
+    assert!(ask_tcp(&world.host, LOOPBACK, 9090).is_ok());
+    assert!(ask_tcp(&app.netns, HOST, 9090).is_ok(), "a service on all addresses is open to containers");
+
+    // Without a lo of its own, 127.0.0.1 goes out of a container's eth0.
+    inside(&app.netns, || RouteSocket::open().unwrap().run(Batch::new().down("lo"))).unwrap();
+    for namespace in [&app.netns, &world.lan] {
+        assert!(ask_tcp(namespace, LOOPBACK, 9090).is_err());
+        assert!(ask_udp(namespace, LOOPBACK, 9091).is_err());
+    }
+    assert!(service.recv_from(&mut [0; 8]).is_err(), "nothing arrived");
+}
+
+#[test]
+fn a_container_can_not_pose_as_the_host() {
+    let world = World::new();
+    let networks = world.networks("pose");
+    let app = world.attach(&networks, vec![tcp(8080, 80)]);
+    let service = world.on_host(|| UdpSocket::bind((HOST, 9091))).unwrap();
+    service.set_nonblocking(true).unwrap();
+    let namespace = same(std::os::fd::AsFd::as_fd(&app.netns));
+    inside(&namespace, || {
+        std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 1), 4000)).unwrap();
+        let _ = socket.send_to(b"root: yes", (HOST, 9091));
+    });
+    assert!(service.recv_from(&mut [0; 16]).is_err());
+}
+
+#[test]
+fn a_host_that_was_no_router_becomes_none_but_for_containers() {
+    let world = World::new();
+    let second = namespace(false);
+    wire(&world.host, "lan1", Ipv4Addr::new(10, 77, 1, 1), &second, Ipv4Addr::new(10, 77, 1, 2));
+    serve_tcp(&world.lan, "lan", 80);
+    assert!(ask_tcp(&second, LAN, 80).is_err(), "forwarding is off");
+
+    let networks = world.networks("norouter");
+    let other = world.networks("norouter2");
+    let app = world.attach(&networks, vec![]);
+    let neighbour = world.attach(&other, vec![]);
+    assert!(ask_tcp(&second, LAN, 80).is_err(), "forwarding is on, but for containers only");
+    assert!(ask_tcp(&app.netns, LAN, 80).is_ok());
+    assert!(ask_tcp(&neighbour.netns, LAN, 80).is_ok(), "another engine's containers are no strangers");
+}
+
+#[test]
+fn a_host_that_was_a_router_stays_one() {
+    let world = World::new();
+    world.on_host(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap();
+    let second = namespace(false);
+    wire(&world.host, "lan1", Ipv4Addr::new(10, 77, 1, 1), &second, Ipv4Addr::new(10, 77, 1, 2));
+    serve_tcp(&world.lan, "lan", 80);
+    let networks = world.networks("router");
+    let _app = world.attach(&networks, vec![]);
+    assert!(ask_tcp(&second, LAN, 80).is_ok());
+}
+
+#[test]
+fn engines_with_different_prefixes_share_a_host_and_nothing_else() {
+    let world = World::new();
+    let (one, two) = (world.networks("twin-engine-a"), world.networks("twin-engine-b"));
+    let a = world.attach(&one, vec![tcp(8080, 80)]);
+    let b = world.attach(&two, vec![tcp(8081, 80)]);
+    serve_tcp(&a.netns, "a", 80);
+    serve_tcp(&b.netns, "b", 80);
+    assert_ne!(one.default_bridge().subnet, two.default_bridge().subnet);
+    assert!(ask_tcp(&world.lan, HOST, 8080).unwrap().starts_with("a "));
+    assert!(ask_tcp(&world.lan, HOST, 8081).unwrap().starts_with("b "));
+    assert!(ask_tcp(&a.netns, b.attachment.address, 80).is_err(), "containers of different engines");
+    assert!(ask_tcp(&a.netns, HOST, 8081).is_ok(), "but what is published is published");
+
+    // Closing one, as after a crash, takes nothing of the other.
+    world.on_host(|| one.restore(&[])).unwrap();
+    assert_eq!(world.tables(), ["twin-engine-b"]);
+    assert!(world.links().contains(&b.attachment.host_interface));
+    assert!(ask_tcp(&world.lan, HOST, 8081).unwrap().starts_with("b "));
+}
+
+#[test]
+fn a_sandbox_has_lo_eth0_and_no_ipv6_of_its_own() {
+    let world = World::new();
+    let networks = world.networks("inside");
+    let app = world.attach(&networks, vec![]);
+    let (links, addresses) = inside(&app.netns, || {
+        let mut route = RouteSocket::open().unwrap();
+        (route.links(None).unwrap(), route.addresses().unwrap())
+    });
+    for name in ["lo", "eth0"] {
+        assert!(links.iter().any(|link| link.name == name && link.up), "{links:?}");
+    }
+    let eth0 = links.iter().find(|link| link.name == "eth0").unwrap();
+    let own: Vec<IpAddr> = addresses
+        .iter()
+        .filter(|address| address.index == eth0.index)
+        .map(|address| address.address)
+        .collect();
+    assert_eq!(own, [IpAddr::V4(app.attachment.address)]);
+    assert_eq!(app.attachment.interface, "eth0");
+    assert_eq!(app.attachment.gateway, networks.default_bridge().gateway);
+}
+
+#[test]
+fn a_sandbox_without_a_network_has_lo_only() {
+    let netns = minke_network::loopback_only().unwrap();
+    let up = inside(&netns, || RouteSocket::open().unwrap().links(None)).unwrap();
+    assert!(up.iter().filter(|link| link.up).map(|link| link.name.as_str()).eq(["lo"]), "{up:?}");
+    assert!(inside(&netns, || TcpListener::bind((LOOPBACK, 80))).is_ok());
+}
