@@ -1,0 +1,79 @@
+//! `attach`: checks, wiring (also before the start, so that no byte is missed), and the log so far if it is
+//! wanted.
+
+use std::sync::Arc;
+
+use minke_supervisor::Streams;
+
+use crate::{
+    AttachOptions, AttachSession, Engine, Error, ErrorKind, LogsOptions, container::Phase,
+    detach_keys::DetachKeys,
+};
+
+impl Engine {
+    /// Connects a client to a container's streams. When this returns, everything has been checked and is
+    /// wired: the container
+    /// may be started without losing its first output.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when it is paused or restarting,
+    /// [`ErrorKind::InvalidParameter`] for bad keys.
+    pub async fn attach(&self, name: &str, options: AttachOptions) -> Result<AttachSession, Error> {
+        let inner = self.inner();
+        let container = inner.find(name)?;
+        let keys = DetachKeys::parse(options.detach_keys.as_deref())?;
+        let record = container.record();
+        match container.phase() {
+            Phase::Paused => {
+                return Err(Error::conflict(format!(
+                    "container {} is paused, unpause the container before attach",
+                    container.id
+                )));
+            }
+            Phase::Restarting => {
+                return Err(Error::conflict(format!(
+                    "container {} is restarting, wait until the container is running",
+                    container.id
+                )));
+            }
+            _ => {}
+        }
+        let guard = (container.session(), self.busy());
+        let before = match options.logs {
+            true => {
+                let logs = LogsOptions {
+                    stdout: options.streams.stdout,
+                    stderr: options.streams.stderr,
+                    ..LogsOptions::default()
+                };
+                Some(self.logs(container.id.as_str(), logs).await?.stream)
+            }
+            false => None,
+        };
+        let stdin = options.streams.stdin && record.config.open_stdin.unwrap_or(false);
+        let wire = match options.stream {
+            true => Some(container.attach(Streams { stdin, ..options.streams }).await?),
+            false => None,
+        };
+        if wire.is_none() && before.is_none() {
+            return Err(Error::new(ErrorKind::InvalidParameter, "attach wants logs, stream or both"));
+        }
+        inner.container_event(&container, "attach", []);
+        let (engine, detached) = (Arc::downgrade(inner), Arc::clone(&container));
+        let on_detach = move || {
+            if let Some(inner) = engine.upgrade() {
+                inner.container_event(&detached, "detach", []);
+            }
+        };
+        Ok(AttachSession {
+            tty: record.tty(),
+            before,
+            wire,
+            stdin,
+            keys: if record.tty() || stdin { keys } else { DetachKeys::none() },
+            settled: None,
+            on_detach: Some(Box::new(on_detach)),
+            guard,
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! Containers: one actor (a task with a mailbox) each, around the pure [`machine`]. Whoever wants something
+//! done sends a message; whoever only
+//! wants to know reads the view that the actor publishes, so that listing never waits for anybody.
+//!
+//! | file | its question |
+//! |---|---|
+//! | `machine`, `restart` | what follows from what? (pure) |
+//! | `record` | what is remembered, and where? |
+//! | `names`, `merge`, `ports`, `log_options` | what does a creation request mean? (pure) |
+//! | `create`, `launch`, `ending`, `removal` | how does it come to be, start, end, go? |
+//! | `sandbox` | which namespaces does it have or join? |
+//! | `actor`, `requests` | in which order do things happen? |
+//! | `health` | is it well? |
+
+mod actor;
+mod create;
+mod ending;
+mod health;
+mod inspect;
+mod launch;
+mod list;
+mod log_options;
+mod machine;
+mod merge;
+pub(crate) mod names;
+mod ports;
+pub(crate) mod record;
+pub(crate) mod removal;
+mod requests;
+mod restart;
+mod sandbox;
+mod status_text;
+mod summary;
+mod update;
+mod waits;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use minke_model::ContainerId;
+use minke_network::Attachment;
+use minke_supervisor::Supervisor;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use self::requests::{Wire, running};
+pub use self::waits::Waiter;
+pub(crate) use self::{
+    actor::Adopted,
+    machine::Phase,
+    record::{Record, RunNote},
+    restart::RestartPolicy,
+};
+use self::{health::HealthView, requests::Message};
+use crate::time_text::NEVER;
+
+/// A container as the rest of the engine sees it.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) id: ContainerId,
+    mailbox: mpsc::UnboundedSender<Message>,
+    record: RwLock<Arc<Record>>,
+    run: RwLock<RunView>,
+    /// How many attached clients are being served.
+    sessions: watch::Sender<usize>,
+}
+
+/// Where a container stands.
+#[derive(Debug, Clone)]
+pub(crate) struct RunView {
+    pub(crate) phase: Phase,
+    /// The supervisor of a living container.
+    pub(crate) supervisor: Option<Supervisor>,
+    /// The first process and its start time.
+    pub(crate) process: Option<(i32, u64)>,
+    pub(crate) started_at: String,
+    pub(crate) finished_at: String,
+    pub(crate) exit_code: i64,
+    pub(crate) oom_killed: bool,
+    /// Why the last start failed.
+    pub(crate) error: String,
+    pub(crate) restart_count: u32,
+    pub(crate) attachment: Option<Attachment>,
+    pub(crate) health: Option<HealthView>,
+}
+
+impl RunView {
+    /// Of a container that has never been started.
+    pub(crate) fn unstarted() -> Self {
+        Self::new(Phase::Created)
+    }
+
+    fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            supervisor: None,
+            process: None,
+            started_at: NEVER.to_owned(),
+            finished_at: NEVER.to_owned(),
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            restart_count: 0,
+            attachment: None,
+            health: None,
+        }
+    }
+}
+
+/// Counts one attached client as long as it lives.
+pub(crate) struct SessionGuard(Arc<Container>);
+
+impl Container {
+    /// What was asked for.
+    pub(crate) fn record(&self) -> Arc<Record> {
+        self.record.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where it stands.
+    pub(crate) fn run(&self) -> RunView {
+        self.run.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A process lives.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.run.read().unwrap_or_else(PoisonError::into_inner).phase.is_alive()
+    }
+
+    /// It runs, or is about to by its restart policy.
+    pub(crate) fn is_active(&self) -> bool {
+        self.is_alive() || self.phase() == Phase::Restarting
+    }
+
+    /// Its phase alone.
+    pub(crate) fn phase(&self) -> Phase {
+        self.run.read().unwrap_or_else(PoisonError::into_inner).phase
+    }
+
+    fn set_record(&self, record: Record) {
+        *self.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(record);
+    }
+
+    fn edit_run(&self, edit: impl FnOnce(&mut RunView)) {
+        edit(&mut self.run.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Counts an attached client.
+    pub(crate) fn session(self: &Arc<Self>) -> SessionGuard {
+        self.sessions.send_modify(|count| *count += 1);
+        SessionGuard(Arc::clone(self))
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.0.sessions.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// The directory of sockets below the state directory.
+pub(crate) const SOCKETS: &str = "run";
+/// How many digits of its id a container's socket is named by.
+pub(crate) const SOCKET_NAME: usize = 24;
+
+/// The places that belong to a container.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// `<root>/containers/<id>`: the bundle.
+    pub(crate) directory: PathBuf,
+    /// `<state>/containers/<id>`
+    pub(crate) state: PathBuf,
+    /// `<state>/run/<24 digits of the id>`: the supervisor's socket. A socket's path has 107 bytes at most,
+    /// so it is kept short.
+    pub(crate) socket: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn exit_record(&self) -> PathBuf {
+        self.directory.join("exit.json")
+    }
+
+    /// The log that `logs` reads.
+    pub(crate) fn log(&self, id: &ContainerId) -> PathBuf {
+        self.directory.join(format!("{id}-json.log"))
+    }
+
+    /// The directory behind /dev/shm of a container whose IPC namespace others may join.
+    pub(crate) fn shm(&self) -> PathBuf {
+        self.state.join("shm")
+    }
+}
+
+impl crate::engine::Inner {
+    pub(crate) fn places(&self, id: &ContainerId) -> Places {
+        Places {
+            directory: self.config.root.join("containers").join(id.as_str()),
+            state: self.config.state.join("containers").join(id.as_str()),
+            socket: self.config.state.join(SOCKETS).join(&id.as_str()[..SOCKET_NAME]),
+        }
+    }
+
+    /// The cgroup of a container, below the engine's own or the parent that was asked for.
+    pub(crate) fn cgroup_of(&self, record: &Record) -> String {
+        let parent = record.host.cgroup_parent.as_deref().filter(|parent| !parent.is_empty());
+        match parent {
+            Some(parent) => format!("/{}/{}", parent.trim_matches('/'), record.id),
+            None => format!("/{}/{}", self.config.name_prefix, record.id),
+        }
+    }
+}

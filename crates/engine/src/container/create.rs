@@ -1,0 +1,346 @@
+//! Creating a container: every field is checked before anything is made, and one transaction makes it real.
+
+use std::{fs, sync::Arc};
+
+use bollard_stubs::models::{
+    ContainerCreateBody, ContainerCreateResponse, EndpointSettings, HostConfig, RestartPolicy as WirePolicy,
+    RestartPolicyNameEnum,
+};
+use minke_model::ContainerId;
+
+use super::{
+    Container, Record, RestartPolicy, health::HealthSpec, launch, log_options, merge, names, ports,
+    record::VERSION, sandbox,
+};
+use crate::{
+    Engine, Error,
+    engine::Inner,
+    random,
+    spec::{
+        self,
+        modes::{IpcMode, Modes, NetworkMode},
+    },
+    time_text,
+    volumes::{self, Settled},
+};
+
+impl Engine {
+    /// Creates a container.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for the image, or a container it refers to;
+    /// [`crate::ErrorKind::Conflict`] when
+    /// the name is in use; [`crate::ErrorKind::InvalidParameter`] and [`crate::ErrorKind::NotImplemented`]
+    /// name the field.
+    pub async fn create(
+        &self,
+        name: Option<&str>,
+        body: ContainerCreateBody,
+    ) -> Result<ContainerCreateResponse, Error> {
+        let name = name.filter(|name| !name.is_empty()).map(names::check).transpose()?.map(str::to_owned);
+        // The actor is a task and must be made on the runtime, so only the blocking part runs elsewhere.
+        let (record, created_volumes) = self.blocking(move |inner| create(&inner, name, body)).await?;
+        let id = record.id.clone();
+        let inner = self.inner();
+        let container = Container::spawn(inner, record, None);
+        inner.register(&container);
+        for volume in created_volumes {
+            inner.volume_event("create", &volume);
+        }
+        inner.container_event(&container, "create", []);
+        let warnings = warnings(&container.record());
+        Ok(ContainerCreateResponse { id: id.to_string(), warnings })
+    }
+}
+
+/// What has no effect and is harmless enough not to be refused, in Docker's words.
+fn warnings(record: &Record) -> Vec<String> {
+    let mode = record.host.network_mode.as_deref().unwrap_or("");
+    let publishes = record.host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
+    match mode {
+        "host" | "none" if publishes => {
+            vec![format!("Published ports are discarded when using {mode} network mode")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Settles and stores everything about a new container.
+fn create(
+    inner: &Arc<Inner>,
+    name: Option<String>,
+    mut body: ContainerCreateBody,
+) -> Result<(Record, Vec<String>), Error> {
+    let mut host = body.host_config.take().unwrap_or_default();
+    let networking = body.networking_config.take().unwrap_or_default();
+    let mut config = merge::config_of(body);
+    let image = inner.find_image(config.image.as_deref().unwrap_or(""))?;
+    merge::merge(&mut config, &image.config.config)?;
+    spec::refuse::check(&config, &host)?;
+    adapt(&mut host);
+    let id = ContainerId::from_random(random::bytes()?);
+    // Docker shows the host name that the container will see.
+    let modes = Modes::parse(&host, inner.host.facts.resources.unified)?;
+    if config.hostname.as_deref().unwrap_or("").is_empty() {
+        config.hostname = match modes.network {
+            NetworkMode::Host => Some(inner.host.name.clone()),
+            NetworkMode::Container(_) => None,
+            _ => Some(id.short().to_owned()),
+        };
+    }
+    let settled = settle_volumes(inner, &config, &host)?;
+    let record = Record {
+        version: VERSION,
+        id: id.clone(),
+        name: String::new(),
+        created: time_text::now(),
+        image: image.id,
+        config,
+        host,
+        networking,
+        mounts: settled.mounts.clone(),
+        stopped_by_hand: false,
+    };
+    check(inner, &record, &modes)?;
+    let name = inner.reserve_name(name, &record.id)?;
+    let record = Record { name: name.clone(), ..record };
+    match make(inner, &record, &settled) {
+        Ok(()) => Ok((record, settled.new_volumes.into_iter().map(|volume| volume.name).collect())),
+        Err(error) => {
+            inner.release_name(&name);
+            unmake(inner, &record, &settled);
+            Err(error)
+        }
+    }
+}
+
+/// Defaults that Docker writes into the configuration.
+fn adapt(host: &mut HostConfig) {
+    spec::resources::adapt(host);
+    let empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
+    if empty(&host.network_mode) || host.network_mode.as_deref() == Some("default") {
+        host.network_mode = Some("bridge".to_owned());
+    }
+    if empty(&host.ipc_mode) {
+        host.ipc_mode = Some("private".to_owned());
+    }
+    if host.shm_size.unwrap_or(0) == 0 {
+        host.shm_size = Some(64 << 20);
+    }
+    host.runtime = Some("minke-oci".to_owned());
+    let log = host.log_config.get_or_insert_default();
+    if empty(&log.typ) {
+        log.typ = Some("json-file".to_owned());
+    }
+    log.config.get_or_insert_default();
+    let policy = host.restart_policy.get_or_insert_with(WirePolicy::default);
+    if policy.name.is_none_or(|name| name == RestartPolicyNameEnum::EMPTY) {
+        policy.name = Some(RestartPolicyNameEnum::NO);
+    }
+    policy.maximum_retry_count.get_or_insert(0);
+}
+
+/// Everything that a start would refuse is refused now, where it can be known.
+fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
+    let host = &record.host;
+    let facts = &inner.host.facts;
+    spec::resources::check(host, facts.resources)?;
+    spec::resources::resources(host, &spec::devices::block_numbers)?;
+    RestartPolicy::parse(host)?;
+    let security = spec::security::parse(host.security_opt.as_deref().unwrap_or(&[]))?;
+    let capabilities = spec::held(host, facts)?;
+    if let spec::security::SeccompChoice::Profile(json) = &security.seccomp {
+        let conditions = spec::seccomp::Conditions {
+            capabilities: &capabilities,
+            architecture: facts.architecture,
+            kernel: facts.kernel,
+        };
+        spec::seccomp::profile_filter(json, conditions)?;
+    }
+    spec::limits::rlimits(host.ulimits.as_deref().unwrap_or(&[]), &facts.hard_limits)?;
+    spec::sysctls(host, modes)?;
+    spec::oom_score_adj(host, facts)?;
+    log_options::parse(host, &inner.places(&record.id).log(&record.id))?;
+    HealthSpec::parse(record.config.healthcheck.as_ref(), record.config.shell.as_deref())?;
+    if let Some(signal) = record.config.stop_signal.as_deref().filter(|signal| !signal.is_empty()) {
+        crate::signals::parse(signal)?;
+    }
+    launch::devices(record)?;
+    launch::dns(record)?;
+    launch::extra_hosts(record)?;
+    check_network(record, modes)?;
+    for name in modes.donors() {
+        inner.find(name)?;
+    }
+    check_ipc(inner, record, modes)?;
+    if let Some(key) =
+        host.annotations.iter().flatten().map(|(key, _)| key).find(|key| key.starts_with("dev.minke."))
+    {
+        return Err(Error::invalid(format!("annotation {key:?} is reserved for the engine")));
+    }
+    inner.volumes.check_sources(&record.mounts)
+}
+
+fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {
+    let published = ports::requests(&record.config, &record.host)?;
+    for port in record.config.exposed_ports.iter().flatten() {
+        ports::parse(port.split('-').next().unwrap_or(port)).or_else(|error| {
+            if port.ends_with("/sctp") { Ok((1, minke_network::Protocol::Tcp)) } else { Err(error) }
+        })?;
+    }
+    if let NetworkMode::Container(_) = modes.network {
+        let conflict = |what: &str| {
+            Err(Error::invalid(format!("conflicting options: {what} and the container type network mode")))
+        };
+        if !published.is_empty() {
+            return conflict("port publishing");
+        }
+        if !record.config.hostname.as_deref().unwrap_or("").is_empty() {
+            return conflict("hostname");
+        }
+        if record.host.dns.iter().flatten().next().is_some() {
+            return conflict("dns");
+        }
+        if record.host.extra_hosts.iter().flatten().next().is_some() {
+            return conflict("custom host-to-IP mapping");
+        }
+    }
+    sandbox::mac(record)?;
+    for (name, endpoint) in record.networking.endpoints_config.iter().flatten() {
+        check_endpoint(name, endpoint, modes)?;
+    }
+    Ok(())
+}
+
+fn check_endpoint(name: &str, endpoint: &EndpointSettings, modes: &Modes) -> Result<(), Error> {
+    let known = ["", "default", "bridge", "host", "none"].contains(&name)
+        || matches!(&modes.network, NetworkMode::Container(_))
+        || matches!(&modes.network, NetworkMode::Named(named) if named == name);
+    if !known {
+        return Err(Error::not_found(format!("network {name} not found")));
+    }
+    let ipam = endpoint.ipam_config.as_ref();
+    let asks = |field: Option<&String>| field.is_some_and(|text| !text.is_empty());
+    if ipam.is_some_and(|ipam| asks(ipam.ipv4_address.as_ref()) || asks(ipam.ipv6_address.as_ref())) {
+        return Err(Error::invalid(
+            "invalid config for network bridge: user specified IP address is supported on user defined networks only",
+        ));
+    }
+    if endpoint.aliases.iter().flatten().next().is_some() {
+        return Err(Error::invalid(
+            "invalid config for network bridge: network-scoped aliases are only supported for user-defined networks",
+        ));
+    }
+    if endpoint.links.iter().flatten().next().is_some() {
+        return Err(Error::not_implemented(
+            "Links can't be honoured: the default bridge has no name resolution",
+        ));
+    }
+    Ok(())
+}
+
+/// Only a shareable container's IPC namespace can be joined, since its /dev/shm must be a directory that
+/// both can bind.
+fn check_ipc(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
+    match &modes.ipc {
+        IpcMode::Container(name) => {
+            let donor = inner.find(name)?.record();
+            if donor.host.ipc_mode.as_deref() == Some("shareable") {
+                return Ok(());
+            }
+            Err(Error::invalid(format!(
+                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                donor.id
+            )))
+        }
+        IpcMode::Shareable if record.host.shm_size.is_some_and(|size| size != 64 << 20) => {
+            Err(Error::not_implemented(
+                "ShmSize can't be honoured together with IpcMode shareable: a shared /dev/shm is a directory and has no size",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn settle_volumes(
+    inner: &Inner,
+    config: &bollard_stubs::models::ContainerConfig,
+    host: &HostConfig,
+) -> Result<Settled, Error> {
+    let mut failure = None;
+    let mut random_name = || {
+        random::hex_id().unwrap_or_else(|error| {
+            failure = Some(error);
+            String::new()
+        })
+    };
+    let from = |name: &str| Ok(inner.find(name)?.record().mounts.clone());
+    let settled = inner.volumes.settle(config, host, &from, &mut random_name)?;
+    failure.map_or(Ok(settled), Err)
+}
+
+/// Directories, volumes with the image's content, and then the one durable step.
+fn make(inner: &Inner, record: &Record, settled: &Settled) -> Result<(), Error> {
+    let places = inner.places(&record.id);
+    let failed = |error: std::io::Error| Error::internal("make the container's directories", &error);
+    for name in ["rootfs", "upper", "work"] {
+        fs::create_dir_all(places.directory.join(name)).map_err(failed)?;
+    }
+    for volume in &settled.new_volumes {
+        inner.volumes.make(&volume.name)?;
+    }
+    fill_volumes(inner, record)?;
+    inner.store.put_container(record, &settled.new_volumes)?;
+    let mut all = inner.volumes.lock();
+    all.extend(settled.new_volumes.iter().map(|volume| (volume.name.clone(), volume.clone())));
+    Ok(())
+}
+
+fn fill_volumes(inner: &Inner, record: &Record) -> Result<(), Error> {
+    let wanting =
+        |mount: &&volumes::MountRecord| mount.name.is_some() && !mount.no_copy && mount.subpath.is_none();
+    let mut root = None;
+    for mount in record.mounts.iter().filter(wanting) {
+        let root = match &root {
+            Some(root) => root,
+            None => {
+                let look = inner.layers(record)?.image_only();
+                root.insert(look.map_err(|error| Error::internal("look at the image's files", &error))?)
+            }
+        };
+        let data = inner.volumes.data(mount.name.as_deref().unwrap_or(""));
+        volumes::copy_up(root, &mount.destination, &data)?;
+    }
+    Ok(())
+}
+
+fn unmake(inner: &Inner, record: &Record, settled: &Settled) {
+    let _ = super::removal::delete(&inner.places(&record.id).directory);
+    for volume in &settled.new_volumes {
+        let _ = inner.volumes.destroy(&volume.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_defaults_are_written_out() {
+        let mut host = HostConfig::default();
+        adapt(&mut host);
+        assert_eq!(host.network_mode.as_deref(), Some("bridge"));
+        assert_eq!(host.log_config.unwrap().typ.as_deref(), Some("json-file"));
+        assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
+    }
+
+    #[test]
+    fn unknown_networks_and_addresses_on_the_default_one_are_refused() {
+        let modes = Modes::parse(&HostConfig::default(), false).unwrap();
+        let endpoint = |json: &str| serde_json::from_str::<EndpointSettings>(json).unwrap();
+        assert!(check_endpoint("default", &endpoint("{}"), &modes).is_ok());
+        assert!(check_endpoint("blue", &endpoint("{}"), &modes).unwrap_err().to_string().contains("blue"));
+        let fixed = endpoint(r#"{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}"#);
+        assert!(check_endpoint("bridge", &fixed, &modes).is_err());
+    }
+}

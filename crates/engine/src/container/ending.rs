@@ -1,0 +1,195 @@
+//! The end of a run: what the supervisor says about it, what is released, who is told.
+
+use std::sync::Arc;
+
+use minke_network::Attachment;
+use minke_supervisor::{CallError, ExitRecord, FailureKind, Supervisor, Target};
+
+use super::{
+    Phase, RunNote,
+    actor::Actor,
+    launch::{self, LaunchError},
+    machine::Event,
+    waits::Outcome,
+};
+use crate::{Changed, engine::Inner, events::About, time_text};
+
+/// The exit code of a container whose supervisor vanished without a record: it was killed.
+const KILLED: i32 = 137;
+
+/// Waits until the first process has ended, whatever becomes of its supervisor.
+pub(super) async fn wait_for_end(supervisor: &Supervisor) -> ExitRecord {
+    match supervisor.wait(Target::Init).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            tracing::warn!(%error, "a supervisor vanished");
+            ExitRecord { exit_code: KILLED, finished_at: time_text::now(), oom_killed: false, error: None }
+        }
+    }
+}
+
+/// The call failed because the container has just ended.
+pub(super) fn means_ended(error: &CallError) -> bool {
+    match error {
+        CallError::Gone { .. } => true,
+        CallError::Refused(failure) => failure.kind == FailureKind::NotRunning,
+        _ => false,
+    }
+}
+
+impl Actor {
+    pub(super) async fn exited(&mut self, inner: &Arc<Inner>, exit: ExitRecord) {
+        self.stop_health();
+        let started = time_text::parse(&self.container.run().started_at);
+        let finished = time_text::parse(&exit.finished_at);
+        let seconds =
+            started.zip(finished).map_or(0, |(started, finished)| (finished - started).whole_seconds());
+        let code = i64::from(exit.exit_code);
+        self.container.edit_run(|run| {
+            run.process = None;
+            run.exit_code = code;
+            run.finished_at = exit.finished_at;
+            run.oom_killed = exit.oom_killed;
+        });
+        if exit.oom_killed {
+            inner.container_event(&self.container, "oom", []);
+        }
+        let attributes = [
+            ("exitCode".to_owned(), code.to_string()),
+            ("execDuration".to_owned(), seconds.max(0).to_string()),
+        ];
+        inner.container_event(&self.container, "die", attributes);
+        let at = self.elapsed();
+        if let Err(error) = self.event(inner, Event::Exited { code, at }).await {
+            tracing::warn!(container = self.container.id.short(), ?error, "after the end of a container");
+        }
+    }
+
+    /// Releases what a run had, and tells those who wait for its end.
+    pub(super) async fn finish(&mut self, inner: &Arc<Inner>) {
+        self.publish();
+        let run = self.container.run();
+        if let Some(attachment) = run.attachment {
+            inner.detach(attachment).await;
+            inner.network_event("disconnect", "bridge", &self.container);
+        } else if run.supervisor.is_some() {
+            inner.network_event_by_mode("disconnect", &self.container);
+        }
+        if run.supervisor.is_some() {
+            inner.volume_mount_events("unmount", &self.container);
+        }
+        self.container.edit_run(|run| {
+            run.supervisor = None;
+            run.process = None;
+            run.attachment = None;
+        });
+        inner.execs.container_ended(&self.container.id);
+        for reply in self.stops.drain(..) {
+            inner.container_event(&self.container, "stop", []);
+            let _ = reply.send(Ok(Changed::Yes));
+        }
+        let outcome = self.outcome();
+        self.waits.ended(&outcome, self.container.sessions.subscribe());
+        inner.idle.touch();
+    }
+
+    /// What a wait is told.
+    pub(super) fn outcome(&self) -> Outcome {
+        let run = self.container.run();
+        Outcome { code: run.exit_code, error: Some(run.error).filter(|error| !error.is_empty()) }
+    }
+
+    /// Notes why a start failed, where the next engine finds it too.
+    pub(super) async fn launch_failed(&mut self, inner: &Arc<Inner>, failure: &LaunchError) {
+        let run = self.container.run();
+        if let Some(supervisor) = &run.supervisor {
+            // Created and then refused to execute: the supervisor ends by itself; its name is free only then.
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), wait_for_end(supervisor)).await;
+        }
+        let note = RunNote {
+            boot: inner.host.boot.clone(),
+            error: Some(failure.error.to_string()),
+            exit_code: failure.exit_code,
+            has_run: run.phase != Phase::Created,
+            started_at: run.started_at,
+            ..RunNote::default()
+        };
+        let directory = inner.places(&self.container.id).directory;
+        if let Err(error) = note.write(&directory) {
+            tracing::warn!(%error, "note a failed start");
+        }
+        self.container.edit_run(|run| {
+            run.exit_code = failure.exit_code;
+            run.error = failure.error.to_string();
+        });
+    }
+}
+
+impl Inner {
+    /// Takes a container off the bridge.
+    pub(crate) async fn detach(&self, attachment: Attachment) {
+        let networks = self.networks.clone();
+        let detached = tokio::task::spawn_blocking(move || networks.detach(&attachment)).await;
+        match detached {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "detach a container"),
+            Err(error) => tracing::warn!(%error, "detach a container"),
+        }
+    }
+
+    /// An event about a container, with the attributes that Docker gives to each.
+    pub(crate) fn container_event(
+        &self,
+        container: &super::Container,
+        action: &str,
+        more: impl IntoIterator<Item = (String, String)>,
+    ) {
+        let record = container.record();
+        let mut attributes: Vec<(String, String)> =
+            record.config.labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+        attributes.push(("image".to_owned(), record.image_name().to_owned()));
+        attributes.push(("name".to_owned(), record.name.clone()));
+        attributes.extend(more);
+        self.events.emit(About::Container, action, container.id.as_str(), attributes);
+    }
+
+    pub(super) fn started_events(&self, container: &super::Container) {
+        self.network_event_by_mode("connect", container);
+        self.volume_mount_events("mount", container);
+        self.container_event(container, "start", []);
+    }
+
+    pub(super) fn network_event_by_mode(&self, action: &str, container: &super::Container) {
+        let record = container.record();
+        let name = match record.host.network_mode.as_deref().unwrap_or("") {
+            "" | "default" | "bridge" => "bridge",
+            "host" => "host",
+            "none" => "none",
+            _ => return,
+        };
+        self.network_event(action, name, container);
+    }
+
+    fn network_event(&self, action: &str, name: &str, container: &super::Container) {
+        let driver = if name == "none" { "null" } else { name };
+        let attributes = [("container", container.id.as_str()), ("name", name), ("type", driver)];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.events.emit(About::Network, action, &self.network_id(name), attributes);
+    }
+
+    pub(super) fn volume_mount_events(&self, action: &str, container: &super::Container) {
+        let record = container.record();
+        for (name, destination, rw) in launch::mounted_volumes(&record) {
+            let mut attributes = vec![
+                ("container".to_owned(), container.id.to_string()),
+                ("driver".to_owned(), "local".to_owned()),
+            ];
+            if action == "mount" {
+                attributes.push(("destination".to_owned(), destination.to_owned()));
+                attributes.push(("read/write".to_owned(), rw.to_string()));
+                attributes.push(("propagation".to_owned(), String::new()));
+            }
+            self.events.emit(About::Volume, action, name, attributes);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The engine's handle and what all its parts share.
+
+mod idle;
+mod lock;
+mod open;
+mod registry;
+
+use std::{
+    fs::File,
+    sync::{Arc, RwLock},
+    time::Instant,
+};
+
+use minke_image::ImageStore;
+use minke_network::Networks;
+
+pub(crate) use self::idle::{Busy, Idle};
+use self::registry::Registry;
+use crate::{
+    EngineConfig, Error, ErrorKind, events::Events, exec::Execs, host::Host, store::Store, volumes::Volumes,
+};
+
+/// A handle to the engine; clones are the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+/// One engine.
+pub(crate) struct Inner {
+    pub(crate) config: EngineConfig,
+    pub(crate) host: Host,
+    pub(crate) store: Store,
+    pub(crate) images: ImageStore,
+    pub(crate) networks: Networks,
+    pub(crate) volumes: Volumes,
+    pub(crate) events: Events,
+    pub(crate) execs: Execs,
+    pub(crate) idle: Arc<Idle>,
+    /// This engine's own id, for `info`.
+    pub(crate) id: String,
+    registry: RwLock<Registry>,
+    /// Keeps other engines off the root.
+    _lock: File,
+}
+
+impl Engine {
+    /// The engine, touched: a call has just come in.
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        self.0.idle.touch();
+        &self.0
+    }
+
+    /// Counts something that goes on for a while, as long as the guard lives.
+    pub(crate) fn busy(&self) -> Busy {
+        Idle::busy(&self.0.idle)
+    }
+
+    /// Since when nothing runs and nobody asks; `None` while a container runs or a call goes on.
+    pub fn is_idle_since(&self) -> Option<Instant> {
+        let active = self.0.containers().iter().any(|container| container.is_active());
+        if active || self.0.events.listeners() > 0 { None } else { self.0.idle.since() }
+    }
+
+    /// Runs something that blocks off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Inner>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (inner, busy) = (Arc::clone(self.inner()), self.busy());
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(inner);
+            drop(busy);
+            result
+        });
+        done.await
+            .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("the call failed: {error}"))))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Actors hold their own mailboxes open; this ends them. The containers live on.
+        for container in self.containers() {
+            container.leave();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Which containers there are, and what they are called.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use minke_model::ContainerId;
+
+use super::Inner;
+use crate::{
+    Error,
+    container::{Container, names},
+    random,
+};
+
+/// Ids and names of containers. A name is taken before its container is there, so that two can't get it.
+#[derive(Default)]
+pub(super) struct Registry {
+    by_id: BTreeMap<String, Arc<Container>>,
+    by_name: HashMap<String, ContainerId>,
+}
+
+impl Inner {
+    fn registry(&self) -> RwLockReadGuard<'_, Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn registry_mut(&self) -> RwLockWriteGuard<'_, Registry> {
+        self.registry.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every container.
+    pub(crate) fn containers(&self) -> Vec<Arc<Container>> {
+        self.registry().by_id.values().cloned().collect()
+    }
+
+    /// The container of this id, name, or unambiguous beginning of an id.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidParameter` for an ambiguous beginning.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Container>, Error> {
+        let bare = name.strip_prefix('/').unwrap_or(name);
+        let registry = self.registry();
+        if let Some(container) = registry.by_id.get(bare) {
+            return Ok(Arc::clone(container));
+        }
+        if let Some(container) = registry.by_name.get(bare).and_then(|id| registry.by_id.get(id.as_str())) {
+            return Ok(Arc::clone(container));
+        }
+        let is_prefix = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut matches =
+            registry.by_id.range(bare.to_owned()..).take_while(|(id, _)| is_prefix && id.starts_with(bare));
+        match (matches.next(), matches.next()) {
+            (Some((_, container)), None) => Ok(Arc::clone(container)),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid(format!("Multiple IDs found with provided prefix: {bare}")))
+            }
+            (None, _) => Err(Error::no_such_container(name)),
+        }
+    }
+
+    /// Takes a name for a container, a random one if none is given.
+    ///
+    /// # Errors
+    /// `Conflict` when it is taken.
+    pub(crate) fn reserve_name(&self, name: Option<String>, id: &ContainerId) -> Result<String, Error> {
+        let mut registry = self.registry_mut();
+        if let Some(name) = name {
+            if let Some(owner) = registry.by_name.get(&name) {
+                return Err(Error::conflict(format!(
+                    "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". \
+                     You have to remove (or rename) that container to be able to reuse that name."
+                )));
+            }
+            registry.by_name.insert(name.clone(), id.clone());
+            return Ok(name);
+        }
+        for attempt in 0.. {
+            let name = names::random(u64::from_le_bytes(random::bytes()?), attempt);
+            if !registry.by_name.contains_key(&name) {
+                registry.by_name.insert(name.clone(), id.clone());
+                return Ok(name);
+            }
+        }
+        Err(Error::conflict("no random name is free"))
+    }
+
+    /// Gives a name back.
+    pub(crate) fn release_name(&self, name: &str) {
+        self.registry_mut().by_name.remove(name);
+    }
+
+    /// Makes a container known.
+    pub(crate) fn register(&self, container: &Arc<Container>) {
+        let name = container.record().name.clone();
+        let mut registry = self.registry_mut();
+        registry.by_name.insert(name, container.id.clone());
+        registry.by_id.insert(container.id.to_string(), Arc::clone(container));
+    }
+
+    /// Forgets a container and its name.
+    pub(crate) fn unregister(&self, id: &str) {
+        let mut registry = self.registry_mut();
+        registry.by_id.remove(id);
+        registry.by_name.retain(|_, owner| owner.as_str() != id);
+        drop(registry);
+        self.execs.container_removed(id);
+    }
+}

@@ -1,0 +1,397 @@
+//! `exec`: further processes in a running container.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ProcessConfig};
+use minke_kernel::path::Root;
+use minke_model::{
+    ContainerId,
+    runtime_spec::{ConsoleSize, Process},
+};
+use minke_supervisor::{CallError, FailureKind, Streams, Supervisor, Target};
+use tokio::sync::oneshot;
+
+use crate::{
+    AttachSession, Engine, Error, ErrorKind, ExecStart,
+    container::{Container, Phase, Wire, running},
+    detach_keys::DetachKeys,
+    engine::Inner,
+    files, random, rootfs, spec,
+};
+
+/// Ended processes that are kept per engine, so that their exit codes can be asked for.
+const KEPT_ENDED: usize = 1000;
+
+/// Every process that `exec` made.
+#[derive(Debug, Default)]
+pub(crate) struct Execs(Mutex<HashMap<String, Exec>>);
+
+#[derive(Debug, Clone)]
+struct Exec {
+    container: Arc<Container>,
+    config: ExecConfig,
+    state: State,
+    /// Its place in the order of making.
+    number: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Created,
+    Running(i32),
+    Ended(i64),
+}
+
+impl Execs {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Exec>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, id: &str) -> Result<Exec, Error> {
+        self.lock().get(id).cloned().ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
+    }
+
+    fn set(&self, id: &str, state: State) {
+        if let Some(exec) = self.lock().get_mut(id) {
+            exec.state = state;
+        }
+    }
+
+    fn add(&self, id: String, container: Arc<Container>, config: ExecConfig) {
+        let mut all = self.lock();
+        let number = all.values().map(|exec| exec.number + 1).max().unwrap_or(0);
+        let ended = all.values().filter(|exec| matches!(exec.state, State::Ended(_))).count();
+        if ended >= KEPT_ENDED {
+            let oldest = all
+                .iter()
+                .filter(|(_, exec)| matches!(exec.state, State::Ended(_)))
+                .min_by_key(|(_, exec)| exec.number);
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                all.remove(&oldest);
+            }
+        }
+        all.insert(id, Exec { container, config, state: State::Created, number });
+    }
+
+    /// Those of a container that have not ended.
+    pub(crate) fn of(&self, container: &ContainerId) -> Vec<String> {
+        let mut ids: Vec<String> = self
+            .lock()
+            .iter()
+            .filter(|(_, exec)| exec.container.id == *container && !matches!(exec.state, State::Ended(_)))
+            .map(|(id, _)| id.clone())
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    /// The container's end is theirs; those never started can't be any more.
+    pub(crate) fn container_ended(&self, container: &ContainerId) {
+        self.lock().retain(|_, exec| {
+            if exec.container.id != *container {
+                return true;
+            }
+            if let State::Running(_) = exec.state {
+                exec.state = State::Ended(137);
+            }
+            exec.state != State::Created
+        });
+    }
+
+    /// The container is gone, and all that was known of its processes.
+    pub(crate) fn container_removed(&self, container: &str) {
+        self.lock().retain(|_, exec| exec.container.id.as_str() != container);
+    }
+}
+
+impl Engine {
+    /// Prepares a process in a running container, and gives its id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when the container does not run or is paused,
+    /// [`ErrorKind::InvalidParameter`].
+    pub async fn exec_create(&self, name: &str, config: ExecConfig) -> Result<String, Error> {
+        let inner = self.inner();
+        let container = inner.find(name)?;
+        runs(&container)?;
+        let command = config.cmd.clone().unwrap_or_default();
+        if command.is_empty() {
+            return Err(Error::invalid("No exec command specified"));
+        }
+        DetachKeys::parse(config.detach_keys.as_deref())?;
+        let id = random::hex_id()?;
+        inner.execs.add(id.clone(), Arc::clone(&container), config);
+        inner.exec_event(&container, &format!("exec_create: {}", command.join(" ")), &id, None);
+        Ok(id)
+    }
+
+    /// Runs the process. Not detached, the session carries its streams; either way it runs when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when it was started already,
+    /// [`ErrorKind::InvalidParameter`] when it can't be executed.
+    pub async fn exec_start(&self, exec: &str, options: ExecStart) -> Result<Option<AttachSession>, Error> {
+        let inner = self.inner();
+        let found = inner.execs.get(exec)?;
+        match found.state {
+            State::Created => {}
+            State::Running(_) => {
+                return Err(Error::conflict(format!("exec command {exec} is already running")));
+            }
+            State::Ended(_) => return Err(Error::conflict(format!("exec command {exec} has already run"))),
+        }
+        let container = &found.container;
+        let supervisor = runs(container)?;
+        let config = &found.config;
+        let keys = DetachKeys::parse(config.detach_keys.as_deref())?;
+        let guard = (container.session(), self.busy());
+        let process = process(inner, container, config, options).await?;
+        let streams = Streams {
+            stdin: config.attach_stdin.unwrap_or(false),
+            stdout: config.attach_stdout.unwrap_or(false),
+            stderr: config.attach_stderr.unwrap_or(false),
+        };
+        let started = match supervisor.exec(exec, process, streams, options.detach).await {
+            Ok(started) => started,
+            Err(error) => {
+                let (error, code) = explain(error, config);
+                inner.execs.set(exec, State::Ended(code));
+                return Err(error);
+            }
+        };
+        inner.execs.set(exec, State::Running(started.pid));
+        let command = config.cmd.clone().unwrap_or_default().join(" ");
+        inner.exec_event(container, &format!("exec_start: {command}"), exec, None);
+        let settled = self.watch_exec(exec, container, supervisor);
+        let Some(stream) = started.stream else { return Ok(None) };
+        let tty = config.tty.unwrap_or(false);
+        let (engine, detached, id) = (Arc::downgrade(inner), Arc::clone(container), exec.to_owned());
+        let on_detach = move || {
+            if let Some(inner) = engine.upgrade() {
+                inner.exec_event(&detached, "exec_detach", &id, None);
+            }
+        };
+        Ok(Some(AttachSession {
+            tty,
+            before: None,
+            wire: Some(Wire::Connected(stream)),
+            stdin: streams.stdin,
+            keys: if tty { keys } else { DetachKeys::none() },
+            settled: Some(settled),
+            on_detach: Some(Box::new(on_detach)),
+            guard,
+        }))
+    }
+
+    /// What became of the process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn exec_inspect(&self, exec: &str) -> Result<ExecInspectResponse, Error> {
+        let found = self.inner().execs.get(exec)?;
+        let config = found.config;
+        let mut command = config.cmd.unwrap_or_default().into_iter();
+        Ok(ExecInspectResponse {
+            can_remove: Some(false),
+            detach_keys: Some(config.detach_keys.unwrap_or_default()),
+            id: Some(exec.to_owned()),
+            running: Some(matches!(found.state, State::Running(_))),
+            exit_code: match found.state {
+                State::Ended(code) => Some(code),
+                _ => None,
+            },
+            process_config: Some(ProcessConfig {
+                privileged: config.privileged,
+                user: config.user,
+                tty: Some(config.tty.unwrap_or(false)),
+                entrypoint: Some(command.next().unwrap_or_default()),
+                arguments: Some(command.collect()),
+            }),
+            open_stdin: Some(config.attach_stdin.unwrap_or(false)),
+            open_stderr: Some(config.attach_stderr.unwrap_or(false)),
+            open_stdout: Some(config.attach_stdout.unwrap_or(false)),
+            container_id: Some(found.container.id.to_string()),
+            pid: Some(match found.state {
+                State::Running(pid) => pid.into(),
+                _ => 0,
+            }),
+        })
+    }
+
+    /// Sets the size of the process's terminal.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when it does not run.
+    pub async fn exec_resize(&self, exec: &str, width: u16, height: u16) -> Result<(), Error> {
+        let found = self.inner().execs.get(exec)?;
+        let supervisor = running(&found.container)?;
+        if !matches!(found.state, State::Running(_)) {
+            return Err(Error::conflict(format!("exec process {exec} is not running")));
+        }
+        supervisor
+            .resize(Target::Exec(exec.to_owned()), width, height)
+            .await
+            .map_err(|error| Error::internal("resize the terminal", &error))
+    }
+
+    /// Notes the exit when it comes; the receiver fires when that is done.
+    fn watch_exec(
+        &self,
+        exec: &str,
+        container: &Arc<Container>,
+        supervisor: Supervisor,
+    ) -> oneshot::Receiver<()> {
+        let (settled, receiver) = oneshot::channel();
+        let (engine, exec, container) =
+            (Arc::downgrade(self.inner()), exec.to_owned(), Arc::clone(container));
+        tokio::spawn(async move {
+            let exit = supervisor.wait(Target::Exec(exec.clone())).await;
+            let code = exit.map_or(137, |exit| i64::from(exit.exit_code));
+            if let Some(inner) = engine.upgrade() {
+                inner.execs.set(&exec, State::Ended(code));
+                inner.exec_event(&container, "exec_die", &exec, Some(code));
+            }
+            // Nobody may be waiting: a detached process has no session.
+            let _ = settled.send(());
+        });
+        receiver
+    }
+}
+
+impl Inner {
+    fn exec_event(&self, container: &Container, action: &str, exec: &str, code: Option<i64>) {
+        let mut more = vec![("execID".to_owned(), exec.to_owned())];
+        more.extend(code.map(|code| ("exitCode".to_owned(), code.to_string())));
+        self.container_event(container, action, more);
+    }
+}
+
+fn runs(container: &Arc<Container>) -> Result<Supervisor, Error> {
+    match container.phase() {
+        Phase::Paused => Err(Error::conflict(format!(
+            "Container {} is paused, unpause the container before exec",
+            container.id
+        ))),
+        Phase::Restarting => Err(Error::conflict(format!(
+            "Container {} is restarting, wait until the container is running",
+            container.id
+        ))),
+        _ => running(container),
+    }
+}
+
+/// The process of `exec`, in the runtime's form.
+async fn process(
+    inner: &Arc<Inner>,
+    container: &Arc<Container>,
+    config: &ExecConfig,
+    options: ExecStart,
+) -> Result<Process, Error> {
+    let (inner, container, config) = (Arc::clone(inner), Arc::clone(container), config.clone());
+    let built = tokio::task::spawn_blocking(move || {
+        let root = files::running_root(&container)?;
+        let size = options.console_size.or_else(|| match config.console_size.as_deref() {
+            Some([height, width]) => Some((u16::try_from(*height).ok()?, u16::try_from(*width).ok()?)),
+            _ => None,
+        });
+        let mut process = build(&inner.host.facts, &container, &root, &config)?;
+        process.console_size =
+            size.filter(|_| process.terminal).map(|(height, width)| ConsoleSize { height, width });
+        Ok(process)
+    });
+    built.await.map_err(|error| Error::internal("prepare a process", &error))?
+}
+
+/// The process of a health check: the container's own user, environment and directory.
+///
+/// # Errors
+/// `Conflict` when the container has ended.
+pub(crate) async fn process_for(
+    inner: &Arc<Inner>,
+    container: &Arc<Container>,
+    command: &[String],
+) -> Result<Process, Error> {
+    let config = ExecConfig { cmd: Some(command.to_vec()), ..ExecConfig::default() };
+    process(inner, container, &config, ExecStart::default()).await
+}
+
+fn build(
+    facts: &spec::Facts,
+    container: &Container,
+    root: &Root,
+    config: &ExecConfig,
+) -> Result<Process, Error> {
+    let record = container.record();
+    let tty = config.tty.unwrap_or(false);
+    let privileged = config.privileged.unwrap_or(false) || record.host.privileged == Some(true);
+    let user = config
+        .user
+        .as_deref()
+        .filter(|user| !user.is_empty())
+        .or(record.config.user.as_deref())
+        .unwrap_or("");
+    let accounts =
+        rootfs::accounts(root).map_err(|error| Error::internal("read the container's users", &error))?;
+    let groups = record.host.group_add.clone().unwrap_or_default();
+    let user = accounts.resolve(user, &groups)?;
+    let host = bollard_stubs::models::HostConfig { privileged: Some(privileged), ..record.host.clone() };
+    let capabilities = spec::held(&host, facts)?;
+    let mut env = spec::env::complete(
+        record.config.env.as_deref().unwrap_or(&[]),
+        Some(record.hostname()),
+        tty,
+        &user.home,
+    );
+    for entry in config.env.iter().flatten() {
+        spec::env::set(&mut env, entry);
+    }
+    let directory = config.working_dir.as_deref().filter(|path| !path.is_empty());
+    let directory =
+        directory.or(record.config.working_dir.as_deref()).filter(|path| !path.is_empty()).unwrap_or("/");
+    let security = spec::security::parse(record.host.security_opt.as_deref().unwrap_or(&[]))?;
+    Ok(Process {
+        terminal: tty,
+        user: user.to_spec(),
+        args: config.cmd.clone().unwrap_or_default(),
+        env,
+        cwd: directory.to_owned(),
+        capabilities: Some(spec::capabilities::sets(&capabilities, user.uid == 0)),
+        rlimits: spec::limits::rlimits(record.host.ulimits.as_deref().unwrap_or(&[]), &facts.hard_limits)?,
+        no_new_privileges: security.no_new_privileges,
+        ..Process::default()
+    })
+}
+
+/// Docker's clients take the exit code from words in the message.
+fn explain(error: CallError, config: &ExecConfig) -> (Error, i64) {
+    let CallError::Refused(failure) = error else {
+        return (Error::internal("run a process in the container", &error), 126);
+    };
+    let program = config.cmd.as_ref().and_then(|command| command.first()).cloned().unwrap_or_default();
+    let lower = failure.message.to_ascii_lowercase();
+    let say = |words: &str| match lower.contains(&words.to_ascii_lowercase()) {
+        true => format!("OCI runtime exec failed: exec failed: {}: unknown", failure.message),
+        false => format!(
+            "OCI runtime exec failed: exec failed: {}: exec: {program:?}: {words}: unknown",
+            failure.message
+        ),
+    };
+    match failure.kind {
+        FailureKind::NotFound if program.contains('/') => {
+            (Error::invalid(say("no such file or directory")), 127)
+        }
+        FailureKind::NotFound => (Error::invalid(say("executable file not found in $PATH")), 127),
+        FailureKind::NotExecutable
+            if lower.contains("exec format error") || lower.contains("is a directory") =>
+        {
+            (Error::invalid(say("exec failed")), 126)
+        }
+        FailureKind::NotExecutable => (Error::invalid(say("permission denied")), 126),
+        FailureKind::Invalid => (Error::invalid(say("exec failed")), 126),
+        FailureKind::NotRunning => (Error::new(ErrorKind::Conflict, failure.message), 126),
+        FailureKind::Internal => (Error::new(ErrorKind::Internal, failure.message), 126),
+    }
+}

@@ -1,0 +1,362 @@
+//! The calls about images: the store's blocking work on blocking threads, with events and what containers
+//! have to do with it.
+
+mod describe;
+
+pub(crate) use self::describe::unique_size;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    sync::Arc,
+};
+
+use bollard_stubs::models::{
+    ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImagePruneResponse, ImageSummary,
+};
+use futures_util::stream;
+use minke_image::{FindError, Image, LoadError, RemoveError, Removed, SaveError, TagError, User};
+use minke_model::ImageId;
+use time::OffsetDateTime;
+use tokio::{io::AsyncRead, sync::mpsc};
+
+use crate::{
+    ByteStream, Engine, Error, ErrorKind, Filters, ImageListOptions, ImportOptions, LoadEvent, LoadStream,
+    container::Record, engine::Inner, error::chain, events::About, pipes, rootfs::Layers, time_text,
+};
+
+impl Engine {
+    /// Loads the images of an archive (docker-archive or OCI layout; plain, gzip or zstd).
+    ///
+    /// # Errors
+    /// None before the stream; in it [`ErrorKind::InvalidParameter`] for a bad archive,
+    /// [`ErrorKind::Internal`].
+    pub async fn image_load<R: AsyncRead + Send + Unpin + 'static>(
+        &self,
+        archive: R,
+    ) -> Result<LoadStream, Error> {
+        let (pipe, reader) = pipes::to_blocking();
+        tokio::spawn(pipes::pump(archive, pipe));
+        let (events, receiver) = mpsc::channel(64);
+        let (inner, busy) = (Arc::clone(self.inner()), self.busy());
+        tokio::task::spawn_blocking(move || {
+            let mut progress = |progress: minke_image::LoadProgress| {
+                let event = LoadEvent::Progress {
+                    layer: progress.layer.to_string(),
+                    current: progress.current,
+                    total: Some(progress.total),
+                };
+                // A slow client misses some steps of the bar, and holds up nothing.
+                let _ = events.try_send(Ok(event));
+            };
+            match inner.images.load(reader, &mut progress) {
+                Ok(loaded) => {
+                    for image in loaded {
+                        let id = image.id.to_string();
+                        inner.image_event("load", &id, &id);
+                        let _ = events.blocking_send(Ok(LoadEvent::Loaded { id, names: image.names }));
+                    }
+                }
+                Err(error) => drop(events.blocking_send(Err(load_error("load", &error)))),
+            }
+            drop(busy);
+        });
+        Ok(Box::pin(stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|event| (event, receiver))
+        })))
+    }
+
+    /// Images as an archive that both Docker and OCI tools read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when one of the names isn't there.
+    pub async fn image_save(&self, names: Vec<String>) -> Result<ByteStream, Error> {
+        let inner = Arc::clone(self.inner());
+        for name in &names {
+            inner.find_image(name)?;
+        }
+        let (mut writer, stream) = pipes::to_async(self.busy());
+        tokio::task::spawn_blocking(move || {
+            let saved = inner.images.save(&names, &mut writer);
+            match saved {
+                Ok(()) => {
+                    let _ = writer.flush();
+                    for name in &names {
+                        if let Ok(image) = inner.images.find(name) {
+                            inner.image_event("save", &image.id.to_string(), name);
+                        }
+                    }
+                }
+                Err(error) => writer.fail(std::io::Error::other(save_error(&error))),
+            }
+        });
+        Ok(stream)
+    }
+
+    /// Makes an image of a root file system's tar.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] for a bad archive, name or change.
+    pub async fn image_import<R: AsyncRead + Send + Unpin + 'static>(
+        &self,
+        rootfs: R,
+        options: ImportOptions,
+    ) -> Result<ImageId, Error> {
+        let (pipe, reader) = pipes::to_blocking();
+        let pumping = tokio::spawn(pipes::pump(rootfs, pipe));
+        let imported = self.blocking(move |inner| {
+            let name = options.name.clone();
+            let options = minke_image::ImportOptions {
+                name: options.name,
+                message: options.message,
+                changes: options.changes,
+                platform: options.platform,
+                created: OffsetDateTime::now_utc(),
+            };
+            let id = inner.images.import(reader, options).map_err(|error| load_error("import", &error))?;
+            inner.image_event("import", &id.to_string(), name.as_deref().unwrap_or(&id.to_string()));
+            Ok(id)
+        });
+        let result = imported.await;
+        pumping.abort();
+        result
+    }
+
+    /// The images that match: `reference`, `dangling`, `label`, `before`, `since`, `until`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] for an unknown filter, [`ErrorKind::NotFound`] for the image that
+    /// `before` and `since` name.
+    pub async fn image_list(&self, options: ImageListOptions) -> Result<Vec<ImageSummary>, Error> {
+        self.blocking(move |inner| describe::list(&inner, &options)).await
+    }
+
+    /// Everything about an image.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn image_inspect(&self, name: &str) -> Result<ImageInspect, Error> {
+        let inner = self.inner();
+        Ok(describe::inspect(inner, &inner.find_image(name)?))
+    }
+
+    /// How an image came about.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn image_history(&self, name: &str) -> Result<Vec<ImageHistoryResponseItem>, Error> {
+        let inner = self.inner();
+        let history = inner.images.history(name).map_err(|error| inner.find_error(&error))?;
+        let item = |entry: minke_image::HistoryEntry| ImageHistoryResponseItem {
+            id: entry.id,
+            created: entry.created,
+            created_by: entry.created_by,
+            tags: entry.tags.unwrap_or_default(),
+            size: i64::try_from(entry.size).unwrap_or(i64::MAX),
+            comment: entry.comment,
+        };
+        Ok(history.into_iter().map(item).collect())
+    }
+
+    /// Gives an image a further name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::InvalidParameter`] for a bad name.
+    pub async fn image_tag(&self, source: &str, repo: &str, tag: &str) -> Result<(), Error> {
+        let (source, name) =
+            (source.to_owned(), if tag.is_empty() { repo.to_owned() } else { format!("{repo}:{tag}") });
+        self.blocking(move |inner| {
+            let image = inner.find_image(&source)?;
+            inner.images.tag(&source, &name).map_err(|error| match error {
+                TagError::Find(error) => inner.find_error(&error),
+                TagError::Store(error) => Error::internal("tag the image", &error),
+                error => Error::invalid(chain(&error)),
+            })?;
+            inner.image_event("tag", &image.id.to_string(), &name);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a name away, and the image with its last one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] while containers need it or names are left.
+    pub async fn image_remove(
+        &self,
+        name: &str,
+        force: bool,
+        no_prune: bool,
+    ) -> Result<Vec<ImageDeleteResponseItem>, Error> {
+        // Layers that nothing needs go in any case: this store has no images without names to keep.
+        let _ = no_prune;
+        let name = name.to_owned();
+        self.blocking(move |inner| inner.remove_image(&name, force)).await
+    }
+
+    /// Removes images without a name, with the filter `dangling=false` all that no container needs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] for an unknown filter.
+    pub async fn image_prune(&self, filters: &Filters) -> Result<ImagePruneResponse, Error> {
+        filters.expect(&["dangling", "until", "label", "label!"])?;
+        let all = filters.boolean("dangling")? == Some(false);
+        let until = filters.single("until")?.map(time_text::until).transpose()?;
+        let filters = filters.clone();
+        self.blocking(move |inner| {
+            let used: BTreeSet<ImageId> =
+                inner.containers().iter().map(|container| container.record().image).collect();
+            let doomed = |image: &&Image| {
+                let labels = &image.config.config.labels;
+                let created = image.created.as_deref().and_then(time_text::parse);
+                (all || image.names.is_empty())
+                    && !used.contains(&image.id)
+                    && filters.labels(|key| labels.get(key).map(String::as_str))
+                    && until.is_none_or(|until| created.is_some_and(|created| created < until))
+            };
+            let images = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
+            let before: u64 = describe::unique_size(&images);
+            let mut deleted = Vec::new();
+            for image in images.iter().filter(doomed) {
+                deleted.extend(inner.remove_image(&image.id.to_string(), true)?);
+            }
+            let left = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
+            let reclaimed = before.saturating_sub(describe::unique_size(&left));
+            Ok(ImagePruneResponse {
+                images_deleted: Some(deleted),
+                space_reclaimed: Some(i64::try_from(reclaimed).unwrap_or(i64::MAX)),
+            })
+        })
+        .await
+    }
+}
+
+/// What `ps` shows in the IMAGE column: the name the container was made from, as long as it still means
+/// that image.
+pub(crate) struct ImageNames<'a> {
+    inner: &'a Inner,
+    known: BTreeMap<String, Option<ImageId>>,
+}
+
+impl ImageNames<'_> {
+    pub(crate) fn shown(&mut self, record: &Record) -> String {
+        let asked = record.image_name();
+        let inner = self.inner;
+        let now = self
+            .known
+            .entry(asked.to_owned())
+            .or_insert_with(|| inner.images.find(asked).ok().map(|image| image.id));
+        let by_id = asked.starts_with("sha256:");
+        if *now == Some(record.image) && !by_id {
+            asked.to_owned()
+        } else {
+            record.image.hex()[..12].to_owned()
+        }
+    }
+}
+
+impl Inner {
+    /// The image of this name or id.
+    ///
+    /// # Errors
+    /// `NotFound` in Docker's words, which make its clients pull.
+    pub(crate) fn find_image(&self, name: &str) -> Result<Image, Error> {
+        self.images.find(name).map_err(|error| self.find_error(&error))
+    }
+
+    fn find_error(&self, error: &FindError) -> Error {
+        let kind = match error {
+            FindError::NotFound(_) => ErrorKind::NotFound,
+            FindError::Store(_) => ErrorKind::Internal,
+            _ => ErrorKind::InvalidParameter,
+        };
+        Error::new(kind, chain(error))
+    }
+
+    /// The directories of a container's root.
+    ///
+    /// # Errors
+    /// `NotFound` when its image is gone, `Internal` when the image's layers are damaged.
+    pub(crate) fn layers(&self, record: &Record) -> Result<Layers, Error> {
+        let image = self.find_image(&record.image.to_string())?;
+        let lower = self
+            .images
+            .lower_dirs(&image)
+            .map_err(|error| Error::internal("find the image's layers", &error))?;
+        let directory = self.places(&record.id).directory;
+        Ok(Layers { lower, upper: directory.join("upper"), work: directory.join("work") })
+    }
+
+    pub(crate) fn image_names(&self) -> ImageNames<'_> {
+        ImageNames { inner: self, known: BTreeMap::new() }
+    }
+
+    /// Bytes of an image's files.
+    pub(crate) fn image_size(&self, id: &ImageId) -> i64 {
+        let image = self.images.find(&id.to_string());
+        image.map_or(0, |image| i64::try_from(image.size).unwrap_or(i64::MAX))
+    }
+
+    /// The ids of images that have all layers of one of these.
+    pub(crate) fn image_descendants(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        let ancestors: Vec<Image> = names.iter().filter_map(|name| self.images.find(name).ok()).collect();
+        let images = self.images.list().unwrap_or_default();
+        let descends = |image: &&Image| {
+            ancestors.iter().any(|ancestor| {
+                image.id == ancestor.id
+                    || (!ancestor.layers.is_empty() && image.layers.starts_with(&ancestor.layers))
+            })
+        };
+        images.iter().filter(descends).map(|image| image.id.to_string()).collect()
+    }
+
+    fn remove_image(&self, name: &str, force: bool) -> Result<Vec<ImageDeleteResponseItem>, Error> {
+        let used_by = |id: &ImageId| {
+            let mut users: Vec<_> =
+                self.containers().into_iter().filter(|container| container.record().image == *id).collect();
+            users.sort_by_key(|container| !container.is_active());
+            users.first().map(|container| User {
+                container: container.id.short().to_owned(),
+                running: container.is_active(),
+            })
+        };
+        let found = self.find_image(name)?;
+        let removed = self.images.remove(name, force, &used_by).map_err(|error| match error {
+            RemoveError::Find(error) => self.find_error(&error),
+            RemoveError::Store(error) => Error::internal("remove the image", &error),
+            error => Error::conflict(chain(&error)),
+        })?;
+        let mut items = Vec::new();
+        for effect in removed {
+            match effect {
+                Removed::Untagged(name) => {
+                    self.image_event("untag", &found.id.to_string(), &name);
+                    items.push(ImageDeleteResponseItem { untagged: Some(name), deleted: None });
+                }
+                Removed::Deleted(digest) => {
+                    let digest = digest.to_string();
+                    if digest == found.id.to_string() {
+                        self.image_event("delete", &digest, &digest);
+                    }
+                    items.push(ImageDeleteResponseItem { untagged: None, deleted: Some(digest) });
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    fn image_event(&self, action: &str, id: &str, name: &str) {
+        self.events.emit(About::Image, action, id, [("name".to_owned(), name.to_owned())]);
+    }
+}
+
+fn load_error(action: &str, error: &LoadError) -> Error {
+    match error {
+        LoadError::Store(error) => Error::internal(format!("{action} the archive"), error),
+        error => Error::invalid(chain(error)),
+    }
+}
+
+fn save_error(error: &SaveError) -> String {
+    chain(error)
+}

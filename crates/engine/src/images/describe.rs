@@ -1,0 +1,185 @@
+//! Images in the Docker API's shape.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard_stubs::models::{
+    DriverData, HealthConfig, ImageConfig, ImageInspect, ImageInspectMetadata, ImageInspectRootFs,
+    ImageSummary,
+};
+use minke_image::{Image, LayerId};
+use minke_model::Reference;
+use time::OffsetDateTime;
+
+use crate::{Error, Filters, ImageListOptions, engine::Inner, time_text};
+
+/// `images`.
+pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<ImageSummary>, Error> {
+    let filters = &options.filters;
+    filters.expect(&["before", "dangling", "label", "label!", "reference", "since", "until"])?;
+    let dangling = filters.boolean("dangling")?;
+    let until = filters.single("until")?.map(time_text::until).transpose()?;
+    let created = |name: &str| -> Result<Option<OffsetDateTime>, Error> {
+        filters.single(name)?.map(|name| Ok(created_at(&inner.find_image(name)?))).transpose()
+    };
+    let (before, since) = (created("before")?, created("since")?);
+    let images = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
+    let mut users: HashMap<String, i64> = HashMap::new();
+    for container in inner.containers() {
+        *users.entry(container.record().image.to_string()).or_default() += 1;
+    }
+    let mut summaries = Vec::new();
+    for image in &images {
+        let labels = &image.config.config.labels;
+        let when = created_at(image);
+        let matches = dangling.is_none_or(|dangling| dangling == image.names.is_empty())
+            && filters.labels(|key| labels.get(key).map(String::as_str))
+            && before.is_none_or(|before| when < before)
+            && since.is_none_or(|since| when > since)
+            && until.is_none_or(|until| when < until);
+        let Some(names) = Some(names(image, filters))
+            .filter(|names| matches && (filters.get("reference").is_none() || !names.is_empty()))
+        else {
+            continue;
+        };
+        summaries.push(ImageSummary {
+            id: image.id.to_string(),
+            parent_id: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+            repo_tags: names,
+            repo_digests: image.digests.clone(),
+            created: when.unix_timestamp(),
+            size: bytes(image.size),
+            shared_size: -1,
+            labels: labels.clone().into_iter().collect(),
+            containers: users.get(&image.id.to_string()).copied().unwrap_or(0),
+            manifests: None,
+            descriptor: None,
+        });
+    }
+    Ok(summaries)
+}
+
+/// The image's names, only those that match `reference` if that is asked for.
+fn names(image: &Image, filters: &Filters) -> Vec<String> {
+    let matches = |name: &&String| filters.any("reference", |pattern| reference_matches(pattern, name));
+    image.names.iter().filter(matches).cloned().collect()
+}
+
+/// Go's `path.Match` of the pattern on the name, with and without its tag.
+fn reference_matches(pattern: &str, name: &str) -> bool {
+    let full: Option<Reference> = name.parse().ok();
+    let repository = full.as_ref().map_or_else(|| name.to_owned(), Reference::familiar_name);
+    wildcard(pattern.as_bytes(), name.as_bytes()) || wildcard(pattern.as_bytes(), repository.as_bytes())
+}
+
+/// `*` and `?` stand for anything but a slash.
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            let reach = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+            (0..=reach).any(|skip| wildcard(rest, &text[skip..]))
+        }
+        (Some((b'?', rest)), Some((byte, text))) => *byte != b'/' && wildcard(rest, text),
+        (Some((wanted, rest)), Some((byte, text))) => wanted == byte && wildcard(rest, text),
+        _ => false,
+    }
+}
+
+/// `image inspect`.
+pub(super) fn inspect(inner: &Inner, image: &Image) -> ImageInspect {
+    let config = &image.config;
+    let lower = inner.images.lower_dirs(image).unwrap_or_default();
+    let lower: Vec<_> = lower.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    let tagged = image.last_tagged.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    ImageInspect {
+        id: Some(image.id.to_string()),
+        repo_tags: Some(image.names.clone()),
+        repo_digests: Some(image.digests.clone()),
+        comment: Some(config.comment.clone().unwrap_or_default()),
+        created: image.created.clone(),
+        author: Some(config.author.clone().unwrap_or_default()),
+        config: Some(run_config(&config.config)),
+        architecture: Some(config.architecture.clone()),
+        variant: config.variant.clone(),
+        os: Some(config.os.clone()),
+        os_version: config.os_version.clone(),
+        size: Some(bytes(image.size)),
+        graph_driver: Some(DriverData {
+            name: "overlay".to_owned(),
+            data: HashMap::from([("LowerDir".to_owned(), lower.join(":"))]),
+        }),
+        root_fs: Some(ImageInspectRootFs {
+            typ: "layers".to_owned(),
+            layers: Some(image.diff_ids.iter().map(ToString::to_string).collect()),
+        }),
+        metadata: Some(ImageInspectMetadata {
+            last_tag_time: Some(tagged.map_or_else(|| time_text::NEVER.to_owned(), time_text::format)),
+        }),
+        ..ImageInspect::default()
+    }
+}
+
+fn run_config(config: &minke_image::RunConfig) -> ImageConfig {
+    let listed = |keys: Vec<String>| Some(keys).filter(|keys| !keys.is_empty());
+    ImageConfig {
+        user: Some(config.user.clone()),
+        exposed_ports: listed(config.exposed_ports.keys().cloned().collect()),
+        env: Some(config.env.clone()),
+        cmd: config.cmd.clone(),
+        healthcheck: config.healthcheck.as_ref().map(|check| HealthConfig {
+            test: Some(check.test.clone()),
+            interval: Some(check.interval),
+            timeout: Some(check.timeout),
+            retries: Some(check.retries),
+            start_period: Some(check.start_period),
+            start_interval: Some(check.start_interval),
+        }),
+        args_escaped: Some(config.args_escaped).filter(|escaped| *escaped),
+        volumes: listed(config.volumes.keys().cloned().collect()),
+        working_dir: Some(config.working_dir.clone()),
+        entrypoint: config.entrypoint.clone(),
+        on_build: Some(config.on_build.clone()).filter(|list| !list.is_empty()),
+        labels: Some(config.labels.clone().into_iter().collect()),
+        stop_signal: config.stop_signal.clone(),
+        shell: config.shell.clone(),
+    }
+}
+
+/// Bytes of layers, each counted once. A layer's own size is what an image with it has more than one that
+/// ends just below; where no such
+/// image is known, the largest image with the layer's root stands for all of its layers.
+pub(crate) fn unique_size(images: &[Image]) -> u64 {
+    let mut by_top: BTreeMap<Vec<LayerId>, u64> = BTreeMap::new();
+    for image in images {
+        by_top.insert(image.layers.clone(), image.size);
+    }
+    let base = |layers: &[LayerId]| {
+        (0..layers.len()).rev().find_map(|count| by_top.get(&layers[..count]).copied()).unwrap_or(0)
+    };
+    by_top.iter().map(|(layers, size)| size.saturating_sub(base(layers))).sum()
+}
+
+fn created_at(image: &Image) -> OffsetDateTime {
+    image.created.as_deref().and_then(time_text::parse).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn bytes(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_match_with_wildcards_that_stop_at_a_slash() {
+        for pattern in ["redis", "redis:7", "red*", "redis:*", "r?dis"] {
+            assert!(reference_matches(pattern, "redis:7"), "{pattern}");
+        }
+        for pattern in ["redis:8", "*/redis", "edis", ""] {
+            assert!(!reference_matches(pattern, "redis:7"), "{pattern}");
+        }
+        assert!(reference_matches("team/*", "team/app:1"));
+        assert!(!reference_matches("*", "team/app:1"));
+    }
+}

@@ -1,0 +1,116 @@
+//! `logs`: what a container has written, and what it goes on writing.
+
+mod cursor;
+mod entry;
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::{io::AsyncReadExt, net::UnixStream};
+
+use self::{
+    cursor::Cursor,
+    entry::{Shown, show},
+};
+use crate::{Engine, Error, Logs, LogsOptions, container::Container, engine::Busy};
+
+/// A log on its way to one client.
+struct Reader {
+    path: PathBuf,
+    options: LogsOptions,
+    tty: bool,
+    /// `None` until the first read.
+    cursor: Option<Cursor>,
+    /// One byte comes whenever the log has grown; the end when it is complete.
+    growth: Option<UnixStream>,
+    done: bool,
+    _busy: Busy,
+}
+
+impl Engine {
+    /// A container's log in Docker's stream form. It ends at its end, or with `follow` when the container
+    /// ends.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`]; [`crate::ErrorKind::InvalidParameter`] when no stream is chosen;
+    /// [`crate::ErrorKind::NotImplemented`] when it keeps no log.
+    pub async fn logs(&self, name: &str, options: LogsOptions) -> Result<Logs, Error> {
+        if !options.stdout && !options.stderr {
+            return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
+        }
+        let container = self.inner().find(name)?;
+        let record = container.record();
+        if record.host.log_config.as_ref().and_then(|log| log.typ.as_deref()) == Some("none") {
+            return Err(Error::not_implemented("configured logging driver does not support reading"));
+        }
+        // Asked for before the first read, so that nothing falls between.
+        let growth = if options.follow { growth(&container).await } else { None };
+        let reader = Reader {
+            path: self.inner().places(&record.id).log(&record.id),
+            options,
+            tty: record.tty(),
+            cursor: None,
+            growth,
+            done: false,
+            _busy: self.busy(),
+        };
+        let pieces = stream::try_unfold(reader, |reader| async move { reader.next().await });
+        Ok(Logs { tty: record.tty(), stream: Box::pin(pieces) })
+    }
+}
+
+/// A container that does not run has no growing log.
+async fn growth(container: &Arc<Container>) -> Option<UnixStream> {
+    let supervisor = container.run().supervisor?;
+    supervisor.follow_log().await.ok()
+}
+
+impl Reader {
+    async fn next(mut self) -> std::io::Result<Option<(Bytes, Self)>> {
+        loop {
+            if self.done {
+                return Ok(None);
+            }
+            let (mut reader, out, more) = tokio::task::spawn_blocking(move || {
+                let result = self.read();
+                result.map(|(out, more)| (self, out, more))
+            })
+            .await
+            .map_err(std::io::Error::other)??;
+            if !out.is_empty() {
+                return Ok(Some((out.into(), reader)));
+            }
+            if !more {
+                reader.wait_for_growth().await;
+            }
+            self = reader;
+        }
+    }
+
+    /// Reads on: what to show, and whether there was anything.
+    fn read(&mut self) -> std::io::Result<(Vec<u8>, bool)> {
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            None => self.cursor.insert(Cursor::open(&self.path, self.options.tail)?),
+        };
+        let (mut out, mut late) = (Vec::new(), false);
+        let more = cursor.read(|line| {
+            late = late || show(line, &self.options, self.tty, &mut out) == Shown::TooLate;
+        })?;
+        self.done |= late;
+        Ok((out, more))
+    }
+
+    /// After the last piece of growth one more read sees what came just before the end.
+    async fn wait_for_growth(&mut self) {
+        let Some(growth) = &mut self.growth else {
+            self.done = true;
+            return;
+        };
+        let mut many = [0; 256];
+        if !matches!(growth.read(&mut many).await, Ok(count) if count > 0) {
+            self.growth = None;
+        }
+    }
+}

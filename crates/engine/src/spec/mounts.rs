@@ -1,0 +1,174 @@
+//! What is mounted in a container beyond its root: the kernel's file systems, the files that name it, the
+//! user's volumes.
+
+use std::path::Path;
+
+use minke_model::runtime_spec::Mount;
+
+use crate::volumes::{MountKind, MountRecord};
+
+/// What decides about the engine's own mounts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Base<'a> {
+    pub(crate) privileged: bool,
+    /// Mount nothing on /dev/shm (`--ipc none`), a directory of the host, or a file system of this many
+    /// bytes.
+    pub(crate) shm: Shm<'a>,
+    /// The message queues: a new mount, or the host's (`--ipc host`).
+    pub(crate) host_mqueue: bool,
+    /// /etc/resolv.conf, /etc/hostname and /etc/hosts are these files of the host.
+    pub(crate) files: &'a [(&'static str, &'a Path)],
+}
+
+/// What /dev/shm is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shm<'a> {
+    None,
+    Bind(&'a Path),
+    Size(i64),
+}
+
+/// Every mount in the order of making: shallow ones first, so that none hides another.
+pub(crate) fn mounts(base: Base<'_>, user: &[MountRecord], sources: &[Option<String>]) -> Vec<Mount> {
+    let taken = |destination: &str| user.iter().any(|mount| mount.destination == destination);
+    let mut mounts: Vec<Mount> = kernel_mounts(base).into_iter().filter(|m| !taken(&m.destination)).collect();
+    let mut more: Vec<Mount> =
+        user.iter().zip(sources).map(|(mount, source)| user_mount(mount, source.as_deref())).collect();
+    for (destination, source) in base.files {
+        if !taken(destination) {
+            more.push(bind(destination, source, &["rbind", "rprivate"]));
+        }
+    }
+    more.sort_by_key(|mount| mount.destination.split('/').filter(|part| !part.is_empty()).count());
+    mounts.extend(more);
+    mounts
+}
+
+fn kernel_mounts(base: Base<'_>) -> Vec<Mount> {
+    let writable = if base.privileged { "rw" } else { "ro" };
+    let mut mounts = vec![
+        new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        new(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        new("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
+        new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", writable]),
+    ];
+    mounts.push(match base.host_mqueue {
+        true => bind("/dev/mqueue", Path::new("/dev/mqueue"), &["rbind", "nosuid", "noexec", "nodev"]),
+        false => new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+    });
+    match base.shm {
+        Shm::None => {}
+        Shm::Bind(source) => mounts.push(bind("/dev/shm", source, &["rbind", "rprivate"])),
+        Shm::Size(bytes) => {
+            let size = format!("size={bytes}");
+            mounts.push(new("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
+        }
+    }
+    mounts
+}
+
+/// One of the user's mounts; `source` is its place on the host, as found when the container is started.
+fn user_mount(mount: &MountRecord, source: Option<&str>) -> Mount {
+    if mount.kind == MountKind::Tmpfs {
+        let mut options = vec!["nosuid", "nodev", "noexec"];
+        let given: Vec<&str> = mount.tmpfs_options.iter().map(String::as_str).collect();
+        options.retain(|option| !given.contains(&option.trim_start_matches("no")));
+        options.extend(given.iter().filter(|option| !matches!(**option, "exec" | "suid" | "dev")));
+        return new(&mount.destination, "tmpfs", "tmpfs", &options);
+    }
+    let bind = if mount.non_recursive { "bind" } else { "rbind" };
+    let mut options = vec![bind, &mount.propagation];
+    match (mount.rw, mount.read_only_non_recursive) {
+        (true, _) => options.push("rw"),
+        (false, true) => options.push("ro"),
+        // Also what is mounted below the source (Docker since 25).
+        (false, false) => options.extend(["ro", "rro"]),
+    }
+    let mut mount = new(&mount.destination, "bind", source.unwrap_or(&mount.source), &options);
+    mount.options.retain(|option| !option.is_empty());
+    mount
+}
+
+fn bind(destination: &str, source: &Path, options: &[&str]) -> Mount {
+    new(destination, "bind", &source.to_string_lossy(), options)
+}
+
+fn new(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Base<'static> {
+        Base { privileged: false, shm: Shm::Size(64 << 20), host_mqueue: false, files: &[] }
+    }
+
+    fn volume(destination: &str) -> MountRecord {
+        MountRecord {
+            kind: MountKind::Bind,
+            source: "/srv".into(),
+            destination: destination.into(),
+            rw: true,
+            propagation: "rprivate".into(),
+            ..MountRecord::default()
+        }
+    }
+
+    fn destinations(mounts: &[Mount]) -> Vec<&str> {
+        mounts.iter().map(|mount| mount.destination.as_str()).collect()
+    }
+
+    #[test]
+    fn the_kernels_file_systems_come_first_and_read_only() {
+        let mounts = mounts(base(), &[], &[]);
+        let expected = ["/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm"];
+        assert_eq!(destinations(&mounts), expected);
+        assert!(mounts[3].options.contains(&"ro".into()) && mounts[4].options.contains(&"ro".into()));
+        assert!(mounts[6].options.contains(&"size=67108864".into()));
+    }
+
+    #[test]
+    fn privileged_containers_may_write_sys_and_cgroups() {
+        let mounts = mounts(Base { privileged: true, ..base() }, &[], &[]);
+        assert!(mounts[3].options.contains(&"rw".into()) && mounts[4].options.contains(&"rw".into()));
+    }
+
+    #[test]
+    fn a_users_mount_replaces_the_engines_and_shallow_ones_come_first() {
+        let user = [volume("/a/b/c"), volume("/dev/shm"), volume("/a")];
+        let mounts = mounts(base(), &user, &[None, None, None]);
+        assert_eq!(destinations(&mounts)[6..], ["/a", "/dev/shm", "/a/b/c"]);
+    }
+
+    #[test]
+    fn read_only_binds_are_so_all_the_way_down_unless_told() {
+        let mut mount = volume("/data");
+        mount.rw = false;
+        assert_eq!(user_mount(&mount, Some("/x")).options, ["rbind", "rprivate", "ro", "rro"]);
+        mount.read_only_non_recursive = true;
+        assert_eq!(user_mount(&mount, Some("/x")).options, ["rbind", "rprivate", "ro"]);
+        assert_eq!(user_mount(&mount, Some("/x")).source.as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn tmpfs_options_replace_the_careful_defaults() {
+        let mut mount = volume("/tmp");
+        mount.kind = MountKind::Tmpfs;
+        mount.tmpfs_options = vec!["exec".into(), "size=1m".into()];
+        assert_eq!(user_mount(&mount, None).options, ["nosuid", "nodev", "size=1m"]);
+    }
+}

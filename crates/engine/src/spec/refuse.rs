@@ -1,0 +1,103 @@
+//! Fields of a container's configuration that this engine can't honour: refused by name, never ignored.
+
+use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigIsolationEnum};
+
+use crate::Error;
+
+/// Checks every field that has a meaning on Linux and no implementation here, and those of other systems.
+///
+/// # Errors
+/// `InvalidParameter` or `NotImplemented` that names the field.
+pub(crate) fn check(config: &ContainerConfig, host: &HostConfig) -> Result<(), Error> {
+    let unsupported: [(&str, bool, &str); 14] = [
+        (
+            "Init",
+            host.init == Some(true),
+            "the engine has no init process of its own yet; use an image with one",
+        ),
+        (
+            "DeviceRequests",
+            some(&host.device_requests),
+            "this engine knows no device drivers (--gpus) and no CDI",
+        ),
+        ("Links", some(&host.links), "--link needs name resolution, which the default bridge does not have"),
+        (
+            "StorageOpt",
+            host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()),
+            "overlay layers have no options here",
+        ),
+        (
+            "VolumeDriver",
+            text(&host.volume_driver).is_some_and(|name| name != "local"),
+            "there is only the local driver",
+        ),
+        ("CpuCount", nonzero(host.cpu_count), "it exists on Windows only"),
+        ("CpuPercent", nonzero(host.cpu_percent), "it exists on Windows only"),
+        ("IOMaximumIOps", nonzero(host.io_maximum_iops), "it exists on Windows only"),
+        ("IOMaximumBandwidth", nonzero(host.io_maximum_bandwidth), "it exists on Windows only"),
+        (
+            "Isolation",
+            matches!(
+                host.isolation,
+                Some(HostConfigIsolationEnum::PROCESS | HostConfigIsolationEnum::HYPERV)
+            ),
+            "it exists on Windows only",
+        ),
+        (
+            "CgroupParent",
+            text(&host.cgroup_parent).is_some_and(|parent| parent.ends_with(".slice")),
+            "slices need the systemd cgroup driver",
+        ),
+        ("Cgroup", text(&host.cgroup).is_some(), "a container's cgroup can't be another's"),
+        ("ArgsEscaped", config.args_escaped == Some(true), "it exists on Windows only"),
+        ("NetworkDisabled", config.network_disabled == Some(true), "use network mode none"),
+    ];
+    match unsupported.iter().find(|(_, asked, _)| *asked) {
+        Some((field, _, reason)) => {
+            Err(Error::not_implemented(format!("{field} can't be honoured: {reason}")))
+        }
+        None => runtime(host),
+    }
+}
+
+fn runtime(host: &HostConfig) -> Result<(), Error> {
+    match text(&host.runtime) {
+        None | Some("minke-oci" | "runc" | "io.containerd.runc.v2") => Ok(()),
+        Some(other) => Err(Error::invalid(format!("unknown or invalid runtime name: {other}"))),
+    }
+}
+
+fn some<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+fn text(field: &Option<String>) -> Option<&str> {
+    field.as_deref().filter(|text| !text.is_empty())
+}
+
+fn nonzero(value: Option<i64>) -> bool {
+    value.is_some_and(|value| value != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_configuration_passes() {
+        assert!(check(&ContainerConfig::default(), &HostConfig::default()).is_ok());
+    }
+
+    #[test]
+    fn a_field_without_effect_is_refused_by_name() {
+        let host = HostConfig { init: Some(true), ..HostConfig::default() };
+        assert!(
+            check(&ContainerConfig::default(), &host)
+                .unwrap_err()
+                .to_string()
+                .starts_with("Init can't be honoured")
+        );
+        let host = HostConfig { runtime: Some("kata".into()), ..HostConfig::default() };
+        assert!(check(&ContainerConfig::default(), &host).unwrap_err().to_string().contains("kata"));
+    }
+}

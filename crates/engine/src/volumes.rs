@@ -1,0 +1,344 @@
+//! Volumes, and the mounts of containers: settled when a container is created, found on the host when it is
+//! started.
+
+mod api;
+mod copy_up;
+mod parse;
+mod record;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bollard_stubs::models::{ContainerConfig, HostConfig};
+use minke_kernel::path::Root;
+
+pub(crate) use self::{
+    copy_up::copy_up,
+    parse::clean as clean_path,
+    record::{MountKind, MountRecord, VolumeRecord},
+};
+use crate::{Error, time_text};
+
+/// The volumes of this engine.
+#[derive(Debug)]
+pub(crate) struct Volumes {
+    /// `<root>/volumes`
+    directory: PathBuf,
+    all: Mutex<BTreeMap<String, VolumeRecord>>,
+}
+
+/// A new container's mounts, and volumes that have to be made for them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) mounts: Vec<MountRecord>,
+    pub(crate) new_volumes: Vec<VolumeRecord>,
+}
+
+/// Where mounts are on the host while a container is started.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// One for each mount; `None` for a tmpfs.
+    pub(crate) paths: Vec<Option<String>>,
+    /// What paths of the form /proc/PID/fd/N stand for: to be kept until the container has been created.
+    pub(crate) held: Vec<OwnedFd>,
+}
+
+impl Volumes {
+    pub(crate) fn new(directory: PathBuf, records: Vec<VolumeRecord>) -> Self {
+        let all = records.into_iter().map(|record| (record.name.clone(), record)).collect();
+        Self { directory, all: Mutex::new(all) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VolumeRecord>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a volume's files are.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("_data")
+    }
+
+    /// Makes the volume's directory.
+    ///
+    /// # Errors
+    /// `Internal`.
+    pub(crate) fn make(&self, name: &str) -> Result<(), Error> {
+        let path = self.data(name);
+        fs::create_dir_all(&path)
+            .map_err(|error| Error::internal(format!("make volume directory {path:?}"), &error))
+    }
+
+    /// Removes the volume's directory with everything in it.
+    ///
+    /// # Errors
+    /// `Internal`.
+    pub(crate) fn destroy(&self, name: &str) -> Result<(), Error> {
+        match fs::remove_dir_all(self.directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::internal(format!("remove volume {name}"), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Directories of volumes that no record names: a crash between making and storing, or between
+    /// forgetting and deleting.
+    pub(crate) fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !self.lock().contains_key(&name)
+                && let Err(error) = self.destroy(&name)
+            {
+                tracing::warn!(%error, "sweep volumes");
+            }
+        }
+    }
+
+    /// Decides about the mounts of a new container. `from` gives the mounts of a container named by
+    /// `--volumes-from`,
+    /// `random` new names for anonymous volumes.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a malformed or doubled mount; those of `from`.
+    pub(crate) fn settle(
+        &self,
+        config: &ContainerConfig,
+        host: &HostConfig,
+        from: &dyn Fn(&str) -> Result<Vec<MountRecord>, Error>,
+        random: &mut dyn FnMut() -> String,
+    ) -> Result<Settled, Error> {
+        let mut mounts = asked(host)?;
+        let mut inherited = Vec::new();
+        for entry in host.volumes_from.iter().flatten() {
+            let (name, read_only) = match entry.rsplit_once(':') {
+                None | Some((_, "rw" | "z" | "Z")) => (entry.split(':').next().unwrap_or(entry), false),
+                Some((name, "ro")) => (name, true),
+                Some(_) => return Err(Error::invalid(format!("invalid volumes-from: '{entry}'"))),
+            };
+            for mut mount in from(name)? {
+                mount.rw &= !read_only;
+                inherited.push(mount);
+            }
+        }
+        let free = |mounts: &[MountRecord], destination: &str| {
+            mounts.iter().all(|mount| mount.destination != destination)
+        };
+        for mount in inherited {
+            if free(&mounts, &mount.destination) {
+                mounts.push(mount);
+            }
+        }
+        for path in config.volumes.iter().flatten() {
+            let destination = parse::destination(path)?;
+            if free(&mounts, &destination) {
+                mounts.push(MountRecord {
+                    kind: MountKind::Volume,
+                    destination,
+                    rw: true,
+                    ..MountRecord::default()
+                });
+            }
+        }
+        let mut new_volumes: Vec<VolumeRecord> = Vec::new();
+        for mount in mounts.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
+            let anonymous = mount.name.is_none();
+            let name = mount.name.get_or_insert_with(&mut *random).clone();
+            let known =
+                self.lock().contains_key(&name) || new_volumes.iter().any(|volume| volume.name == name);
+            if !known {
+                new_volumes.push(new_volume(name, anonymous, mount)?);
+            }
+        }
+        Ok(Settled { mounts, new_volumes })
+    }
+
+    /// Refuses mounts whose host part can't be used; makes the missing sources of `-v`.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when a source is missing that must be there.
+    pub(crate) fn check_sources(&self, mounts: &[MountRecord]) -> Result<(), Error> {
+        for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
+            if Path::new(&mount.source).exists() {
+                continue;
+            }
+            if !mount.create_source {
+                return Err(Error::invalid(format!(
+                    "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                    mount.source
+                )));
+            }
+            fs::create_dir_all(&mount.source).map_err(|error| {
+                Error::internal(format!("make the source of a bind mount {}", mount.source), &error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Finds each mount on the host.
+    ///
+    /// # Errors
+    /// As [`Volumes::check_sources`]; `InvalidParameter` for a subpath that isn't in its volume.
+    pub(crate) fn sources(&self, mounts: &[MountRecord]) -> Result<Sources, Error> {
+        self.check_sources(mounts)?;
+        let mut sources = Sources::default();
+        for mount in mounts {
+            let path = match mount.kind {
+                MountKind::Tmpfs => None,
+                MountKind::Bind => Some(mount.source.clone()),
+                MountKind::Volume => Some(self.volume_source(mount, &mut sources.held)?),
+            };
+            sources.paths.push(path);
+        }
+        Ok(sources)
+    }
+
+    fn volume_source(&self, mount: &MountRecord, held: &mut Vec<OwnedFd>) -> Result<String, Error> {
+        let name = mount.name.as_deref().unwrap_or("");
+        if !self.lock().contains_key(name) {
+            return Err(Error::not_found(format!("get {name}: no such volume")));
+        }
+        let data = self.data(name);
+        let Some(subpath) = &mount.subpath else { return Ok(data.to_string_lossy().into_owned()) };
+        // A volume's content is the containers': its links must not lead out.
+        let place = Root::open(&data).and_then(|root| root.locate(Path::new(subpath)));
+        let place = place.map_err(|error| {
+            Error::invalid(format!("cannot access path {subpath:?} of volume {name}: {error}"))
+        })?;
+        let path = format!("/proc/{}/fd/{}", std::process::id(), place.as_raw_fd());
+        held.push(place);
+        Ok(path)
+    }
+}
+
+/// What `-v`, `--mount` and `--tmpfs` say; each destination at most once.
+fn asked(host: &HostConfig) -> Result<Vec<MountRecord>, Error> {
+    let mut mounts = Vec::new();
+    for text in host.binds.iter().flatten() {
+        mounts.push(parse::bind(text)?);
+    }
+    for spec in host.mounts.iter().flatten() {
+        mounts.push(parse::mount(spec)?);
+    }
+    let mut tmpfs: Vec<_> = host.tmpfs.iter().flatten().collect();
+    tmpfs.sort();
+    for (target, options) in tmpfs {
+        mounts.push(parse::tmpfs(target, options)?);
+    }
+    for (index, mount) in mounts.iter().enumerate() {
+        if mounts[..index].iter().any(|other| other.destination == mount.destination) {
+            return Err(Error::invalid(format!("Duplicate mount point: {}", mount.destination)));
+        }
+    }
+    Ok(mounts)
+}
+
+fn new_volume(name: String, anonymous: bool, mount: &MountRecord) -> Result<VolumeRecord, Error> {
+    refuse_options(&mount.driver_options)?;
+    Ok(VolumeRecord {
+        version: 1,
+        name,
+        created: time_text::now(),
+        labels: mount.labels.clone(),
+        options: BTreeMap::new(),
+        anonymous,
+    })
+}
+
+/// The local driver's options (`type`, `o`, `device`) mount something into the volume, which is not built
+/// yet.
+fn refuse_options(options: &BTreeMap<String, String>) -> Result<(), Error> {
+    match options.keys().next() {
+        None => Ok(()),
+        Some(key) => Err(Error::not_implemented(format!(
+            "volume driver option {key:?} can't be honoured: the local driver has no options here"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volumes() -> (tempfile::TempDir, Volumes) {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().join("volumes"), Vec::new());
+        (dir, volumes)
+    }
+
+    fn settle(volumes: &Volumes, config: &ContainerConfig, host: &HostConfig) -> Result<Settled, Error> {
+        let donor = |name: &str| match name {
+            "donor" => Ok(vec![parse::bind("/srv:/data").unwrap()]),
+            _ => Err(Error::no_such_container(name)),
+        };
+        volumes.settle(config, host, &donor, &mut || "random".to_owned())
+    }
+
+    fn list(entries: &[&str]) -> Option<Vec<String>> {
+        Some(entries.iter().map(|entry| (*entry).to_owned()).collect())
+    }
+
+    #[test]
+    fn named_and_anonymous_volumes_are_made_and_images_volumes_fill_gaps() {
+        let (_dir, volumes) = volumes();
+        let config = ContainerConfig { volumes: list(&["/a", "/b"]), ..ContainerConfig::default() };
+        let host = HostConfig { binds: list(&["named:/a"]), ..HostConfig::default() };
+        let settled = settle(&volumes, &config, &host).unwrap();
+        let made: Vec<_> = settled.new_volumes.iter().map(|v| (v.name.as_str(), v.anonymous)).collect();
+        assert_eq!(made, [("named", false), ("random", true)]);
+        let mounted: Vec<_> = settled.mounts.iter().map(|mount| mount.destination.as_str()).collect();
+        assert_eq!(mounted, ["/a", "/b"]);
+    }
+
+    #[test]
+    fn mounts_of_another_container_come_along_and_can_be_read_only() {
+        let (_dir, volumes) = volumes();
+        let host = HostConfig { volumes_from: list(&["donor:ro"]), ..HostConfig::default() };
+        let settled = settle(&volumes, &ContainerConfig::default(), &host).unwrap();
+        assert_eq!((settled.mounts[0].destination.as_str(), settled.mounts[0].rw), ("/data", false));
+        let host = HostConfig { volumes_from: list(&["nobody"]), ..HostConfig::default() };
+        assert!(settle(&volumes, &ContainerConfig::default(), &host).is_err());
+    }
+
+    #[test]
+    fn one_destination_is_mounted_once() {
+        let (_dir, volumes) = volumes();
+        let host = HostConfig { binds: list(&["/a:/x", "/b:/x/"]), ..HostConfig::default() };
+        let error = settle(&volumes, &ContainerConfig::default(), &host).unwrap_err();
+        assert_eq!(error.to_string(), "Duplicate mount point: /x");
+    }
+
+    #[test]
+    fn missing_sources_are_made_for_v_and_refused_for_mount() {
+        let (dir, volumes) = volumes();
+        let source = dir.path().join("new");
+        let mut mount = parse::bind(&format!("{}:/x", source.display())).unwrap();
+        mount.create_source = false;
+        assert!(
+            volumes.sources(std::slice::from_ref(&mount)).unwrap_err().to_string().contains("does not exist")
+        );
+        mount.create_source = true;
+        assert!(volumes.sources(&[mount]).is_ok() && source.is_dir());
+    }
+
+    #[test]
+    fn a_subpath_that_is_a_link_to_the_outside_stays_inside() {
+        let (_dir, volumes) = volumes();
+        volumes.lock().insert("data".into(), VolumeRecord::default());
+        volumes.make("data").unwrap();
+        std::os::unix::fs::symlink("/etc", volumes.data("data").join("evil")).unwrap();
+        let mount = MountRecord {
+            kind: MountKind::Volume,
+            name: Some("data".into()),
+            subpath: Some("evil".into()),
+            destination: "/x".into(),
+            ..MountRecord::default()
+        };
+        assert!(volumes.sources(&[mount]).is_err());
+    }
+}

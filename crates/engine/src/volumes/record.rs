@@ -1,0 +1,77 @@
+//! What is remembered about a volume, and about a container's mounts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A volume in engine.db.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VolumeRecord {
+    /// The record's version: 1.
+    pub(crate) version: u32,
+    pub(crate) name: String,
+    /// RFC 3339.
+    pub(crate) created: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) options: BTreeMap<String, String>,
+    /// Nobody named it: it goes with its container under `rm -v` and `--rm`.
+    pub(crate) anonymous: bool,
+}
+
+/// Kinds of mounts that users ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MountKind {
+    /// A path of the host's.
+    #[default]
+    Bind,
+    /// A volume.
+    Volume,
+    /// A file system in memory.
+    Tmpfs,
+}
+
+impl MountKind {
+    /// Docker's word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Volume => "volume",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
+}
+
+/// One mount of a container, as settled when it was created.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct MountRecord {
+    pub(crate) kind: MountKind,
+    /// The volume's name; `None` until an anonymous volume has one.
+    pub(crate) name: Option<String>,
+    /// A bind's path on the host.
+    pub(crate) source: String,
+    /// Where it is in the container.
+    pub(crate) destination: String,
+    pub(crate) rw: bool,
+    /// Mount propagation; empty for volumes and tmpfs.
+    pub(crate) propagation: String,
+    /// The options of `-v` as they were given.
+    pub(crate) mode: String,
+    /// Do not fill an empty volume with the image's content.
+    pub(crate) no_copy: bool,
+    /// Mount this directory of the volume instead of its top.
+    pub(crate) subpath: Option<String>,
+    /// Options of a tmpfs.
+    pub(crate) tmpfs_options: Vec<String>,
+    pub(crate) non_recursive: bool,
+    pub(crate) read_only_non_recursive: bool,
+    /// Make a bind's source directory if it is missing (`-v` does, `--mount` does not).
+    pub(crate) create_source: bool,
+    /// Docker does not list it among the mounts (`--tmpfs`).
+    pub(crate) hidden: bool,
+    /// Labels for a volume that is made with the container.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Driver options for a volume that is made with the container.
+    pub(crate) driver_options: BTreeMap<String, String>,
+}

@@ -1,0 +1,23 @@
+//! The small language that tests of the real programs are written in: a host with an engine of its
+//! own, images made of busybox, and commands whose output is asserted.
+//!
+//! Each [`Host`] has its own root and state directory, socket, name prefix and network namespace, so tests run
+//! side by side, twice in a row, and next to an engine that serves the machine. What a test leaves
+//! behind is a failure: [`Host::expect_nothing_left`].
+//!
+//! Made for tests, so a failed expectation panics with all that was printed.
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod host;
+mod image;
+mod leftovers;
+mod netns;
+mod tools;
+
+pub use command::{Ran, Run};
+pub use host::{Cli, Host};
+pub use image::{Entry, Rootfs};
+pub use netns::NetworkNamespace;
+pub use tools::{busybox, docker_cli, program};

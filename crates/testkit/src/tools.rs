@@ -1,0 +1,45 @@
+//! Where the programs are that tests run.
+//!
+//! minke's own are the ones cargo just built; the others were put in place by `scripts/setup test`.
+
+use std::path::{Path, PathBuf};
+
+/// One of minke's own two programs, as built in the profile of the running test.
+///
+/// # Panics
+/// When it was not built: tests of the programs want `cargo build --workspace --bins` first.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own executable");
+    let found = test.ancestors().skip(1).take(3).map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not built beside {}: cargo build --workspace --bins", test.display())
+    })
+}
+
+/// The docker command line of Debian.
+///
+/// # Panics
+/// When there is none on PATH: `scripts/setup test` fetches it, `make test` puts it on PATH.
+pub fn docker_cli() -> PathBuf {
+    on_path("docker")
+}
+
+/// A busybox that needs no libraries, to be the inside of test images.
+///
+/// # Panics
+/// When Debian's busybox-static is not installed: `scripts/setup test` does that.
+pub fn busybox() -> &'static Path {
+    let path = Path::new("/bin/busybox");
+    assert!(path.is_file(), "/bin/busybox is missing: run scripts/setup test");
+    path
+}
+
+fn on_path(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let cache = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools/bin");
+    let found = std::iter::once(cache)
+        .chain(std::env::split_paths(&path))
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not on PATH: run scripts/setup test"))
+}
