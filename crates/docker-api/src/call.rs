@@ -1,0 +1,192 @@
+//! One request as its handler sees it.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use hyper::HeaderMap;
+use hyper::header::CONTENT_TYPE;
+use minke_engine::Engine;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::activity::Activity;
+use crate::body::RequestBody;
+use crate::error::ApiError;
+use crate::hijack::Takeover;
+use crate::query::Query;
+use crate::version::ApiVersion;
+
+/// What all requests of a server share.
+pub(crate) struct Context {
+    pub(crate) engine: Engine,
+    /// The `Server` header.
+    pub(crate) server: String,
+    pub(crate) life: Life,
+}
+
+/// What all connections of a server share, whatever is asked on them.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    pub(crate) activity: Arc<Activity>,
+    /// Turns true when the server is told to stop: streams that would never end do then.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Life {
+    /// Resolves when the server is told to stop.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.stopping.clone();
+        async move {
+            // An error means that the server is gone, which is a stop as well.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    }
+}
+
+/// A request whose route was found.
+pub(crate) struct Call {
+    pub(crate) context: Arc<Context>,
+    pub(crate) version: ApiVersion,
+    /// The parameter in the path, decoded; empty for routes without one.
+    pub(crate) name: String,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: RequestBody,
+    /// How the connection can be had, if this is a hijack.
+    pub(crate) takeover: Takeover,
+}
+
+impl Call {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.context.engine
+    }
+
+    /// Ends a stream when the server stops.
+    pub(crate) fn until_stop<S: Stream>(&self, stream: S) -> impl Stream<Item = S::Item> + use<S> {
+        stream.take_until(Box::pin(self.context.life.stopped()))
+    }
+
+    /// Reads a JSON body that has to be there.
+    ///
+    /// # Errors
+    /// 400 for another content type, for no body, and for JSON that doesn't fit, with the field and the
+    /// position.
+    pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        match self.optional_json().await? {
+            Some(value) => Ok(value),
+            None => Err(ApiError::invalid("invalid JSON: got EOF while reading request body")),
+        }
+    }
+
+    /// Reads a JSON body that may be missing.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub(crate) async fn optional_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ApiError> {
+        let body = std::mem::replace(&mut self.body, RequestBody::Bytes(bytes::Bytes::new()));
+        let body = body.read_whole().await?;
+        if body.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        check_content_type(&self.headers)?;
+        parse(&body).map(Some)
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = text.split(';').next().unwrap_or_default().trim();
+    match media.eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => Err(ApiError::invalid(format!(
+            "unsupported Content-Type header ({media}): must be 'application/json'"
+        ))),
+    }
+}
+
+/// Reads JSON the way Go does where that is more lenient than the models; the error of the strict reading is
+/// what a user gets.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let strict = match strictly(body) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return Err(strict) };
+    loosen(&mut value);
+    serde_json::from_value(value).map_err(|_| strict)
+}
+
+fn strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // Where JSON itself is broken, the position says it all.
+        match error.inner().is_data() {
+            true => ApiError::invalid(format!("invalid JSON: {}: {}", error.path(), error.inner())),
+            false => ApiError::invalid(format!("invalid JSON: {}", error.inner())),
+        }
+    })?;
+    json.end().map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
+    Ok(value)
+}
+
+/// Rewrites what Go's decoder takes and the models don't: a command as one string, and sets whose members are
+/// `null`.
+fn loosen(body: &mut Value) {
+    let Value::Object(fields) = body else { return };
+    for name in ["Cmd", "Entrypoint"] {
+        if let Some(text @ Value::String(_)) = fields.get_mut(name) {
+            *text = Value::Array(vec![text.take()]);
+        }
+    }
+    for name in ["ExposedPorts", "Volumes"] {
+        let Some(Value::Object(set)) = fields.get_mut(name) else { continue };
+        for member in set.values_mut().filter(|member| member.is_null()) {
+            *member = Value::Object(serde_json::Map::new());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard_stubs::models::ContainerCreateBody;
+
+    fn message(body: &str) -> String {
+        parse::<ContainerCreateBody>(body.as_bytes()).unwrap_err().message
+    }
+
+    #[test]
+    fn bad_json_is_told_with_field_and_position() {
+        assert_eq!(message("{"), "invalid JSON: EOF while parsing an object at line 1 column 1");
+        assert!(message(r#"{"Image":3}"#).starts_with("invalid JSON: Image: invalid type: integer `3`"));
+        let name = message(r#"{"HostConfig":{"RestartPolicy":{"Name":"sometimes"}}}"#);
+        assert!(
+            name.starts_with("invalid JSON: HostConfig.RestartPolicy.Name: unknown variant `sometimes`"),
+            "{name}"
+        );
+        assert!(message("{} x").contains("trailing characters"));
+    }
+
+    #[test]
+    fn what_go_takes_is_taken() {
+        let body = r#"{"Image":"a","Cmd":"sh","Env":null,"ExposedPorts":{"80/tcp":null},"HostConfig":
+            {"Binds":null,"RestartPolicy":{"Name":""},"CgroupnsMode":"","Isolation":"","PortBindings":{"80/tcp":null}},"Unknown":1}"#;
+        let body: ContainerCreateBody = parse(body.as_bytes()).unwrap();
+        assert_eq!(body.cmd.unwrap(), ["sh"]);
+        assert_eq!(body.exposed_ports.unwrap(), ["80/tcp"]);
+    }
+
+    #[test]
+    fn another_content_type_is_refused_in_dockers_words() {
+        let mut headers = HeaderMap::new();
+        assert!(check_content_type(&headers).is_err());
+        headers.insert(CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
+        assert!(check_content_type(&headers).is_ok());
+        headers.insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
+        assert_eq!(
+            check_content_type(&headers).unwrap_err().message,
+            "unsupported Content-Type header (application/x-www-form-urlencoded): must be 'application/json'"
+        );
+    }
+}

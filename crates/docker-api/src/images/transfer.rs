@@ -1,0 +1,205 @@
+//! Images as archives: load, save, import. Progress travels as Docker's "JSON messages", one a line.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future, stream};
+use hyper::StatusCode;
+use minke_engine::{Error, ImportOptions, LoadEvent, LoadStream};
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::respond::{self, Outcome, Response};
+
+/// Progress of one layer is told at most this often; the first and the last word of a layer always are.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// `POST /images/load`
+pub(crate) async fn load(call: Call) -> Outcome {
+    let quiet = call.query.flag_or("quiet", true);
+    let engine = call.engine().clone();
+    let mut events = engine.image_load(call.body.into_reader()).await?;
+    // An archive that is refused at once is an error of the request; later ones come in the stream, whose
+    // status is sent by then.
+    match events.next().await {
+        Some(Err(error)) => Err(error.into()),
+        first => Ok(progress(stream::iter(first).chain(events).boxed(), quiet)),
+    }
+}
+
+fn progress(events: LoadStream, quiet: bool) -> Response {
+    let mut told = Told::default();
+    let messages = events.filter_map(move |event| {
+        let message = match event {
+            Ok(event @ LoadEvent::Progress { .. }) if quiet || !told.is_due(&event, Instant::now()) => None,
+            Ok(event) => Some(message(&event)),
+            Err(error) => Some(error_message(&error)),
+        };
+        future::ready(message)
+    });
+    respond::json_stream(messages)
+}
+
+/// When each layer's progress was told last.
+#[derive(Default)]
+struct Told(HashMap<String, Instant>);
+
+impl Told {
+    fn is_due(&mut self, event: &LoadEvent, now: Instant) -> bool {
+        let LoadEvent::Progress { layer, current, total } = event else { return true };
+        let last = self.0.get(layer).copied();
+        let due = *total == Some(*current)
+            || last.is_none_or(|last| now.saturating_duration_since(last) >= PROGRESS_INTERVAL);
+        if due {
+            self.0.insert(layer.clone(), now);
+        }
+        due
+    }
+}
+
+fn message(event: &LoadEvent) -> Value {
+    match event {
+        LoadEvent::Progress { layer, current, total } => {
+            let mut detail = json!({ "current": current });
+            if let Some(total) = total {
+                detail["total"] = json!(total);
+            }
+            json!({ "status": "Loading layer", "progressDetail": detail, "id": short(layer) })
+        }
+        LoadEvent::Loaded { id, names } if names.is_empty() => {
+            json!({ "stream": format!("Loaded image ID: {id}\n") })
+        }
+        LoadEvent::Loaded { names, .. } => {
+            let lines: String = names.iter().map(|name| format!("Loaded image: {name}\n")).collect();
+            json!({ "stream": lines })
+        }
+    }
+}
+
+fn error_message(error: &Error) -> Value {
+    let text = error.to_string();
+    json!({ "errorDetail": { "message": text }, "error": text })
+}
+
+/// The twelve digits by which progress names a layer.
+fn short(digest: &str) -> &str {
+    let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
+    digits.get(..12).unwrap_or(digits)
+}
+
+/// `GET /images/get`
+pub(crate) async fn save(call: Call) -> Outcome {
+    let names = call.query.all("names");
+    if names.is_empty() {
+        return Err(ApiError::invalid("no image is named: give the query parameter \"names\" at least once"));
+    }
+    save_names(call, names).await
+}
+
+/// `GET /images/{name}/get`
+pub(crate) async fn save_one(call: Call) -> Outcome {
+    let names = vec![call.name.clone()];
+    save_names(call, names).await
+}
+
+async fn save_names(call: Call, names: Vec<String>) -> Outcome {
+    let tar = call.engine().image_save(names).await?;
+    Ok(respond::stream("application/x-tar", tar))
+}
+
+/// `POST /images/create`: an import, since pulling is not there yet.
+pub(crate) async fn create(call: Call) -> Outcome {
+    if let Some(image) = call.query.non_empty("fromImage") {
+        return Err(cannot_pull(image, call.query.get("tag").unwrap_or_default()));
+    }
+    match call.query.required("fromSrc")? {
+        "-" => import(call).await,
+        source => Err(ApiError::not_implemented(format!(
+            "minke cannot fetch {source} by itself: download it and pipe it into `minke import -`"
+        ))),
+    }
+}
+
+fn cannot_pull(image: &str, tag: &str) -> ApiError {
+    // The docker CLI writes names out in full.
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    let name = match tag {
+        "" => image.to_owned(),
+        digest if digest.contains(':') => format!("{image}@{digest}"),
+        tag => format!("{image}:{tag}"),
+    };
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "pull access denied for {name}: minke cannot pull from registries yet; \
+             load it from an archive with `minke load`"
+        ),
+    )
+}
+
+async fn import(call: Call) -> Outcome {
+    let query = &call.query;
+    let name = query.non_empty("repo").map(|repo| match query.non_empty("tag") {
+        Some(tag) => format!("{repo}:{tag}"),
+        None => repo.to_owned(),
+    });
+    let options = ImportOptions {
+        name,
+        message: query.get("message").unwrap_or_default().to_owned(),
+        changes: query.all("changes"),
+        platform: query.non_empty("platform").map(str::to_owned),
+    };
+    let engine = call.engine().clone();
+    let id = engine.image_import(call.body.into_reader(), options).await?;
+    let line = respond::json_line(&json!({ "status": id.to_string() }))?;
+    Ok(respond::stream("application/json", stream::iter([io::Result::Ok(Bytes::from(line))])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(layer: &str, current: u64) -> LoadEvent {
+        LoadEvent::Progress { layer: layer.into(), current, total: Some(10) }
+    }
+
+    #[test]
+    fn progress_is_told_seldom_but_never_without_its_end() {
+        let (mut told, now) = (Told::default(), Instant::now());
+        assert!(told.is_due(&at("a", 1), now));
+        assert!(!told.is_due(&at("a", 2), now));
+        assert!(told.is_due(&at("b", 1), now));
+        assert!(told.is_due(&at("a", 10), now));
+        assert!(told.is_due(&at("b", 3), now + PROGRESS_INTERVAL));
+    }
+
+    #[test]
+    fn messages_are_those_that_the_docker_cli_prints() {
+        let loaded = |names: &[&str]| LoadEvent::Loaded {
+            id: "sha256:ab".into(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(
+            message(&loaded(&["a:1", "b:2"])),
+            json!({"stream": "Loaded image: a:1\nLoaded image: b:2\n"})
+        );
+        assert_eq!(message(&loaded(&[])), json!({"stream": "Loaded image ID: sha256:ab\n"}));
+        assert_eq!(
+            message(&at("sha256:0123456789abcdef", 4)),
+            json!({"status": "Loading layer", "progressDetail": {"current": 4, "total": 10}, "id": "0123456789ab"})
+        );
+    }
+
+    #[test]
+    fn a_pull_says_what_to_do_instead() {
+        let error = cannot_pull("redis", "7");
+        assert_eq!(error.status, StatusCode::NOT_FOUND);
+        assert!(error.message.starts_with("pull access denied for redis:7: minke cannot pull"));
+        assert!(cannot_pull("docker.io/library/redis", "7").message.contains("for redis:7:"));
+        assert!(cannot_pull("redis", "sha256:ab").message.contains("redis@sha256:ab:"));
+    }
+}

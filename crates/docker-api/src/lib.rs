@@ -1,0 +1,50 @@
+//! The Docker Engine API, served from the engine.
+//!
+//! This crate is a face: it turns HTTP requests into calls of [`minke_engine::Engine`] and the answers into
+//! what Docker's own clients expect, for every version from 1.24 to 1.51. It holds no state of its own
+//! besides counters, and knows nothing of how containers work. Every call that exists is a line in
+//! [`routes`]; there is no other way in.
+//!
+//! ```text
+//!  socket ─▶ server ─▶ connection ──────────▶ hyper ─▶ dispatch ─▶ routes ─▶ containers, exec, images, …
+//!            accepts    │ old hijack requests             version, headers     │ one file per resource
+//!                       └▶ raw hijack ───────────────────▶ (same dispatch)     ▼
+//!                                                          shapes fill in Docker's zero values
+//! ```
+//!
+//! Own HTTP routing instead of a framework's: image names contain slashes in the middle of paths, old clients
+//! hijack connections without asking for an upgrade, and the table of routes is also what the tests and the
+//! documentation read.
+
+#![forbid(unsafe_code)]
+
+mod activity;
+mod base64;
+mod body;
+mod call;
+mod connection;
+mod containers;
+mod dispatch;
+mod error;
+mod events;
+mod exec;
+mod hijack;
+mod images;
+mod legacy;
+mod networks;
+mod path;
+mod query;
+mod refusals;
+mod respond;
+pub mod routes;
+mod server;
+mod shape;
+mod shapes;
+mod sniff;
+mod system;
+mod version;
+mod volumes;
+
+pub use activity::Activity;
+pub use server::{Server, serve};
+pub use version::ApiVersion;
