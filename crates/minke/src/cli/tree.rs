@@ -1,0 +1,217 @@
+//! Which verbs there are, under which names.
+
+use super::verb::Verb;
+use crate::command::{
+    archive, attach, completion, containers, create, events, exec, image_archive, images, info, inspect,
+    lifecycle, listing, logs, networks, prune, remove, run, start, stats, top, update, usage, version,
+    volumes, wait,
+};
+
+/// A verb under a name.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) verb: &'static Verb,
+    /// Listed first in the overview.
+    pub(crate) common: bool,
+}
+
+/// Verbs about one kind of thing: `minke container …`.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) entries: &'static [Entry],
+}
+
+/// What two words name.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A verb, and the words that named it with its proper name.
+    Verb(String, &'static Verb),
+    Group(&'static Group),
+    /// One of Docker's verbs that minke doesn't have yet.
+    NotYet(String),
+    Unknown,
+}
+
+const fn entry(name: &'static str, verb: &'static Verb) -> Entry {
+    Entry { name, aliases: &[], verb, common: false }
+}
+
+const fn common(name: &'static str, verb: &'static Verb) -> Entry {
+    Entry { name, aliases: &[], verb, common: true }
+}
+
+const fn aliased(name: &'static str, aliases: &'static [&'static str], verb: &'static Verb) -> Entry {
+    Entry { name, aliases, verb, common: false }
+}
+
+/// The verbs without a group.
+pub(crate) static TOP: &[Entry] = &[
+    common("run", &run::RUN),
+    common("exec", &exec::EXEC),
+    common("ps", &listing::PS),
+    common("images", &images::LS),
+    common("logs", &logs::LOGS),
+    common("version", &version::VERSION),
+    common("info", &info::INFO),
+    entry("attach", &attach::ATTACH),
+    entry("completion", &completion::COMPLETION),
+    entry("cp", &archive::CP),
+    entry("create", &create::CREATE),
+    entry("daemon", &crate::daemon::DAEMON),
+    entry("diff", &containers::DIFF),
+    entry("events", &events::EVENTS),
+    entry("export", &archive::EXPORT),
+    entry("history", &images::HISTORY),
+    entry("import", &image_archive::IMPORT),
+    entry("inspect", &inspect::INSPECT),
+    entry("kill", &lifecycle::KILL),
+    entry("load", &image_archive::LOAD),
+    entry("man", &completion::MAN),
+    entry("pause", &lifecycle::PAUSE),
+    entry("port", &containers::PORT),
+    entry("rename", &containers::RENAME),
+    entry("restart", &lifecycle::RESTART),
+    entry("rm", &remove::RM),
+    entry("rmi", &images::RM),
+    entry("save", &image_archive::SAVE),
+    entry("start", &start::START),
+    entry("stats", &stats::STATS),
+    entry("stop", &lifecycle::STOP),
+    entry("tag", &images::TAG),
+    entry("top", &top::TOP),
+    entry("unpause", &lifecycle::UNPAUSE),
+    entry("update", &update::UPDATE),
+    entry("wait", &wait::WAIT),
+];
+
+/// The groups.
+pub(crate) static GROUPS: &[Group] = &[
+    Group {
+        name: "container",
+        about: "Manage containers",
+        entries: &[
+            entry("attach", &attach::ATTACH),
+            entry("cp", &archive::CP),
+            entry("create", &create::CREATE),
+            entry("diff", &containers::DIFF),
+            entry("exec", &exec::EXEC),
+            entry("export", &archive::EXPORT),
+            entry("inspect", &inspect::CONTAINER),
+            entry("kill", &lifecycle::KILL),
+            entry("logs", &logs::LOGS),
+            aliased("ls", &["list", "ps"], &listing::PS),
+            entry("pause", &lifecycle::PAUSE),
+            entry("port", &containers::PORT),
+            entry("prune", &prune::CONTAINERS),
+            entry("rename", &containers::RENAME),
+            entry("restart", &lifecycle::RESTART),
+            aliased("rm", &["remove"], &remove::RM),
+            entry("run", &run::RUN),
+            entry("start", &start::START),
+            entry("stats", &stats::STATS),
+            entry("stop", &lifecycle::STOP),
+            entry("top", &top::TOP),
+            entry("unpause", &lifecycle::UNPAUSE),
+            entry("update", &update::UPDATE),
+            entry("wait", &wait::WAIT),
+        ],
+    },
+    Group {
+        name: "image",
+        about: "Manage images",
+        entries: &[
+            entry("history", &images::HISTORY),
+            entry("import", &image_archive::IMPORT),
+            entry("inspect", &inspect::IMAGE),
+            entry("load", &image_archive::LOAD),
+            aliased("ls", &["list"], &images::LS),
+            entry("prune", &prune::IMAGES),
+            aliased("rm", &["remove"], &images::RM),
+            entry("save", &image_archive::SAVE),
+            entry("tag", &images::TAG),
+        ],
+    },
+    Group {
+        name: "network",
+        about: "Manage networks",
+        entries: &[entry("inspect", &inspect::NETWORK), aliased("ls", &["list"], &networks::LS)],
+    },
+    Group {
+        name: "system",
+        about: "Manage minke",
+        entries: &[
+            entry("df", &usage::DF),
+            entry("events", &events::EVENTS),
+            entry("info", &info::INFO),
+            entry("prune", &prune::SYSTEM),
+        ],
+    },
+    Group {
+        name: "volume",
+        about: "Manage volumes",
+        entries: &[
+            entry("create", &volumes::CREATE),
+            entry("inspect", &inspect::VOLUME),
+            aliased("ls", &["list"], &volumes::LS),
+            entry("prune", &prune::VOLUMES),
+            aliased("rm", &["remove"], &volumes::RM),
+        ],
+    },
+];
+
+/// What Docker has and minke doesn't have yet.
+static NOT_YET: &[&str] = &[
+    "build",
+    "builder",
+    "buildx",
+    "checkpoint",
+    "commit",
+    "compose",
+    "config",
+    "context",
+    "login",
+    "logout",
+    "manifest",
+    "node",
+    "plugin",
+    "pull",
+    "push",
+    "search",
+    "secret",
+    "service",
+    "stack",
+    "swarm",
+    "trust",
+    "container commit",
+    "image build",
+    "image pull",
+    "image push",
+    "network connect",
+    "network create",
+    "network disconnect",
+    "network prune",
+    "network rm",
+    "network remove",
+    "volume update",
+];
+
+/// Looks the first one or two words up.
+pub(crate) fn find(first: &str, second: &str) -> Found {
+    let matches = |entry: &&Entry, word: &str| entry.name == word || entry.aliases.contains(&word);
+    if let Some(entry) = TOP.iter().find(|entry| matches(entry, first)) {
+        return Found::Verb(entry.name.to_owned(), entry.verb);
+    }
+    if NOT_YET.contains(&first) {
+        return Found::NotYet(first.to_owned());
+    }
+    let Some(group) = GROUPS.iter().find(|group| group.name == first) else { return Found::Unknown };
+    if let Some(entry) = group.entries.iter().find(|entry| matches(entry, second)) {
+        return Found::Verb(format!("{} {}", group.name, entry.name), entry.verb);
+    }
+    let both = format!("{first} {second}");
+    if NOT_YET.contains(&both.as_str()) { Found::NotYet(both) } else { Found::Group(group) }
+}

@@ -1,0 +1,30 @@
+//! The verbs, one file per group. Each is a clap type with the docker CLI's flags and a function that calls the API.
+
+pub(crate) mod archive;
+pub(crate) mod attach;
+mod batch;
+pub(crate) mod completion;
+pub(crate) mod containers;
+pub(crate) mod create;
+pub(crate) mod events;
+pub(crate) mod exec;
+mod filters;
+pub(crate) mod image_archive;
+pub(crate) mod images;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod lifecycle;
+pub(crate) mod listing;
+pub(crate) mod logs;
+pub(crate) mod networks;
+pub(crate) mod prune;
+pub(crate) mod remove;
+pub(crate) mod run;
+pub(crate) mod start;
+pub(crate) mod stats;
+pub(crate) mod top;
+pub(crate) mod update;
+pub(crate) mod usage;
+pub(crate) mod version;
+pub(crate) mod volumes;
+pub(crate) mod wait;

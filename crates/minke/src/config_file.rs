@@ -1,0 +1,110 @@
+//! The user's `config.json`, shared with the docker CLI (`~/.docker`, `--config`, `DOCKER_CONFIG`).
+
+use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// The settings that minke follows; the others belong to the docker CLI.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ConfigFile {
+    /// The key sequence that detaches from a container.
+    pub(crate) detach_keys: String,
+    /// Formats of tables, where `--format` is not given.
+    pub(crate) ps_format: String,
+    pub(crate) images_format: String,
+    pub(crate) volumes_format: String,
+    pub(crate) networks_format: String,
+    pub(crate) stats_format: String,
+    /// Proxy settings that new containers get as environment, by engine address or `default`.
+    pub(crate) proxies: BTreeMap<String, Proxy>,
+}
+
+/// Proxy variables for containers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Proxy {
+    http_proxy: String,
+    https_proxy: String,
+    no_proxy: String,
+    ftp_proxy: String,
+    all_proxy: String,
+}
+
+impl ConfigFile {
+    /// Reads `<folder>/config.json`; a missing file is an empty one.
+    ///
+    /// # Errors
+    /// When it can't be read or is not JSON, with the file's name.
+    pub(crate) fn load(folder: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) =
+            folder.map(Path::to_owned).or_else(default_folder).map(|folder| folder.join("config.json"))
+        else {
+            return Ok(Self::default());
+        };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(Failure::doing(format!("read {}", path.display()), error)),
+        };
+        serde_json::from_slice(&text)
+            .map_err(|error| Failure::doing(format!("read {}", path.display()), error))
+    }
+
+    /// The proxy variables for a container on the engine at `endpoint`, in upper and lower case.
+    pub(crate) fn proxy_environment(&self, endpoint: &str) -> Vec<(String, String)> {
+        let Some(proxy) = self.proxies.get(endpoint).or_else(|| self.proxies.get("default")) else {
+            return Vec::new();
+        };
+        let pairs = [
+            ("HTTP_PROXY", &proxy.http_proxy),
+            ("HTTPS_PROXY", &proxy.https_proxy),
+            ("NO_PROXY", &proxy.no_proxy),
+            ("FTP_PROXY", &proxy.ftp_proxy),
+            ("ALL_PROXY", &proxy.all_proxy),
+        ];
+        pairs
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .flat_map(|(name, value)| {
+                [(name.to_owned(), value.clone()), (name.to_lowercase(), value.clone())]
+            })
+            .collect()
+    }
+}
+
+fn default_folder() -> Option<PathBuf> {
+    match std::env::var_os("DOCKER_CONFIG") {
+        Some(folder) if !folder.is_empty() => Some(folder.into()),
+        _ => std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_docker_cli_are_read_and_others_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"auths": {}, "detachKeys": "ctrl-e,e", "psFormat": "{{.ID}}",
+                       "proxies": {"default": {"httpProxy": "http://p:1", "noProxy": "*.local"}}}"#;
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        let config = ConfigFile::load(Some(folder.path())).unwrap();
+        assert_eq!((config.detach_keys.as_str(), config.ps_format.as_str()), ("ctrl-e,e", "{{.ID}}"));
+        let names: Vec<_> = config.proxy_environment("unix:///x").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"]);
+    }
+
+    #[test]
+    fn a_missing_file_is_empty_and_a_broken_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(ConfigFile::load(Some(folder.path())).unwrap().detach_keys.is_empty());
+        fs::write(folder.path().join("config.json"), "{").unwrap();
+        assert!(ConfigFile::load(Some(folder.path())).unwrap_err().message.contains("config.json"));
+    }
+}

@@ -1,0 +1,72 @@
+//! What every verb gets: the engine's client and the user's settings.
+
+use std::{cell::OnceCell, path::PathBuf};
+
+use minke_docker_client::{ApiVersion, Client};
+
+use crate::{config_file::ConfigFile, endpoint, failure::Failure};
+
+/// The flags that stand before the verb.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Globals {
+    /// `--host`
+    pub(crate) host: Option<String>,
+    /// `--context`
+    pub(crate) context: Option<String>,
+    /// `--config`
+    pub(crate) config: Option<PathBuf>,
+    /// `--debug`, `--log-level`
+    pub(crate) log_level: Option<String>,
+    /// `--tls` and its kin, by name.
+    pub(crate) tls: Option<String>,
+}
+
+/// A verb's surroundings; the engine is looked for when it is first needed.
+#[derive(Debug)]
+pub(crate) struct Context {
+    globals: Globals,
+    client: OnceCell<Client>,
+    config: OnceCell<ConfigFile>,
+}
+
+impl Context {
+    pub(crate) fn new(globals: Globals) -> Self {
+        Self { globals, client: OnceCell::new(), config: OnceCell::new() }
+    }
+
+    /// The client of the engine that the flags and the environment name; without any, minke's own, which is
+    /// started where none runs.
+    ///
+    /// # Errors
+    /// When the address makes no sense or no engine could be started.
+    pub(crate) fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let target = endpoint::resolve(&self.globals)?;
+        if target.is_default {
+            endpoint::ensure_engine(&target.endpoint)?;
+        }
+        let client = match std::env::var("DOCKER_API_VERSION") {
+            Ok(version) if !version.is_empty() => Client::new(target.endpoint).with_version(fixed(&version)?),
+            _ => Client::new(target.endpoint),
+        };
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The user's `config.json`.
+    ///
+    /// # Errors
+    /// When it is there and can't be read.
+    pub(crate) fn config(&self) -> Result<&ConfigFile, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = ConfigFile::load(self.globals.config.as_deref())?;
+        Ok(self.config.get_or_init(|| config))
+    }
+}
+
+fn fixed(version: &str) -> Result<ApiVersion, Failure> {
+    version.parse().map_err(|error| Failure::doing("DOCKER_API_VERSION", error))
+}

@@ -1,0 +1,28 @@
+//! `minke`: the command line and the engine in one program.
+//!
+//! Only wiring: read the arguments, run the verb they name, turn its outcome into an exit code. The verbs are
+//! clients of the Docker Engine API and nothing else; `minke daemon` serves it.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod config_file;
+mod context;
+mod copy;
+mod daemon;
+mod endpoint;
+mod failure;
+mod format;
+mod output;
+mod run;
+mod template;
+mod terminal;
+
+fn main() {
+    let arguments = std::env::args_os().skip(1).collect();
+    let code = cli::main(arguments);
+    terminal::restore();
+    // Not a return: reads of standard input that still wait in a thread must not hold the program back.
+    std::process::exit(code);
+}

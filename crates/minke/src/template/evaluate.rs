@@ -1,0 +1,312 @@
+//! Walks a syntax tree with data and writes text.
+
+use serde_json::Value;
+
+use super::{
+    Methods, Mode, TemplateError, display, functions,
+    syntax::{Base, Block, BlockKind, Command, Node, Operand, Pipeline},
+};
+
+/// Maps whose keys are the user's own: a missing one is "no value", not a mistake in the template.
+const USER_MAPS: [&str; 14] = [
+    "Labels",
+    "Networks",
+    "Ports",
+    "Options",
+    "DriverOpts",
+    "Annotations",
+    "Sysctls",
+    "Volumes",
+    "Tmpfs",
+    "PortBindings",
+    "ExposedPorts",
+    "Attributes",
+    "StorageOpt",
+    "Containers",
+];
+
+/// Fields that Docker's API leaves out when they are empty though its Go types always have them.
+const OPTIONAL: [&str; 33] = [
+    "Health",
+    "Healthcheck",
+    "StopTimeout",
+    "Shell",
+    "SizeRw",
+    "SizeRootFs",
+    "OnBuild",
+    "NetworkDisabled",
+    "MacAddress",
+    "StopSignal",
+    "Labels",
+    "Mounts",
+    "Init",
+    "Annotations",
+    "Tmpfs",
+    "StorageOpt",
+    "Sysctls",
+    "ArgsEscaped",
+    "Options",
+    "Status",
+    "UsageData",
+    "ClusterVolume",
+    "Variant",
+    "OsVersion",
+    "Metadata",
+    "GwPriority",
+    "DNSNames",
+    "ExposedPorts",
+    "Volumes",
+    "NodeInfo",
+    "ImageManifestDescriptor",
+    "Descriptor",
+    "CreatedAt",
+];
+
+/// Renders `nodes` with `data` as the dot and as `$`.
+pub(super) fn render(
+    nodes: &[Node],
+    data: &Value,
+    methods: &dyn Methods,
+    mode: Mode,
+) -> Result<String, TemplateError> {
+    let mut run = Run { root: data, methods, mode, variables: Vec::new(), out: String::new() };
+    run.nodes(nodes, data)?;
+    Ok(run.out)
+}
+
+struct Run<'a> {
+    root: &'a Value,
+    methods: &'a dyn Methods,
+    mode: Mode,
+    /// Innermost last. `$`, whose name is empty, is always `root`.
+    variables: Vec<(String, Value)>,
+    out: String,
+}
+
+type Evaluated = Result<Value, TemplateError>;
+
+impl Run<'_> {
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
+        for node in nodes {
+            match node {
+                Node::Text(text) => self.out.push_str(text),
+                Node::Action(pipeline) => {
+                    let value = self.pipeline(pipeline, dot)?;
+                    if pipeline.variables.is_empty() {
+                        let hint = if self.mode == Mode::Header { None } else { last_field(pipeline) };
+                        self.out.push_str(&display::printed(&value, hint));
+                    }
+                }
+                Node::Block(block) => self.block(block, dot)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &Block, dot: &Value) -> Result<(), TemplateError> {
+        let depth = self.variables.len();
+        let done = match block.kind {
+            BlockKind::Range => self.range(block, dot),
+            kind => {
+                let value = self.pipeline(&block.pipeline, dot)?;
+                if display::is_true(&value) {
+                    self.nodes(&block.body, if kind == BlockKind::With { &value } else { dot })
+                } else {
+                    self.nodes(&block.otherwise, dot)
+                }
+            }
+        };
+        self.variables.truncate(depth);
+        done
+    }
+
+    fn range(&mut self, block: &Block, dot: &Value) -> Result<(), TemplateError> {
+        // The variables get each element, not the whole.
+        let over = self.commands(&block.pipeline, dot)?;
+        let items: Vec<(Value, Value)> = match over {
+            Value::Null => Vec::new(),
+            Value::Array(items) => items.into_iter().enumerate().map(|(i, item)| (i.into(), item)).collect(),
+            Value::Object(map) => map.into_iter().map(|(key, item)| (key.into(), item)).collect(),
+            other => {
+                let text = display::printed(&other, None);
+                return Err(at(&block.pipeline, format!("range can't iterate over {text}")));
+            }
+        };
+        if items.is_empty() {
+            return self.nodes(&block.otherwise, dot);
+        }
+        for (key, item) in items {
+            let depth = self.variables.len();
+            match block.pipeline.variables.as_slice() {
+                [value] => self.variables.push((value.clone(), item.clone())),
+                [first, second] => {
+                    self.variables.push((first.clone(), key));
+                    self.variables.push((second.clone(), item.clone()));
+                }
+                _ => {}
+            }
+            self.nodes(&block.body, &item)?;
+            self.variables.truncate(depth);
+        }
+        Ok(())
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> Evaluated {
+        let value = self.commands(pipeline, dot)?;
+        if let Some(name) = pipeline.variables.first() {
+            let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
+            match known {
+                Some((_, slot)) if !pipeline.declares => *slot = value.clone(),
+                None if !pipeline.declares => {
+                    return Err(at(pipeline, format!("undefined variable \"${name}\"")));
+                }
+                _ => self.variables.push((name.clone(), value.clone())),
+            }
+        }
+        Ok(value)
+    }
+
+    fn commands(&mut self, pipeline: &Pipeline, dot: &Value) -> Evaluated {
+        let mut last = None;
+        for command in &pipeline.commands {
+            last = Some(self.command(command, dot, last, pipeline)?);
+        }
+        Ok(last.unwrap_or(Value::Null))
+    }
+
+    /// `piped` is the value of the command before, the last argument of this one.
+    fn command(&mut self, command: &Command, dot: &Value, piped: Option<Value>, of: &Pipeline) -> Evaluated {
+        let (first, rest) = command.operands.split_first().ok_or_else(|| at(of, "empty command"))?;
+        if let Base::Function(name) = &first.base {
+            if matches!(name.as_str(), "and" | "or") {
+                return self.short_circuit(name == "and", rest, piped, dot, of);
+            }
+            let arguments = self.arguments(rest, piped, dot, of)?;
+            let value = functions::call(name, &arguments, self.mode == Mode::Header)
+                .map_err(|problem| at(of, format!("error calling {name}: {problem}")))?;
+            return self.fields(value, &first.fields, of, None);
+        }
+        if rest.is_empty() && piped.is_none() {
+            return self.operand(first, dot, &[], of);
+        }
+        if !matches!(first.base, Base::Dot | Base::Variable(_)) || first.fields.is_empty() {
+            return Err(at(of, "can't give argument to non-function"));
+        }
+        let arguments = self.arguments(rest, piped, dot, of)?;
+        self.operand(first, dot, &arguments, of)
+    }
+
+    fn arguments(
+        &mut self,
+        operands: &[Operand],
+        piped: Option<Value>,
+        dot: &Value,
+        of: &Pipeline,
+    ) -> Result<Vec<Value>, TemplateError> {
+        let mut values = operands
+            .iter()
+            .map(|operand| self.operand(operand, dot, &[], of))
+            .collect::<Result<Vec<_>, _>>()?;
+        values.extend(piped);
+        Ok(values)
+    }
+
+    /// `and` and `or` evaluate only as many arguments as they need (Go 1.18).
+    fn short_circuit(
+        &mut self,
+        and: bool,
+        operands: &[Operand],
+        piped: Option<Value>,
+        dot: &Value,
+        of: &Pipeline,
+    ) -> Evaluated {
+        let mut last = None;
+        for operand in operands {
+            let value = self.operand(operand, dot, &[], of)?;
+            if display::is_true(&value) != and {
+                return Ok(value);
+            }
+            last = Some(value);
+        }
+        piped.or(last).ok_or_else(|| at(of, "wrong number of args: want at least 1 got 0"))
+    }
+
+    fn operand(&mut self, operand: &Operand, dot: &Value, arguments: &[Value], of: &Pipeline) -> Evaluated {
+        match &operand.base {
+            Base::Dot => self.path(dot, operand, arguments, of),
+            Base::Variable(name) if name.is_empty() => self.path(self.root, operand, arguments, of),
+            Base::Variable(name) => {
+                let found = self.variables.iter().rev().find(|(known, _)| known == name);
+                let value = found.map(|(_, value)| value.clone());
+                let value = value.ok_or_else(|| at(of, format!("undefined variable \"${name}\"")))?;
+                self.path(&value, operand, arguments, of)
+            }
+            Base::Literal(value) => self.fields(value.clone(), &operand.fields, of, None),
+            Base::Parenthesized(inner) => {
+                let value = self.pipeline(inner, dot)?;
+                self.fields(value, &operand.fields, of, None)
+            }
+            Base::Function(name) => {
+                let value = functions::call(name, arguments, self.mode == Mode::Header)
+                    .map_err(|problem| at(of, format!("error calling {name}: {problem}")))?;
+                self.fields(value, &operand.fields, of, None)
+            }
+        }
+    }
+
+    /// The operand's fields of `base`; the last may be a method of the data.
+    fn path(&self, base: &Value, operand: &Operand, arguments: &[Value], of: &Pipeline) -> Evaluated {
+        let Some((last, before)) = operand.fields.split_last() else { return Ok(base.clone()) };
+        let is_root = before.is_empty() && std::ptr::eq(base, self.root);
+        if let Some(result) = is_root.then(|| self.methods.call(last, arguments)).flatten() {
+            return result.map_err(|problem| at(of, problem));
+        }
+        if !arguments.is_empty() {
+            return Err(at(of, format!("{last} has arguments but cannot be invoked as function")));
+        }
+        self.fields(base.clone(), &operand.fields, of, None)
+    }
+
+    fn fields(&self, mut value: Value, fields: &[String], of: &Pipeline, parent: Option<&str>) -> Evaluated {
+        let mut parent = parent;
+        for name in fields {
+            value = self.field(&value, name, parent).map_err(|problem| at(of, problem))?;
+            parent = Some(name);
+        }
+        Ok(value)
+    }
+
+    fn field(&self, value: &Value, name: &str, parent: Option<&str>) -> Result<Value, String> {
+        match value {
+            Value::Object(map) => {
+                // Docker's Go types call `Id` ID.
+                let found = map.get(name).or_else(|| (name == "ID").then(|| map.get("Id")).flatten());
+                let lenient = self.mode == Mode::Header
+                    || parent.is_some_and(|parent| USER_MAPS.contains(&parent))
+                    || OPTIONAL.contains(&name);
+                match found {
+                    Some(found) => Ok(found.clone()),
+                    None if lenient => Ok(Value::Null),
+                    None => Err(format!("map has no entry for key {name:?}")),
+                }
+            }
+            Value::Null => Err(format!("nil pointer evaluating {}.{name}", parent.unwrap_or_default())),
+            other => Err(format!("can't evaluate field {name} in type {}", display::kind(other))),
+        }
+    }
+}
+
+/// The field whose value a pipeline prints, which tells how an absent value looks.
+fn last_field(pipeline: &Pipeline) -> Option<&str> {
+    let [command] = pipeline.commands.as_slice() else { return None };
+    let [operand] = command.operands.as_slice() else { return None };
+    match operand.fields.as_slice() {
+        [.., parent, _] if USER_MAPS.contains(&parent.as_str()) => None,
+        [.., last] => Some(last),
+        [] => None,
+    }
+}
+
+fn at(pipeline: &Pipeline, problem: impl std::fmt::Display) -> TemplateError {
+    TemplateError::new(format!(":{}: {problem}", pipeline.line))
+}

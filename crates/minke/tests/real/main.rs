@@ -1,0 +1,17 @@
+//! minke as its users meet it: the real programs on the real kernel, driven by the real docker command line and by minke's own.
+
+#![cfg(target_os = "linux")]
+
+mod bad_input;
+mod copy;
+mod exec_and_attach;
+mod images;
+mod isolation;
+mod lifecycle;
+mod limits;
+mod logs;
+mod network;
+mod restart;
+mod run;
+mod survival;
+mod volumes;
