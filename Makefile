@@ -8,7 +8,7 @@ export PATH := $(shell scripts/setup path):$(PATH)
 export CARGO_TERM_COLOR ?= always
 target := $(shell rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help release install demo test check lint unit doc bench fix clean
+.PHONY: help release install demo test check lint unit doc vm bench fix clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -42,6 +42,10 @@ unit: ## unit tests, and integration tests on the real kernel with the real dock
 
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+vm: release ## the same on Debian's own kernel with cgroup v2 alone, in an emulator
+	scripts/setup vm
+	scripts/vm tests/vm/cgroup-v2.sh target/dist/minke target/dist/minke-oci
 
 bench: ## side by side with the peers that are installed; writes docs/performance.md
 	scripts/setup test
