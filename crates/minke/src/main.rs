@@ -4,6 +4,10 @@
 //! clients of the Docker Engine API and nothing else; `minke daemon` serves it.
 
 #![forbid(unsafe_code)]
+#![expect(
+    rustdoc::invalid_html_tags,
+    reason = "the help of a flag is its doc comment, with docker's <placeholders>"
+)]
 
 mod cli;
 mod command;
