@@ -5,7 +5,7 @@
 use std::{
     ffi::{CStr, CString},
     fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::process::{self, DumpableBehavior, Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
@@ -88,6 +88,25 @@ pub fn exit_now(status: i32) -> ! {
 /// [`spawn`]: its process never returns to the owner.
 pub fn close_copy_in_child(fd: BorrowedFd<'_>) {
     sys::close_copy(fd);
+}
+
+/// Closes the child's copies of all descriptors but the standard streams, the `passed` ones after them, and
+/// `kept`; as for [`close_copy_in_child`]. What the parent has open can't be taken from the child then, nor
+/// be kept open by a child that is stopped.
+pub fn close_other_copies_in_child(kept: &[BorrowedFd<'_>], passed: u32) {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    kept.sort_unstable();
+    let mut first = 3 + passed;
+    for fd in kept {
+        if fd < first {
+            continue;
+        }
+        if fd > first {
+            sys::close_copies(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    sys::close_copies(first, u32::MAX);
 }
 
 /// pidfd_open(2).
@@ -296,6 +315,31 @@ mod tests {
         assert!(open_verified(pid, start).unwrap().is_some());
         assert!(open_verified(pid, start + 1).unwrap().is_none());
         assert!(open_verified(i32::MAX - 1, start).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_the_kept_copies_stay_open_in_a_child() {
+        use std::os::unix::process::CommandExt;
+        let null = fs::File::open("/dev/null").unwrap();
+        let copies: Vec<_> =
+            (40..46).map(|number| sys::dup_onto(null.as_fd(), number).map(|()| number)).collect();
+        let numbers = copies.into_iter().collect::<io::Result<Vec<i32>>>().unwrap();
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "cd /proc/$$/fd; echo *"]);
+        // SAFETY: the descriptors are this test's and stay open; the closure allocates, which glibc allows after fork.
+        unsafe {
+            command.pre_exec(|| {
+                let kept = [BorrowedFd::borrow_raw(44), BorrowedFd::borrow_raw(41)];
+                close_other_copies_in_child(&kept, 0);
+                Ok(())
+            });
+        }
+        // std reports a failed exec through a descriptor of its own, which is closed here too.
+        let seen = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let high: Vec<i32> =
+            seen.split_whitespace().filter_map(|fd| fd.parse().ok()).filter(|fd| *fd > 10).collect();
+        assert_eq!(high, [41, 44]);
+        numbers.into_iter().for_each(|number| drop(sys::inherited_fd(number)));
     }
 
     #[test]

@@ -11,12 +11,14 @@
 
 mod chain;
 mod expression;
+mod inspect;
 mod read;
 mod set;
 mod transaction;
 
 pub use chain::{Base, Chain, Hook, Kind, Policy};
 pub use expression::{Expression, Register, Rule, Verdict};
+pub use inspect::{BaseChain, RuleSteps, Step};
 pub use set::{Element, Set, SetKind, Type};
 pub use transaction::Transaction;
 
@@ -32,7 +34,7 @@ use crate::{
 const SUBSYSTEM: u8 = 10;
 
 /// Which packets a table sees (`NFPROTO_…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// IPv4 and IPv6.
     Inet = 1,
@@ -110,6 +112,32 @@ impl NftSocket {
         let any = Table { family, name: String::new() };
         let request = query(&any, read::GET_TABLE, NLM_F_DUMP, "list tables".to_owned(), |_| {});
         self.0.dump(&request, read::collect_tables)
+    }
+
+    /// The base chains of all tables that see IPv4 or IPv6, whoever made them.
+    ///
+    /// # Errors
+    /// When the kernel's answer can't be read.
+    pub fn base_chains(&mut self) -> Result<Vec<BaseChain>, Error> {
+        let message = Message::netfilter((SUBSYSTEM, read::GET_CHAIN), NLM_F_REQUEST | NLM_F_DUMP, 0, 0, 0);
+        let request = Request { what: "list chains".to_owned(), bytes: message.into_bytes(), tolerated: &[] };
+        self.0.dump(&request, inspect::collect_base_chains)
+    }
+
+    /// All rules of a table, in the order that each chain has; none when there is no such table.
+    ///
+    /// # Errors
+    /// When the kernel's answer can't be read.
+    pub fn rules(&mut self, table: &Table) -> Result<Vec<RuleSteps>, Error> {
+        let what = format!("list the rules of table {}", table.name);
+        let request = query(table, inspect::GET_RULES, NLM_F_DUMP, what, |message| {
+            message.text(inspect::RULE_TABLE, &table.name);
+        });
+        match self.0.dump(&request, inspect::collect_rules) {
+            Ok(rules) => Ok(rules),
+            Err(error) if error.is_not_there() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }
 

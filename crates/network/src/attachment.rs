@@ -97,6 +97,16 @@ pub struct Attached {
     pub attachment: Attachment,
 }
 
+impl PublishedPort {
+    /// Whether this and another published port would be one; 0.0.0.0 is every address.
+    pub(crate) fn clashes(&self, address: Ipv4Addr, protocol: Protocol, port: u16) -> bool {
+        let any = self.host_address.is_unspecified() || address.is_unspecified();
+        self.protocol == protocol
+            && self.host_port == port
+            && (any || self.host_address == IpAddr::V4(address))
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

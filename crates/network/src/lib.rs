@@ -18,6 +18,7 @@
 //! | `ports` | is the host port free, and who holds it? |
 //! | `bridge`, `sandbox` | which links, addresses and routes exist? |
 //! | `firewall` | which table, chains, sets and elements exist? |
+//! | `foreign` | who else filters here, and would drop our packets? |
 //! | `state` | what must an engine remember while its bridge exists? |
 //! | `files` | what do /etc/hosts, /etc/hostname and /etc/resolv.conf of a container say? (pure) |
 
@@ -30,6 +31,7 @@ mod config;
 mod error;
 pub mod files;
 mod firewall;
+mod foreign;
 mod mac;
 mod naming;
 mod networks;

@@ -5,7 +5,7 @@ use crate::OpenError;
 /// The kernel's limit for an interface's name (IFNAMSIZ less its NUL).
 const INTERFACE_NAME_LEN: usize = 15;
 /// How much of an endpoint's id its interface's name carries: 2²⁸ values.
-const ENDPOINT_DIGITS: usize = 7;
+pub(crate) const ENDPOINT_DIGITS: usize = 7;
 /// What marks a host's end of a veth pair, after the prefix.
 const VETH: &str = "ve";
 

@@ -28,13 +28,14 @@ use crate::{
     bridge::{self, BridgePlan},
     error::chain,
     firewall::{BridgeRules, Firewall},
+    foreign::{Foreign, Ours},
     naming::Names,
     pool, sandbox,
     state::{BridgeState, StateFile},
     sysctl,
 };
 use endpoint::Endpoint;
-use reaper::Reaper;
+use reaper::{Reaper, Remains};
 
 /// Docker's default MTU of a bridge network, in bytes.
 const DEFAULT_MTU: u32 = 1500;
@@ -53,6 +54,8 @@ struct Inner {
     fixed: Option<Ipv4Net>,
     state: StateFile,
     firewall: Firewall,
+    /// The host's other firewalls.
+    foreign: Foreign,
     plan: Mutex<Plan>,
     made: Mutex<Made>,
     /// What is attached, by endpoint id.
@@ -105,6 +108,7 @@ impl Networks {
         let plan = Plan::new(choose_subnet(&names, fixed, remembered.bridge)?);
         Ok(Self(Arc::new(Inner {
             firewall: Firewall::new(&names.table),
+            foreign: Foreign::default(),
             names,
             mtu,
             fixed,
@@ -144,11 +148,14 @@ impl Networks {
 
         let mut sandbox = making.finish().map_err(AttachError::Namespace)?;
         let mac = request.mac.unwrap_or_else(|| Mac::of_address(endpoint.attachment().address));
+        let interface = endpoint.attachment().host_interface.clone();
+        let failed = |source| AttachError::Plumb { interface: interface.clone(), source };
+        sandbox.make_pair(&mut host, bridge, self.0.mtu, mac, endpoint.attachment()).map_err(failed)?;
+        endpoint.has_interface();
         let attachment = endpoint.attachment();
-        let failed = |source| AttachError::Plumb { interface: attachment.host_interface.clone(), source };
-        sandbox.plumb(&mut host, bridge, self.0.mtu, mac, attachment).map_err(failed)?;
+        sandbox.plumb(&mut host, attachment).map_err(failed)?;
         endpoint.publish()?;
-        sandbox.wait_until_operational(&mut host, &self.0.names.bridge, attachment).map_err(failed)?;
+        sandbox.join(&mut host, (&self.0.names.bridge, bridge), mac, attachment).map_err(failed)?;
         Ok(Attached { netns: sandbox.netns, held, attachment: endpoint.keep() })
     }
 
@@ -160,7 +167,7 @@ impl Networks {
     /// [`DetachError`] lists what failed; everything else was done.
     pub fn detach(&self, attachment: &Attachment) -> Result<(), DetachError> {
         let _shared = self.0.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
-        let failures = self.0.tear_down(attachment);
+        let failures = self.0.tear_down(attachment, true);
         if failures.is_empty() {
             return Ok(());
         }
@@ -185,6 +192,15 @@ impl Networks {
         Err(CloseError { prefix: self.0.names.table.clone(), failures: Failures(failures) })
     }
 
+    /// What on this host keeps containers from being reached or from reaching others, one sentence
+    /// with a remedy for each: chains of other firewalls that drop our packets. For `docker info`.
+    ///
+    /// Looks at the host each time (0.1 ms and more, blocking). It is also looked at, and what is new
+    /// is logged, when the bridge is made and by an attach now and then.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.foreign.check(self.0.ours(locked(&self.0.plan).bridge))
+    }
+
     /// The default bridge, whether it is made already or only planned.
     pub fn default_bridge(&self) -> BridgeStatus {
         let bridge = locked(&self.0.plan).bridge;
@@ -206,23 +222,44 @@ impl Inner {
             && made.bridge == Some(index)
         {
             self.firewall.ensure(self.rules(), made.enabled_forwarding)?;
+            drop(made);
+            self.foreign.check_again(self.ours(locked(&self.plan).bridge));
             return Ok(index);
         }
         self.choose_again_if_idle(host)?;
-        made.enabled_forwarding |= sysctl::enable_forwarding()?;
-        // The table first: its guards must stand before the bridge carries anything.
+        let turn_on = self.remember(&mut made)?;
+        // The table first: its guards must stand before the host forwards and the bridge carries.
         self.firewall.ensure(self.rules(), made.enabled_forwarding)?;
-        self.make_bridge(host, &mut made)
+        self.make_bridge(host, &mut made, turn_on)
     }
 
-    fn make_bridge(&self, host: &mut RouteSocket, made: &mut Made) -> Result<u32, AttachError> {
+    /// Remembers the subnet, and that this host was no router before; returns whether it is none still.
+    /// An engine that is killed right after turning forwarding on must not take the host for a router
+    /// when it comes back.
+    fn remember(&self, made: &mut Made) -> Result<bool, AttachError> {
+        let turn_on = !sysctl::forwards();
+        made.enabled_forwarding |= turn_on;
+        let bridge = Some(locked(&self.plan).bridge);
+        let state = BridgeState { bridge, enabled_forwarding: made.enabled_forwarding };
+        self.state.write(state).map_err(|source| AttachError::State { path: self.state.path(), source })?;
+        Ok(turn_on)
+    }
+
+    fn make_bridge(
+        &self,
+        host: &mut RouteSocket,
+        made: &mut Made,
+        turn_forwarding_on: bool,
+    ) -> Result<u32, AttachError> {
+        if turn_forwarding_on {
+            sysctl::enable_forwarding()?;
+        }
         let address = locked(&self.plan).bridge;
         let plan = BridgePlan { name: &self.names.bridge, address, mtu: self.mtu };
         let index = bridge::make(host, plan)?;
-        let state = BridgeState { bridge: Some(address), enabled_forwarding: made.enabled_forwarding };
-        self.state.write(state).map_err(|source| AttachError::State { path: self.state.path(), source })?;
         made.bridge = Some(index);
         made.routes_loopback = false;
+        self.foreign.check(self.ours(address));
         Ok(index)
     }
 
@@ -252,17 +289,29 @@ impl Inner {
         Ok(())
     }
 
+    /// What other firewalls should let through. A subnet's highest address but one stands for all.
+    fn ours(&self, bridge: Ipv4Net) -> Ours<'_> {
+        let container = Ipv4Addr::from_bits(bridge.last().to_bits().saturating_sub(1));
+        Ours { table: &self.names.table, bridge: &self.names.bridge, container }
+    }
+
     fn rules(&self) -> BridgeRules {
         BridgeRules { bridge: self.names.bridge.clone(), subnet: locked(&self.plan).bridge.subnet() }
     }
 
-    /// Takes back all that an attach did; returns what failed.
-    fn tear_down(&self, attachment: &Attachment) -> Vec<String> {
+    /// Takes back all that an attach did, its interface only if it made one; returns what failed.
+    fn tear_down(&self, attachment: &Attachment, has_interface: bool) -> Vec<String> {
         let mut failures = Vec::new();
         if let Err(error) = self.firewall.withdraw(&attachment.ports, attachment.address) {
             failures.push(chain(&error));
         }
-        self.reaper.remove(&attachment.host_interface);
+        if has_interface {
+            self.reaper.remove(Remains {
+                interface: attachment.host_interface.clone(),
+                bridge: locked(&self.made).bridge,
+                address: attachment.address,
+            });
+        }
         // Only the endpoint that has the address may free it: it may be another's by now.
         let mut plan = locked(&self.plan);
         if locked(&self.live).remove(&attachment.endpoint_id).is_some() {

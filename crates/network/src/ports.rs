@@ -31,7 +31,17 @@ pub(crate) fn reserve_all(
     requests: &[PortRequest],
     ours: &dyn Fn(Ipv4Addr, Protocol, u16) -> bool,
 ) -> Result<Vec<Reservation>, PortError> {
-    requests.iter().map(|request| reserve(request, ours)).collect()
+    let mut reserved: Vec<Reservation> = Vec::with_capacity(requests.len());
+    for request in requests {
+        // What this very request has already is ours as well.
+        let taken = |address: Ipv4Addr, protocol, port| {
+            ours(address, protocol, port)
+                || reserved.iter().any(|other| other.port.clashes(address, protocol, port))
+        };
+        let reservation = reserve(request, &taken)?;
+        reserved.push(reservation);
+    }
+    Ok(reserved)
 }
 
 fn reserve(

@@ -11,7 +11,7 @@ use std::{
 use minke_netlink::{
     Error,
     namespace::{self, Making},
-    route::{Batch, RouteSocket, Veth},
+    route::{Batch, Link, RouteSocket, Veth},
 };
 
 use crate::{Attachment, Mac, sysctl};
@@ -57,10 +57,10 @@ pub fn loopback_only() -> io::Result<OwnedFd> {
 }
 
 impl Sandbox {
-    /// Joins the sandbox to the bridge with index `bridge`: veth pair, address, default route.
-    /// `host` is a socket of the host's namespace.
-    pub(crate) fn plumb(
-        &mut self,
+    /// Makes the veth pair between the sandbox and the bridge with index `bridge`. `host` is a socket
+    /// of the host's namespace. After an error there is none: the kernel makes it whole or not at all.
+    pub(crate) fn make_pair(
+        &self,
         host: &mut RouteSocket,
         bridge: u32,
         mtu: u32,
@@ -75,41 +75,69 @@ impl Sandbox {
             namespace: self.netns.as_fd(),
             mtu,
         };
-        host.run(Batch::new().veth(&veth).bridge_port_up(&attachment.host_interface))?;
+        host.run(Batch::new().veth(&veth))
+    }
+
+    /// Brings the pair up and gives the sandbox its address and default route.
+    pub(crate) fn plumb(&mut self, host: &mut RouteSocket, attachment: &Attachment) -> Result<(), Error> {
+        host.run(Batch::new().bridge_port_up(&attachment.host_interface))?;
         let Some(link) = self.route.link(&attachment.interface)? else {
             return Err(Error::missing(&format!("find interface {} in the sandbox", attachment.interface)));
         };
         let (address, gateway) = (IpAddr::V4(attachment.address), IpAddr::V4(attachment.gateway));
-        let batch =
-            Batch::new().up(&attachment.interface).address(link.index, address, attachment.prefix_len);
-        self.route.run(batch.default_route(link.index, gateway))
+        let gateway_mac = Mac::of_address(attachment.gateway).octets();
+        let batch = Batch::new()
+            .up(&attachment.interface)
+            .address(link.index, address, attachment.prefix_len)
+            .default_route(link.index, gateway)
+            .neighbour(link.index, attachment.gateway, gateway_mac);
+        self.route.run(batch)
     }
 
-    /// Waits until packets get through between the sandbox and the bridge.
-    pub(crate) fn wait_until_operational(
+    /// Waits until packets get through between the sandbox and the bridge, and tells the host where
+    /// the sandbox is. It would find out by asking, but each question goes to all sandboxes of the
+    /// bridge, a thousand copies of one overflow the kernel's queues, and the neighbours that all
+    /// namespaces have found share one small table.
+    pub(crate) fn join(
         &mut self,
         host: &mut RouteSocket,
-        bridge: &str,
+        (name, bridge): (&str, u32),
+        mac: Mac,
         attachment: &Attachment,
     ) -> Result<(), Error> {
         wait_until_operational(&mut self.route, &[&attachment.interface])?;
-        wait_until_operational(host, &[&attachment.host_interface, bridge])
+        let links = wait_until_operational(host, &[name, &attachment.host_interface])?;
+        let Some(port) = links.last() else { return Ok(()) };
+        let batch = Batch::new().neighbour(bridge, attachment.address, mac.octets());
+        host.run(batch.behind_port(port.index, mac.octets()))
     }
 }
 
 /// Waits until these interfaces carry packets. The kernel brings interfaces into operation from a
 /// work queue, up to some milliseconds after they are up, and drops what is sent before; a lost ARP
 /// request would cost a new container's first connection a whole second.
-pub(crate) fn wait_until_operational(route: &mut RouteSocket, interfaces: &[&str]) -> Result<(), Error> {
+pub(crate) fn wait_until_operational(
+    route: &mut RouteSocket,
+    interfaces: &[&str],
+) -> Result<Vec<Link>, Error> {
     let begin = Instant::now();
-    for interface in interfaces {
-        while !route.link(interface)?.is_some_and(|link| link.operational) {
-            if begin.elapsed() > OPERATIONAL_WITHIN {
-                tracing::warn!(interface, "the interface is up but not in operation yet");
-                return Ok(());
-            }
-            thread::sleep(POLL_EVERY);
+    interfaces.iter().map(|interface| wait_for(route, interface, begin)).collect()
+}
+
+/// Since Linux 6.8, to ask is to have it brought into operation; before, the work queue has to come
+/// round. An interface that is gone will not come.
+fn wait_for(route: &mut RouteSocket, interface: &str, begin: Instant) -> Result<Link, Error> {
+    loop {
+        let Some(link) = route.link(interface)? else {
+            return Err(Error::missing(&format!("find interface {interface}")));
+        };
+        if link.operational {
+            return Ok(link);
         }
+        if begin.elapsed() > OPERATIONAL_WITHIN {
+            tracing::warn!(interface, "the interface is up but not in operation yet");
+            return Ok(link);
+        }
+        thread::sleep(POLL_EVERY);
     }
-    Ok(())
 }

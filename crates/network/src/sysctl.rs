@@ -9,17 +9,19 @@ use crate::AttachError;
 /// Whether this host forwards packets between its interfaces.
 const IP_FORWARD: &str = "net/ipv4/ip_forward";
 
-/// Turns forwarding on where it is off; returns whether it was off.
+/// Whether the host forwards IPv4.
+pub(crate) fn forwards() -> bool {
+    fs::read(path(IP_FORWARD)).is_ok_and(|value| value.starts_with(b"1"))
+}
+
+/// Turns forwarding on.
 ///
 /// # Errors
 /// [`AttachError::Setting`] when /proc/sys can't be written.
-pub(crate) fn enable_forwarding() -> Result<bool, AttachError> {
-    if matches!(fs::read(path(IP_FORWARD)), Ok(value) if value.starts_with(b"1")) {
-        return Ok(false);
-    }
+pub(crate) fn enable_forwarding() -> Result<(), AttachError> {
     set(IP_FORWARD, "1", "containers need it to reach other hosts; set net.ipv4.ip_forward=1 on the host")?;
     tracing::info!("IPv4 forwarding was off on this host and is on now (net.ipv4.ip_forward=1)");
-    Ok(true)
+    Ok(())
 }
 
 /// Lets packets of the host's loopback addresses be routed through `bridge`, so that a port

@@ -27,6 +27,7 @@ use self::state::StateDir;
 pub use self::{
     create::OVERLAY_ANNOTATION,
     error::{CreateError, DeleteError, ExecError, InitError, InitErrorKind, OperationError, StartError},
+    exec::Joining,
     state::{LoadError, Record, Stored, list},
 };
 use crate::step::Step;
@@ -192,6 +193,15 @@ impl Container {
     /// As for [`Container::start`].
     pub fn exec(&self, process: &Process, options: ExecOptions) -> Result<ExecChild, ExecError> {
         exec::exec(self, process, options)
+    }
+
+    /// As [`Container::exec`], for a caller that must not wait: returns when the process is made, and [`Joining`]
+    /// tells how it goes on. `options.pid_file` is left to the caller.
+    ///
+    /// # Errors
+    /// As for [`Container::exec`], but what happens in the new process.
+    pub fn join(&self, process: &Process, options: ExecOptions) -> Result<Joining, ExecError> {
+        exec::join_container(self, process, options)
     }
 
     /// Sends a signal to the first process.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+pub mod config;
 pub mod container;
 pub mod features;
 mod hooks;

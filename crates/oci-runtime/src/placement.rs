@@ -43,6 +43,11 @@ impl Placement {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
+    /// All descriptors of it.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.unified().into_iter().chain(self.tasks.iter().map(|(_, file)| file.as_fd()))
+    }
+
     /// Moves the calling process, which must have a single thread, into the v1 cgroups.
     pub(crate) fn enter(&self) -> Result<(), InitError> {
         self.tasks.iter().try_for_each(|(path, file)| {

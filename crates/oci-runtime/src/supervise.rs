@@ -1,8 +1,8 @@
 //! `minke-oci supervise`: one process per container that holds its stdio or pty, writes its log and
 //! its exit record, and answers the engine over a socket. It outlives the engine.
 //!
-//! One thread, one epoll, no blocking calls while it serves but the runtime's own (create, start,
-//! exec). Memory does not grow with output, with clients that don't read, or with the container's age.
+//! One thread, one epoll, no blocking calls while it serves but those of the runtime that nothing in the container can
+//! draw out (create, start). Memory does not grow with output, with clients that don't read, or with the container's age.
 //!
 //! ```text
 //!  engine ──frames──▶ connection ──request──▶ requests ──▶ driver (builtin | foreign) ──▶ container
@@ -27,6 +27,7 @@ pub mod frame;
 mod json_line;
 mod line_splitter;
 mod log_file;
+mod newcomers;
 mod process;
 pub mod protocol;
 mod reactor;

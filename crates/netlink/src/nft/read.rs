@@ -3,8 +3,8 @@
 use super::{
     Element, Verdict,
     set::{
-        DATA_VALUE, ELEMENT_DATA, ELEMENT_FLAGS, ELEMENT_INTERVAL_END, ELEMENT_KEY, LIST_ELEMENT,
-        LIST_ELEMENTS,
+        DATA_VALUE, ELEMENT_DATA, ELEMENT_FLAGS, ELEMENT_INTERVAL_END, ELEMENT_KEY, ELEMENT_KEY_END,
+        LIST_ELEMENT, LIST_ELEMENTS,
     },
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) fn collect_elements(found: &mut Vec<Element>, _: u16, body: &[u8]) ->
     })
 }
 
-fn attributes(body: &[u8]) -> &[u8] {
+pub(super) fn attributes(body: &[u8]) -> &[u8] {
     body.get(NETFILTER_HEADER_LEN..).unwrap_or_default()
 }
 
@@ -71,6 +71,12 @@ fn element(what: &str, bytes: &[u8]) -> Result<Element, Error> {
             ELEMENT_KEY => read(what, value, |kind, value| {
                 if kind == DATA_VALUE {
                     element.key = value.to_vec();
+                }
+                Ok(())
+            })?,
+            ELEMENT_KEY_END => read(what, value, |kind, value| {
+                if kind == DATA_VALUE {
+                    element.end = Some(value.to_vec());
                 }
                 Ok(())
             })?,
@@ -90,7 +96,7 @@ fn element(what: &str, bytes: &[u8]) -> Result<Element, Error> {
     Ok(element)
 }
 
-fn verdict(what: &str, bytes: &[u8]) -> Result<Option<Verdict>, Error> {
+pub(super) fn verdict(what: &str, bytes: &[u8]) -> Result<Option<Verdict>, Error> {
     let (mut code, mut chain) = (0, String::new());
     read(what, bytes, |kind, value| {
         match kind {

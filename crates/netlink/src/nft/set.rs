@@ -27,6 +27,7 @@ pub(super) const LIST_ELEMENT: u16 = 1;
 pub(super) const ELEMENT_KEY: u16 = 1;
 pub(super) const ELEMENT_DATA: u16 = 2;
 pub(super) const ELEMENT_FLAGS: u16 = 3;
+pub(super) const ELEMENT_KEY_END: u16 = 10;
 pub(super) const ELEMENT_INTERVAL_END: u32 = 1;
 pub(super) const DATA_VALUE: u16 = 1;
 
@@ -94,6 +95,8 @@ pub struct Element {
     pub verdict: Option<Verdict>,
     /// Whether a range ends here.
     pub interval_end: bool,
+    /// In a concatenation of ranges, where each of them ends, inclusive; only ever read.
+    pub end: Option<Vec<u8>>,
 }
 
 impl Element {

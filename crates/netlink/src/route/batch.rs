@@ -5,14 +5,15 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{
-        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
-        InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
+        InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
     },
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
     route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
 
@@ -63,7 +64,9 @@ impl Batch {
         Self::default()
     }
 
-    /// Makes a bridge and brings it up.
+    /// Makes a bridge and brings it up. It doesn't look into multicast (`mcast_snooping`), for which it
+    /// would send reports of its own to all ports and keep timers for each; with nobody on it who asks
+    /// for memberships, it would send multicast to all ports anyway.
     pub fn bridge(self, bridge: Bridge<'_>) -> Self {
         let mut message = LinkMessage::default();
         message.header.flags = LinkFlags::Up;
@@ -73,14 +76,18 @@ impl Batch {
             LinkAttribute::Address(bridge.mac.to_vec()),
             LinkAttribute::Mtu(bridge.mtu),
             LinkAttribute::Group(bridge.group),
-            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Bridge),
+                LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::MulticastSnooping(false)])),
+            ]),
         ];
         self.create(format!("make bridge {}", bridge.name), RouteNetlinkMessage::NewLink(message))
     }
 
     /// Makes a veth pair with both ends down: the kernel refuses to make either end up as long as
-    /// they aren't joined (ENOTCONN).
-    pub fn veth(self, veth: &Veth<'_>) -> Self {
+    /// they aren't joined (ENOTCONN). An interface that has the name already is somebody else's, and
+    /// an error.
+    pub fn veth(mut self, veth: &Veth<'_>) -> Self {
         let mut peer = LinkMessage::default();
         peer.attributes = vec![
             LinkAttribute::IfName(veth.peer.to_owned()),
@@ -95,10 +102,10 @@ impl Batch {
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]));
-        self.create(
-            format!("make veth pair {} and {}", veth.name, veth.peer),
-            RouteNetlinkMessage::NewLink(message),
-        )
+        let what = format!("make veth pair {} and {}", veth.name, veth.peer);
+        let message = RouteNetlinkMessage::NewLink(message);
+        self.0.push(request(what, message, NLM_F_CREATE | NLM_F_EXCL));
+        self
     }
 
     /// Brings a bridge's port up, without IPv6 addresses of its own and with hairpin, by which a
@@ -171,6 +178,42 @@ impl Batch {
         self.create(format!("add default route via {gateway}"), RouteNetlinkMessage::NewRoute(message))
     }
 
+    /// Tells the link with this index the hardware address of a neighbour, so that the first packet to
+    /// it needs no ARP. The kernel takes it for one that it learned a while ago: it is used at once,
+    /// and corrected when it turns out to be wrong. Being learned elsewhere (`extern_learn`), it
+    /// doesn't count towards the 1024 neighbours that all namespaces of a machine share by default.
+    /// A kernel that takes no such hint, or is full, is no error.
+    pub fn neighbour(self, index: u32, address: Ipv4Addr, mac: [u8; 6]) -> Self {
+        let mut message = neighbour_message(index, address);
+        message.header.state = NeighbourState::Stale;
+        message.header.flags = NeighbourFlags::ExtLearned;
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+        let what = format!("add neighbour {address} of interface {index}");
+        self.hint(what, message)
+    }
+
+    /// Forgets a neighbour of the link with this index.
+    pub fn forget_neighbour(mut self, index: u32, address: Ipv4Addr) -> Self {
+        let what = format!("forget neighbour {address} of interface {index}");
+        let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(index, address));
+        let mut request = request(what, message, 0);
+        request.tolerated = &[libc::ENOENT, libc::ENODEV];
+        self.0.push(request);
+        self
+    }
+
+    /// Tells the bridge of the port with this index that this hardware address is behind it. A frame to
+    /// an address that a bridge hasn't seen yet goes to all of its ports. A hint as well.
+    pub fn behind_port(self, port: u32, mac: [u8; 6]) -> Self {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Bridge;
+        message.header.ifindex = port;
+        message.header.state = NeighbourState::Noarp;
+        message.header.flags = NeighbourFlags::Controller;
+        message.attributes = vec![NeighbourAttribute::LinkLayerAddress(mac.to_vec())];
+        self.hint(format!("tell the bridge what is behind port {port}"), message)
+    }
+
     /// Removes the link of this name, with a veth its other end too.
     pub fn remove(mut self, name: &str) -> Self {
         let mut message = LinkMessage::default();
@@ -219,6 +262,15 @@ impl Batch {
         self
     }
 
+    /// The kernel would find out by itself.
+    fn hint(mut self, what: String, message: NeighbourMessage) -> Self {
+        let message = RouteNetlinkMessage::NewNeighbour(message);
+        let mut request = request(what, message, NLM_F_CREATE | NLM_F_REPLACE);
+        request.tolerated = &[libc::EINVAL, libc::ENOBUFS, libc::EOPNOTSUPP];
+        self.0.push(request);
+        self
+    }
+
     fn change(mut self, what: String, message: RouteNetlinkMessage) -> Self {
         self.0.push(request(what, message, 0));
         self
@@ -229,6 +281,14 @@ fn up_message() -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+fn neighbour_message(index: u32, address: Ipv4Addr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.ifindex = index;
+    message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(address))];
     message
 }
 

@@ -1,24 +1,27 @@
 //! An attachment in the making, which undoes itself unless it is kept.
 
-use std::{fmt::Write as _, io, os::fd::OwnedFd};
+use std::{collections::BTreeMap, fmt::Write as _, io, os::fd::OwnedFd};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{INTERFACE, Inner, locked};
-use crate::{AttachError, AttachRequest, Attachment, PortRequest, PublishedPort, ports};
+use crate::{
+    AttachError, AttachRequest, Attachment, PortRequest, PublishedPort, naming::ENDPOINT_DIGITS, ports,
+};
 
 /// An attachment in the making. Dropped, it takes back what was done so far.
 pub(super) struct Endpoint<'a> {
     inner: &'a Inner,
     attachment: Attachment,
+    has_interface: bool,
     kept: bool,
 }
 
 impl<'a> Endpoint<'a> {
     /// Gives the endpoint its id and address.
     pub(super) fn new(inner: &'a Inner, request: &AttachRequest) -> Result<Self, AttachError> {
-        let endpoint_id = random_id().map_err(AttachError::Random)?;
         let mut plan = locked(&inner.plan);
+        let endpoint_id = free_id(&locked(&inner.live), random_id).map_err(AttachError::Random)?;
         let address = match request.address {
             Some(address) => plan.addresses.claim(address).map(|()| address)?,
             None => plan.addresses.allocate()?,
@@ -36,11 +39,16 @@ impl<'a> Endpoint<'a> {
             endpoint_id,
         };
         locked(&inner.live).insert(attachment.endpoint_id.clone(), attachment.clone());
-        Ok(Self { inner, attachment, kept: false })
+        Ok(Self { inner, attachment, has_interface: false, kept: false })
     }
 
     pub(super) fn attachment(&self) -> &Attachment {
         &self.attachment
+    }
+
+    /// The veth pair is made, and to be removed again.
+    pub(super) fn has_interface(&mut self) {
+        self.has_interface = true;
     }
 
     /// Reserves the host's ports; the sockets keep them.
@@ -76,8 +84,23 @@ impl Drop for Endpoint<'_> {
         if self.kept {
             return;
         }
-        for failure in self.inner.tear_down(&self.attachment) {
+        for failure in self.inner.tear_down(&self.attachment, self.has_interface) {
             tracing::warn!(failure, "undo of a failed attach");
+        }
+    }
+}
+
+/// An id whose first digits, of which the interface's name is made, no living endpoint has.
+fn free_id(
+    live: &BTreeMap<String, Attachment>,
+    mut random: impl FnMut() -> io::Result<String>,
+) -> io::Result<String> {
+    loop {
+        let id = random()?;
+        let name = &id[..id.len().min(ENDPOINT_DIGITS)];
+        let next = live.range(name.to_owned()..).next();
+        if next.is_none_or(|(other, _)| !other.starts_with(name)) {
+            return Ok(id);
         }
     }
 }
@@ -93,4 +116,30 @@ fn random_id() -> io::Result<String> {
         let _ = write!(text, "{byte:02x}");
         text
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use minke_model::ContainerId;
+
+    use super::*;
+
+    #[test]
+    fn an_id_whose_interface_another_has_is_passed_over() {
+        let attachment = Attachment {
+            id: ContainerId::from_random([1; 32]),
+            endpoint_id: "0123456fff".to_owned(),
+            host_interface: "minkeve0123456".to_owned(),
+            interface: INTERFACE.to_owned(),
+            address: [10, 0, 0, 2].into(),
+            prefix_len: 24,
+            gateway: [10, 0, 0, 1].into(),
+            mac: String::new(),
+            ports: Vec::new(),
+        };
+        let live = BTreeMap::from([(attachment.endpoint_id.clone(), attachment)]);
+        let mut ids = ["0123456000", "0123456fff", "0123457000"].map(str::to_owned).into_iter();
+        let id = free_id(&live, || ids.next().ok_or_else(|| io::Error::other("no more"))).unwrap();
+        assert_eq!(id, "0123457000");
+    }
 }

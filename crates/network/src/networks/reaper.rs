@@ -8,6 +8,7 @@
 
 use std::{
     mem,
+    net::Ipv4Addr,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
@@ -27,17 +28,28 @@ struct Shared {
     idle: Condvar,
 }
 
+/// What is left of a sandbox on the host.
+#[derive(Debug)]
+pub(super) struct Remains {
+    /// The host's end of its veth pair.
+    pub(super) interface: String,
+    /// The bridge that has its address as a neighbour.
+    pub(super) bridge: Option<u32>,
+    /// The address. It may be another sandbox's already, which is then found by ARP.
+    pub(super) address: Ipv4Addr,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    names: Vec<String>,
+    remains: Vec<Remains>,
     working: bool,
 }
 
 impl Reaper {
-    /// Removes the interface soon. The calling thread's network namespace is where it is.
-    pub(super) fn remove(&self, name: &str) {
+    /// Removes them soon. The calling thread's network namespace is where it is.
+    pub(super) fn remove(&self, remains: Remains) {
         let mut queue = locked(&self.0.queue);
-        queue.names.push(name.to_owned());
+        queue.remains.push(remains);
         if mem::replace(&mut queue.working, true) {
             return;
         }
@@ -61,14 +73,19 @@ impl Reaper {
     fn work(&self) {
         loop {
             let mut queue = locked(&self.0.queue);
-            let names = mem::take(&mut queue.names);
-            if names.is_empty() {
+            let remains = mem::take(&mut queue.remains);
+            if remains.is_empty() {
                 queue.working = false;
                 self.0.idle.notify_all();
                 return;
             }
             drop(queue);
-            let batch = Batch::new().remove_all(names.iter().map(String::as_str));
+            let forget = |batch: Batch, remains: &Remains| match remains.bridge {
+                Some(bridge) => batch.forget_neighbour(bridge, remains.address),
+                None => batch,
+            };
+            let batch = remains.iter().fold(Batch::new(), forget);
+            let batch = batch.remove_all(remains.iter().map(|remains| remains.interface.as_str()));
             if let Err(error) = RouteSocket::open().and_then(|mut route| route.run(batch)) {
                 let error = chain(&error);
                 tracing::warn!(error, "interfaces of sandboxes that are gone could not be removed");

@@ -75,13 +75,13 @@ fn restore_bridge(
     living: &[Attachment],
 ) -> Result<u32, crate::AttachError> {
     let mut made = locked(&inner.made);
-    made.enabled_forwarding |= sysctl::enable_forwarding()?;
+    let turn_on = inner.remember(&mut made)?;
     let ports: Vec<(PublishedPort, _)> = living
         .iter()
         .flat_map(|attachment| attachment.ports.iter().map(|port| (*port, attachment.address)))
         .collect();
     inner.firewall.replace(inner.rules(), made.enabled_forwarding, &ports)?;
-    let index = inner.make_bridge(host, &mut made)?;
+    let index = inner.make_bridge(host, &mut made, turn_on)?;
     if !ports.is_empty() {
         sysctl::route_loopback(&inner.names.bridge)?;
         made.routes_loopback = true;
@@ -89,7 +89,7 @@ fn restore_bridge(
     Ok(index)
 }
 
-/// Removes ports of the bridge that nobody owns, and joins again what lost its bridge.
+/// Removes ports of the bridge that nobody owns, and joins again what lost its bridge or was taken down.
 fn restore_interfaces(
     inner: &Inner,
     host: &mut RouteSocket,
@@ -101,7 +101,7 @@ fn restore_interfaces(
     for link in host.links(None)? {
         let owned = owned.contains(link.name.as_str());
         let joined = link.controller == Some(bridge);
-        if owned && !joined {
+        if owned && (!joined || !link.up) {
             batch = batch.join_bridge(&link.name, bridge).bridge_port_up(&link.name);
             joined_again.push(link.name);
         } else if !owned && joined && inner.names.is_host_interface(&link.name) {
@@ -109,8 +109,13 @@ fn restore_interfaces(
         }
     }
     host.run(batch.remove_all(strays.iter().map(String::as_str)))?;
-    let interfaces: Vec<&str> = joined_again.iter().map(String::as_str).collect();
-    sandbox::wait_until_operational(host, &interfaces)
+    if joined_again.is_empty() {
+        return Ok(());
+    }
+    // A bridge that had no port is out of operation itself.
+    let interfaces: Vec<&str> =
+        joined_again.iter().map(String::as_str).chain([inner.names.bridge.as_str()]).collect();
+    sandbox::wait_until_operational(host, &interfaces).map(|_| ())
 }
 
 fn remove_links(inner: &Inner) -> Result<(), String> {

@@ -1,12 +1,43 @@
 //! What an attach and a detach cost, printed for whoever looks (`--no-capture`); never asserted.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::world::*;
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
+}
+
+#[test]
+fn attaching_many_at_once_costs_little_more_than_one_after_another() {
+    const AT_ONCE: usize = 20;
+    let world = World::new();
+    let networks = world.networks("costs");
+    let _first = world.attach(&networks, vec![]);
+    let next = AtomicUsize::new(0);
+    let begin = Instant::now();
+    let times: Vec<Vec<Duration>> = thread::scope(|scope| {
+        let attach = || {
+            world.on_host(|| {
+                let mut times = Vec::new();
+                while next.fetch_add(1, Ordering::Relaxed) < AT_ONCE {
+                    let begin = Instant::now();
+                    networks.attach(request(vec![tcp(0, 80)])).unwrap();
+                    times.push(begin.elapsed());
+                }
+                times
+            })
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(attach)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    println!("20 attaches at once, 8 threads, all    {:?}", begin.elapsed());
+    println!("20 attaches at once, 8 threads, median {:?}", median(times.concat()));
 }
 
 #[test]

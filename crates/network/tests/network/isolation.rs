@@ -118,6 +118,23 @@ fn engines_with_different_prefixes_share_a_host_and_nothing_else() {
     assert!(ask_tcp(&world.lan, HOST, 8081).unwrap().starts_with("b "));
 }
 
+/// Frames that sandboxes get for nothing are what a bridge with a thousand of them dies of.
+#[test]
+fn a_first_connection_disturbs_no_neighbour() {
+    let world = World::new();
+    let networks = world.networks("quiet");
+    let app = world.attach(&networks, vec![tcp(8080, 80)]);
+    let neighbour = world.attach(&networks, vec![]);
+    serve_tcp(&app.netns, "app", 80);
+    serve_tcp(&world.lan, "lan", 80);
+    assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "in");
+    assert!(ask_tcp(&world.host, LOOPBACK, 8080).is_ok(), "from the host");
+    assert!(ask_tcp(&app.netns, LAN, 80).is_ok(), "out");
+    let devices = inside(&neighbour.netns, || std::fs::read_to_string("/proc/thread-self/net/dev")).unwrap();
+    let eth0 = devices.lines().find(|line| line.trim_start().starts_with("eth0:")).unwrap();
+    assert_eq!(eth0.split_whitespace().nth(2), Some("0"), "{devices}");
+}
+
 #[test]
 fn a_sandbox_has_lo_eth0_and_no_ipv6_of_its_own() {
     let world = World::new();

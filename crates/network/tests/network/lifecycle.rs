@@ -120,6 +120,99 @@ fn a_bridge_deleted_by_hand_is_made_again() {
     assert!(ask_tcp(&second.netns, first.attachment.address, 80).is_ok());
 }
 
+/// What an engine that was killed between two steps may leave, and what a hand may do meanwhile.
+#[test]
+fn whatever_is_half_made_or_broken_restore_mends() {
+    type Break = fn(&mut RouteSocket, &Table, kept: &str, stray: &str);
+    fn flush(table: &Table) {
+        NftSocket::open().unwrap().commit(Transaction::new(table).delete_table()).unwrap();
+    }
+    let breaks: [(&str, Break); 9] = [
+        ("nothing else", |_, _, _, _| {}),
+        ("no table", |_, table, _, _| flush(table)),
+        ("an empty table", |_, table, _, _| {
+            flush(table);
+            NftSocket::open().unwrap().commit(Transaction::new(table).add_table()).unwrap();
+        }),
+        ("no interface of the stray", |route, _, _, stray| route.run(Batch::new().remove(stray)).unwrap()),
+        ("no bridge", |route, _, _, _| route.run(Batch::new().remove("half0")).unwrap()),
+        ("the bridge down", |route, _, _, _| route.run(Batch::new().down("half0")).unwrap()),
+        ("a port down", |route, _, kept, _| route.run(Batch::new().down(kept)).unwrap()),
+        ("a port that left", |route, _, kept, _| route.run(Batch::new().join_bridge(kept, 0)).unwrap()),
+        ("no forwarding", |_, _, _, _| std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap()),
+    ];
+    for (what, spoil) in breaks {
+        let world = World::new();
+        let networks = world.networks("half");
+        let kept = world.attach(&networks, vec![tcp(8080, 80), on(LOOPBACK, udp(5353, 53))]);
+        let stray = world.attach(&networks, vec![tcp(8081, 80)]);
+        serve_tcp(&kept.netns, "kept", 80);
+        let table = Table { family: Family::Inet, name: "half".to_owned() };
+        world.on_host(|| {
+            let mut route = RouteSocket::open().unwrap();
+            spoil(&mut route, &table, &kept.attachment.host_interface, &stray.attachment.host_interface);
+        });
+        drop((networks, stray.held));
+
+        let networks = world.networks("half");
+        world.on_host(|| networks.restore(std::slice::from_ref(&kept.attachment))).unwrap();
+        assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "{what}: from the LAN");
+        assert!(ask_tcp(&world.host, LOOPBACK, 8080).is_ok(), "{what}: from the host");
+        assert_eq!((world.elements("half", "ports"), world.elements("half", "ports-of-address")), (1, 1));
+        world.attach(&networks, vec![tcp(8081, 80)]);
+
+        let networks = world.networks("half");
+        world.on_host(|| networks.restore(&[])).unwrap();
+        let left: Vec<String> = world.links().into_iter().filter(|l| l == "half0").collect();
+        assert_eq!((left.len(), world.tables().len()), (0, 0), "{what}: gone");
+    }
+}
+
+/// Killed right after it turned forwarding on, an engine must know when it comes back that the host
+/// was no router before.
+#[test]
+fn forwarding_is_turned_on_only_when_that_is_remembered() {
+    let world = World::new();
+    let before = world.links();
+    std::fs::write(world.state.path().join("amnesia"), "no folder").unwrap();
+    let config = NetworkConfig {
+        prefix: "amnesia".to_owned(),
+        state: world.state.path().join("amnesia/below"),
+        subnet: None,
+        mtu: None,
+    };
+    // A state that can't be written now, and could when it was opened.
+    std::fs::remove_file(world.state.path().join("amnesia")).unwrap();
+    let networks = world.on_host(|| Networks::open(config)).unwrap();
+    std::fs::write(world.state.path().join("amnesia"), "no folder").unwrap();
+    let error = world.try_attach(&networks, vec![]).unwrap_err();
+    assert!(matches!(error, AttachError::State { .. }), "{error}");
+    assert_eq!(world.on_host(|| std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")).unwrap(), "0\n");
+    assert_eq!((world.links(), world.tables().len()), (before, 0), "nothing is made");
+}
+
+#[test]
+fn a_full_subnet_says_so_and_has_room_again_after_a_detach() {
+    let world = World::new();
+    let config = NetworkConfig {
+        prefix: "full".to_owned(),
+        state: world.state.path().join("full"),
+        subnet: "10.200.0.0/29".parse().ok(),
+        mtu: None,
+    };
+    let networks = world.on_host(|| Networks::open(config)).unwrap();
+    let attached: Vec<_> = (0..5).map(|_| world.attach(&networks, vec![])).collect();
+    let links = world.links();
+    for _ in 0..3 {
+        let error = world.try_attach(&networks, vec![tcp(8080, 80)]).unwrap_err();
+        assert_eq!(error.to_string(), "no address is left in 10.200.0.0/29");
+    }
+    assert_eq!((world.links(), world.elements("full", "ports")), (links, 0));
+    world.on_host(|| networks.detach(&attached[2].attachment)).unwrap();
+    let next = world.attach(&networks, vec![tcp(8080, 80)]);
+    assert_eq!(next.attachment.address, attached[2].attachment.address);
+}
+
 #[test]
 fn a_late_detach_does_not_free_the_address_of_a_successor() {
     let world = World::new();

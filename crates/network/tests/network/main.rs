@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 mod cost;
+mod foreign;
 mod isolation;
 mod lifecycle;
 mod publishing;

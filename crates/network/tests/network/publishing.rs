@@ -160,6 +160,26 @@ fn a_port_of_another_container_is_allocated() {
 }
 
 #[test]
+fn one_container_can_not_have_a_port_twice() {
+    let world = World::new();
+    let networks = world.networks("twice");
+    for ports in [
+        [tcp(8080, 80), tcp(8080, 81)],
+        [on(LOOPBACK, tcp(8080, 80)), tcp(8080, 80)],
+        [tcp(8080, 80), on(LOOPBACK, tcp(8080, 80))],
+    ] {
+        let error = world.try_attach(&networks, ports.to_vec()).unwrap_err();
+        assert!(matches!(error, AttachError::Port(PortError::Allocated { port: 8080, .. })), "{error}");
+    }
+    let range = PortRequest { host_ports: Some(9000..=9001), ..tcp(0, 80) };
+    let web = world.attach(&networks, vec![range.clone(), range, on(HOST, tcp(8080, 80)), udp(8080, 80)]);
+    let ports: Vec<u16> = web.attachment.ports.iter().map(|port| port.host_port).collect();
+    assert_eq!(ports, [9000, 9001, 8080, 8080]);
+    let zero = world.try_attach(&networks, vec![tcp(8081, 0)]).unwrap_err();
+    assert_eq!(zero.to_string(), "container port 0 can't be published");
+}
+
+#[test]
 fn an_address_that_the_host_has_not_is_refused() {
     let world = World::new();
     let networks = world.networks("noaddr");

@@ -21,9 +21,9 @@ pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const LAN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(crate) const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// How long a client waits for an answer: long enough for a busy machine, and shorter than the
-/// second after which TCP and ARP repeat what was lost.
-const PATIENCE: Duration = Duration::from_millis(900);
+/// How long a client waits for an answer: several times what a machine with six times more to do than
+/// processors needed, and shorter than the second after which TCP and ARP repeat what was lost.
+const PATIENCE: Duration = Duration::from_millis(400);
 
 pub(crate) struct World {
     pub(crate) host: OwnedFd,
@@ -63,7 +63,16 @@ pub(crate) fn wire(here: &OwnedFd, name: &str, address: Ipv4Addr, there: &OwnedF
         let index = route.link("eth0").unwrap().unwrap().index;
         let batch = Batch::new().up("eth0").address(index, IpAddr::V4(other), 24);
         route.run(batch.default_route(index, IpAddr::V4(address))).unwrap();
+        wait_until_operational(&mut route, "eth0");
     });
+    inside(here, || wait_until_operational(&mut RouteSocket::open().unwrap(), name));
+}
+
+/// Until then, what is sent is lost.
+fn wait_until_operational(route: &mut RouteSocket, interface: &str) {
+    while !route.link(interface).unwrap().unwrap().operational {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 impl World {

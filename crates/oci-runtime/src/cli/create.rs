@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, bail};
 use minke_kernel::{caps, socket};
 use minke_model::runtime_spec::{Process, Spec};
-use minke_oci_runtime::container::{self, CreateOptions, Created, Stdio};
+use minke_oci_runtime::{
+    config,
+    container::{self, CreateOptions, Created, Stdio},
+};
 
 use super::{
     Command, Global,
@@ -133,22 +136,7 @@ pub(super) fn load_spec(bundle: &Path) -> anyhow::Result<Spec> {
         }
         result => result.with_context(|| format!("read {}", path.display()))?,
     };
-    parse_json(&text).with_context(|| path.display().to_string())
-}
-
-/// Reads JSON; a mistake in it is reported with the field.
-pub(super) fn parse_json<T: for<'de> serde::Deserialize<'de>>(text: &[u8]) -> anyhow::Result<T> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        match path.as_str() {
-            "." | "?" => anyhow::anyhow!(inner),
-            path => anyhow::anyhow!("{path}: {inner}"),
-        }
-    })?;
-    deserializer.end()?;
-    Ok(value)
+    config::spec(&text).with_context(|| path.display().to_string())
 }
 
 /// Sends the terminal and the pidfd to the sockets that were given.
@@ -173,16 +161,4 @@ pub(super) fn send_descriptors(
 
 fn send_to(path: &Path, name: &[u8], fd: BorrowedFd<'_>) -> std::io::Result<()> {
     socket::send(socket::connect(path)?, name, &[fd])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_type_is_reported_with_its_field() {
-        let error = parse_json::<Spec>(br#"{"process":{"args":["a"],"user":{"uid":"x"}}}"#).unwrap_err();
-        assert!(error.to_string().starts_with("process.user.uid: invalid type"), "{error}");
-        assert!(parse_json::<Spec>(b"{} trailing").is_err());
-    }
 }

@@ -4,7 +4,10 @@ use std::{fs, os::fd::AsFd};
 
 use anyhow::{Context, anyhow, bail};
 use minke_model::runtime_spec::{Capabilities, Process, Spec, Status};
-use minke_oci_runtime::container::{Container, ExecOptions};
+use minke_oci_runtime::{
+    config,
+    container::{Container, ExecOptions},
+};
 
 use super::{
     Command, Global, create,
@@ -84,7 +87,7 @@ fn exec(global: &Global, parsed: &Parsed) -> anyhow::Result<u8> {
 fn wanted_process(parsed: &Parsed, spec: &Spec) -> anyhow::Result<Process> {
     if let Some(path) = parsed.path("process") {
         let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        return create::parse_json(&text).with_context(|| path.display().to_string());
+        return config::process(&text).with_context(|| path.display().to_string());
     }
     let args: Vec<String> = (1..parsed.operands.len())
         .map(|at| parsed.operand(at).map(str::to_owned))

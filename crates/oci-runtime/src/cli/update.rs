@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use minke_model::runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources};
-use minke_oci_runtime::container::Container;
+use minke_oci_runtime::{config, container::Container};
 
 use super::{
-    Command, Global, create, find,
+    Command, Global, find,
     flags::{Flag, Parsed},
 };
 
@@ -62,7 +62,7 @@ fn read(path: &std::path::Path) -> anyhow::Result<Resources> {
     } else {
         text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
     }
-    create::parse_json(&text).with_context(|| path.display().to_string())
+    config::resources(&text).with_context(|| path.display().to_string())
 }
 
 fn from_flags(parsed: &Parsed) -> anyhow::Result<Resources> {

@@ -4,7 +4,7 @@
 //! joins all other namespaces at once through the pidfd of the first process, so that a reused pid can't lead
 //! it into another container.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use minke_kernel::{
     identity, limits,
@@ -59,12 +59,90 @@ struct Job<'a> {
     preserve_fds: u32,
 }
 
+/// A process on its way into a container, between clone and execve.
+///
+/// It is in the container's pid namespace from its first moment, and processes there may stop it, or freeze or starve
+/// its cgroup. So it takes as long as it takes, and whoever has other duties waits for its descriptor to become
+/// readable before each [`Joining::advance`].
+#[derive(Debug)]
+pub struct Joining {
+    child: Child,
+    channel: OwnedFd,
+    pty_master: Option<OwnedFd>,
+}
+
+impl AsFd for Joining {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
+impl Joining {
+    /// Its pid, as the caller sees it.
+    pub fn pid(&self) -> i32 {
+        self.child.pid
+    }
+
+    /// Hears one thing from the process, waiting for it; `None` when there is more to come. `Some(Ok(()))` is that it has
+    /// executed its program, or was killed, which its exit status tells.
+    pub fn advance(&mut self) -> Option<Result<(), ExecError>> {
+        let received = channel::receive::<FromInit>(&self.channel);
+        match received.action(|| "listen to the new process".into()) {
+            // Close-on-exec closed it.
+            Ok(None) => Some(Ok(())),
+            Ok(Some((FromInit::Terminal, fd))) => {
+                self.pty_master = fd;
+                None
+            }
+            Ok(Some((FromInit::Failed(error), _))) => Some(Err(error.into())),
+            Ok(Some((other, _))) => Some(Err(ExecError::State(format!("unexpected {other:?}")))),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Kills the process; it is still the caller's to reap.
+    pub fn kill(&self) {
+        let _ = process::signal(&self.child.pidfd, rustix::process::Signal::KILL.as_raw());
+    }
+
+    /// The process, after [`Joining::advance`] has said that it executed its program.
+    pub fn into_child(self) -> ExecChild {
+        ExecChild { pid: self.child.pid, pidfd: self.child.pidfd, pty_master: self.pty_master }
+    }
+}
+
 /// See [`Container::exec`].
 pub(super) fn exec(
     container: &Container,
     process: &Process,
     options: ExecOptions,
 ) -> Result<ExecChild, ExecError> {
+    let pid_file = options.pid_file.clone();
+    let mut joining = join_container(container, process, options)?;
+    let mut attend = || {
+        loop {
+            if let Some(result) = joining.advance() {
+                break result;
+            }
+        }
+    };
+    let finished = attend().and_then(|()| match &pid_file {
+        Some(path) => Ok(create::write_pid_file(path, joining.pid())
+            .action(|| format!("write the pid file {}", path.display()))?),
+        None => Ok(()),
+    });
+    if finished.is_err() {
+        create::kill(&joining.child.pidfd);
+    }
+    finished.map(|()| joining.into_child())
+}
+
+/// See [`Container::join`].
+pub(super) fn join_container(
+    container: &Container,
+    process: &Process,
+    options: ExecOptions,
+) -> Result<Joining, ExecError> {
     validate::process(process)?;
     create::refuse_absent_labels(process)?;
     process::set_undumpable().action(|| "make the process undumpable".into())?;
@@ -89,15 +167,8 @@ pub(super) fn exec(
         preserve_fds: options.preserve_fds,
     };
     let child = spawn(job, &ours, theirs)?;
-    let finished = finish(process, kinds, &child, &ours).and_then(|master| {
-        if let Some(path) = &options.pid_file {
-            create::write_pid_file(path, child.pid)
-                .action(|| format!("write the pid file {}", path.display()))?;
-        }
-        Ok(master)
-    });
-    match finished {
-        Ok(pty_master) => Ok(ExecChild { pid: child.pid, pidfd: child.pidfd, pty_master }),
+    match place(process, kinds, &child, &ours) {
+        Ok(()) => Ok(Joining { child, channel: ours, pty_master: None }),
         Err(error) => {
             create::kill(&child.pidfd);
             Err(error)
@@ -129,13 +200,8 @@ fn spawn(job: Job<'_>, ours: &OwnedFd, theirs: OwnedFd) -> Result<Child, ExecErr
     Ok(spawned.action(step)?)
 }
 
-/// Does the creator's part for the child and waits until it has executed its program.
-fn finish(
-    process: &Process,
-    kinds: Kinds,
-    child: &Child,
-    channel: &OwnedFd,
-) -> Result<Option<OwnedFd>, ExecError> {
+/// Does what only the creator may do for the new process.
+fn place(process: &Process, kinds: Kinds, child: &Child, channel: &OwnedFd) -> Result<(), ExecError> {
     if kinds.contains(NamespaceType::User) {
         let proc = Proc::open().action(|| "open /proc".into())?;
         if let Some(score) = process.oom_score_adj {
@@ -146,21 +212,10 @@ fn finish(
                 .action(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
         }
     }
-    let placed = ToInit::Placed { pid: child.pid };
-    match channel::send(channel, &placed, None) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        result => result.action(|| "speak to the new process".into())?,
-    }
-    let mut master = None;
-    loop {
-        let received = channel::receive::<FromInit>(channel).action(|| "listen to the new process".into())?;
-        match received {
-            // Close-on-exec closed it: the program runs (or was killed, which its exit status tells).
-            None => return Ok(master),
-            Some((FromInit::Terminal, fd)) => master = fd,
-            Some((FromInit::Failed(error), _)) => return Err(error.into()),
-            Some((other, _)) => return Err(ExecError::State(format!("unexpected {other:?}"))),
-        }
+    match channel::send(channel, &ToInit::Placed { pid: child.pid }, None) {
+        // It has ended already, and has said why.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result.action(|| "speak to the new process".into())?),
     }
 }
 
@@ -174,7 +229,19 @@ fn run(job: Job<'_>, channel: &OwnedFd) -> i32 {
     1
 }
 
+/// Closes what the new process has of its maker's. It is visible in the container from its first moment, so what it need
+/// not have, a process there that may trace others must not find in it.
+fn close_others(job: &Job<'_>, channel: &OwnedFd) {
+    let mut kept = vec![channel.as_fd(), job.proc.as_fd(), job.container.pidfd.as_fd()];
+    kept.extend(job.placement.descriptors());
+    if let Stdio::Fds { stdin, stdout, stderr } = &job.stdio {
+        kept.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+    }
+    process::close_other_copies_in_child(&kept, job.preserve_fds);
+}
+
 fn enter(job: Job<'_>, channel: &OwnedFd) -> Result<init::process::Ready, InitError> {
+    close_others(&job, channel);
     process::reset_signals();
     identity::new_session().step(|| "start a session".into())?;
     let affinity = job.process.exec_cpu_affinity.as_ref();

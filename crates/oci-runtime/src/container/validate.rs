@@ -40,7 +40,7 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), CreateError> {
     namespaces(&linux.namespaces)?;
     names(spec, linux)?;
     id_mappings(linux)?;
-    sysctls(linux)?;
+    sysctls(spec, linux)?;
     paths(spec, linux)?;
     spec.hooks.as_ref().map_or(Ok(()), hooks)?;
     match &spec.process {
@@ -142,7 +142,7 @@ fn id_mappings(linux: &Linux) -> Result<(), CreateError> {
 }
 
 /// A parameter may only be set where it belongs to a namespace of the container's own.
-fn sysctls(linux: &Linux) -> Result<(), CreateError> {
+fn sysctls(spec: &Spec, linux: &Linux) -> Result<(), CreateError> {
     const IPC: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -167,6 +167,17 @@ fn sysctls(linux: &Linux) -> Result<(), CreateError> {
             let reason = "the parameter belongs to no namespace, so it would change the host";
             return Err(config(format!("linux.sysctl[{name:?}]"), reason));
         };
+        let field = match dotted.as_str() {
+            "kernel.hostname" => spec.hostname.as_deref(),
+            "kernel.domainname" => spec.domainname.as_deref(),
+            _ => None,
+        };
+        if field.is_some_and(|value| !value.is_empty()) {
+            return Err(config(
+                format!("linux.sysctl[{name:?}]"),
+                "the configuration has a field for it that is set",
+            ));
+        }
         if !has(linux, needed) {
             let reason = format!("can't be set without a namespace of kind {needed}");
             return Err(config(format!("linux.sysctl[{name:?}]"), reason));
@@ -257,6 +268,13 @@ mod tests {
         };
         refused(sysctl("kernel.core_pattern"), "linux.sysctl");
         refused(sysctl("net.ipv4.ip_forward"), "linux.sysctl");
+        let twice = |spec: &mut Spec| {
+            spec.hostname = Some("web".into());
+            let linux = spec.linux.as_mut().unwrap();
+            linux.namespaces.push(Namespace { kind: NamespaceType::Uts, path: None });
+            linux.sysctl.insert("kernel.hostname".into(), "db".into());
+        };
+        refused(twice, "linux.sysctl[\"kernel.hostname\"]");
     }
 
     #[test]

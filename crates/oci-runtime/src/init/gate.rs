@@ -34,10 +34,12 @@ enum Starter {
 }
 
 /// Waits, runs the startContainer hooks and becomes the user's program. Returns the exit status when that fails.
-pub(super) fn start(plan: &Plan<'_>, channel: OwnedFd, ready: Ready) -> i32 {
+///
+/// The hooks' programs are the image's, so they run with no more rights than the user's program will have.
+pub(super) fn start(plan: &Plan<'_>, channel: OwnedFd, mut ready: Ready) -> i32 {
     let Some(starter) = wait(plan, channel) else { return 1 };
-    let error = match run_hooks(plan) {
-        Ok(()) => ready.execute(),
+    let error = match ready.drop_privileges().and_then(|()| run_hooks(plan)) {
+        Ok(()) => ready.become_program(),
         Err(error) => error,
     };
     starter.report(error);

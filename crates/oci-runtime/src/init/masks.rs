@@ -1,7 +1,9 @@
 //! Paths that the container can't read, and paths that it can't write.
 //!
-//! Sources are never taken from the container: /dev/null is the host's, checked by its device number (an image or a
-//! race could put something else there, CVE-2025-31133), and directories get a copy of one empty tmpfs.
+//! Files are covered by the container's own /dev/null, checked by its device number on the descriptor that is then bound (an
+//! image or a race could put something else there, CVE-2025-31133). The host's serves only where that isn't one: a
+//! container that may change owners and modes could else change those of the host's node. Either is bound
+//! read-only, which a device's content isn't subject to. Directories get a copy of one empty tmpfs.
 
 use std::{
     io,
@@ -31,7 +33,7 @@ pub(super) fn apply(linux: &Linux, root: &Root) -> Result<(), InitError> {
     for path in &linux.masked_paths {
         let step = || format!("linux.maskedPaths: {path}");
         if let Some(place) = find(root, Path::new(path)).step(step)? {
-            covers.cover(&place).step(step)?;
+            covers.cover(root, &place).step(step)?;
         }
     }
     Ok(())
@@ -62,13 +64,17 @@ struct Covers {
 }
 
 impl Covers {
-    fn cover(&mut self, place: &OwnedFd) -> io::Result<()> {
+    fn cover(&mut self, root: &Root, place: &OwnedFd) -> io::Result<()> {
         if !is_directory(place)? {
             if self.null.is_none() {
-                self.null = Some(verified_null()?);
+                self.null = Some(null(root)?);
             }
             let Some(null) = &self.null else { return Ok(()) };
-            return mount::attach(mount::clone_fd(null, false)?, place);
+            let cover = mount::clone_fd(null, false)?;
+            let restricted: Attributes =
+                [Attribute::ReadOnly, Attribute::NoSuid, Attribute::NoExec].into_iter().collect();
+            mount::set_attributes(&cover, &restricted, false)?;
+            return mount::attach(cover, place);
         }
         match &self.empty {
             // Once attached, the first cover can be copied: one file system serves all.
@@ -87,10 +93,22 @@ impl Covers {
     }
 }
 
-fn verified_null() -> io::Result<OwnedFd> {
-    let null = open_host(Path::new("/dev/null"))?;
-    let stat = fs::fstat(null.as_fd())?;
-    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-        && stat.st_rdev == fs::makedev(1, 3);
-    if is_null { Ok(null) } else { Err(io::Error::other("/dev/null of the host is not the null device")) }
+fn null(root: &Root) -> io::Result<OwnedFd> {
+    let own = root.locate(Path::new("/dev/null"));
+    if let Some(own) = own.ok().filter(|own| is_null(own)) {
+        return Ok(own);
+    }
+    let host = open_host(Path::new("/dev/null"))?;
+    if is_null(&host) {
+        Ok(host)
+    } else {
+        Err(io::Error::other("/dev/null of the host is not the null device"))
+    }
+}
+
+fn is_null(fd: impl AsFd) -> bool {
+    fs::fstat(fd).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && stat.st_rdev == fs::makedev(1, 3)
+    })
 }

@@ -124,17 +124,18 @@ pub(crate) fn enter(
 
 impl Ready {
     /// Drops the last privileges and becomes the user's program; returns only what went wrong.
-    pub(crate) fn execute(self) -> InitError {
+    pub(crate) fn execute(mut self) -> InitError {
         match self.drop_privileges() {
-            Ok(path) => path,
+            Ok(()) => self.become_program(),
             Err(error) => error,
         }
     }
 
-    fn drop_privileges(self) -> Result<InitError, InitError> {
+    /// Drops the last privileges: from here on, the process may do what the user's program may.
+    pub(crate) fn drop_privileges(&mut self) -> Result<(), InitError> {
         let step = || "process.capabilities: set".to_owned();
-        let mut filter = self.seccomp;
-        let mut notify = self.notify;
+        let mut filter = self.seccomp.take();
+        let mut notify = self.notify.take();
         if self.no_new_privileges {
             caps::apply(&self.capabilities).step(step)?;
             caps::set_no_new_privileges().step(|| "process.noNewPrivileges: set".into())?;
@@ -144,10 +145,16 @@ impl Ready {
             install(filter.take(), notify.take())?;
             caps::apply(&self.capabilities).step(step)?;
         }
-        let path = CString::new(self.path.as_os_str().as_encoded_bytes())
-            .map_err(|_| failed("process.args[0]", "it holds a zero byte"))?;
+        Ok(())
+    }
+
+    /// Becomes the user's program; returns only why it couldn't.
+    pub(crate) fn become_program(self) -> InitError {
+        let Ok(path) = CString::new(self.path.as_os_str().as_encoded_bytes()) else {
+            return failed("process.args[0]", "it holds a zero byte");
+        };
         let error = kernel_process::exec(&path, &self.argv, &self.envp);
-        Ok(program::exec_error(&self.path, &error))
+        program::exec_error(&self.path, &error)
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Role {
 pub(super) enum Awaited {
     /// A process's end.
     Exit(Target),
+    /// A process that was asked for to execute its program.
+    Newcomer,
     /// The container's removal after its program could not be started.
     FailedStart(Failure),
 }

@@ -16,7 +16,10 @@ use std::{
 use minke_model::runtime_spec::{Process, Resources};
 
 use super::protocol::{Failure, FailureKind, SupervisorConfig};
-use crate::container::Stdio;
+use crate::{
+    config,
+    container::{ExecError, Joining, Stdio},
+};
 
 /// One container, made and not yet deleted.
 pub(super) trait Driver {
@@ -27,7 +30,7 @@ pub(super) trait Driver {
     /// Returns once execve(2) has succeeded.
     fn start(&mut self) -> Result<(), Failure>;
     /// Runs a further process; it becomes a child of this one.
-    fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Executed, Failure>;
+    fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Added, Failure>;
     /// Sends a signal to the first process.
     fn signal(&mut self, signal: i32) -> Result<(), Failure>;
     /// Freezes all processes.
@@ -52,7 +55,16 @@ pub(super) struct Made {
     pub(super) console: Option<(u16, u16)>,
 }
 
-/// What [`Driver::exec`] started.
+/// What [`Driver::exec`] made.
+#[derive(Debug)]
+pub(super) enum Added {
+    /// A process that has executed its program.
+    Running(Executed),
+    /// One that is on its way there.
+    Joining(Joining),
+}
+
+/// A process that runs.
 #[derive(Debug)]
 pub(super) struct Executed {
     pub(super) pid: i32,
@@ -88,8 +100,18 @@ fn read_spec(bundle: &Path) -> Result<minke_model::runtime_spec::Spec, Failure> 
     let invalid =
         |error: &dyn Error| failure(FailureKind::Invalid, format!("read {}", path.display()), error);
     let json = std::fs::read(&path).map_err(|error| invalid(&error))?;
-    let reader = &mut serde_json::Deserializer::from_slice(&json);
-    serde_path_to_error::deserialize(reader).map_err(|error| invalid(&error))
+    config::spec(&json).map_err(|error| invalid(&error))
+}
+
+/// Why a process was not added by this program's own runtime.
+pub(super) fn exec_failure(error: &ExecError) -> Failure {
+    let kind = match error {
+        ExecError::NotFound(_) => FailureKind::NotFound,
+        ExecError::NotExecutable(_) => FailureKind::NotExecutable,
+        ExecError::State(_) => FailureKind::Invalid,
+        ExecError::Init(_) | ExecError::Io { .. } => FailureKind::Internal,
+    };
+    failure(kind, "", error)
 }
 
 /// A failure whose message is `action` and the whole chain of causes.

@@ -35,6 +35,9 @@ impl Server {
     pub(super) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
+            if status.exited() || status.signaled() {
+                self.hear_out(pid);
+            }
             let found =
                 self.processes.values_mut().find(|process| process.pid == pid && process.ended.is_none());
             if let (Some(process), Some(code)) = (found, exit_code(status)) {
@@ -124,6 +127,7 @@ impl Server {
         }
         let oom_killed = self.driver.oom_killed();
         self.oom_killed = Some(oom_killed);
+        self.turn_newcomers_away();
         if let Err(failure) = self.driver.delete() {
             eprintln!("remove container {}: {failure}", self.config.id);
         }
@@ -175,6 +179,7 @@ impl Server {
 
     fn awaited_reply(&self, awaited: &Awaited) -> Option<Reply> {
         match awaited {
+            Awaited::Newcomer => None,
             Awaited::FailedStart(failure) => self.ended_at.map(|_| Reply::Error(failure.clone())),
             Awaited::Exit(target) => match self.record_of(target) {
                 Some((key, record)) => self.is_delivered(key).then(|| Reply::Exited(record.clone())),

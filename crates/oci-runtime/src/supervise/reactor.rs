@@ -35,6 +35,8 @@ pub(super) enum Token {
     Stderr(u64),
     /// A process's standard input, while it is full.
     Stdin(u64),
+    /// A process that has not yet executed its program.
+    Newcomer(u64),
 }
 
 impl Token {
@@ -46,6 +48,7 @@ impl Token {
             Self::Stdout(key) => key << 3 | 3,
             Self::Stderr(key) => key << 3 | 4,
             Self::Stdin(key) => key << 3 | 5,
+            Self::Newcomer(key) => key << 3 | 6,
         }
     }
 
@@ -57,7 +60,8 @@ impl Token {
             2 => Self::Connection(key),
             3 => Self::Stdout(key),
             4 => Self::Stderr(key),
-            _ => Self::Stdin(key),
+            5 => Self::Stdin(key),
+            _ => Self::Newcomer(key),
         }
     }
 }
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn tokens_survive_packing() {
         let keys = [0, 1, 7, 1 << 40];
-        let kinds = [Token::Connection, Token::Stdout, Token::Stderr, Token::Stdin];
+        let kinds = [Token::Connection, Token::Stdout, Token::Stderr, Token::Stdin, Token::Newcomer];
         for token in kinds.iter().flat_map(|kind| keys.map(kind)).chain([Token::Signals, Token::Listener]) {
             assert_eq!(Token::unpack(token.pack()), token);
         }

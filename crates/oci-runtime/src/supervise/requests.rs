@@ -7,15 +7,16 @@ use rustix::process::Signal;
 
 use super::{
     connection::{Awaited, Role},
-    driver::{Executed, console_size, failure},
+    driver::{Added, console_size, failure},
+    newcomers::Addition,
     process::{self, Ends, Supervised},
     protocol::{Failure, FailureKind, Reply, Request, Streams, Target},
-    server::{INIT, Server, refusal},
+    server::{INIT, SLIM_AFTER_REQUEST, Server, refusal},
 };
 use crate::container::Stdio;
 
 /// What becomes of the connection that a request came on.
-enum Answer {
+pub(super) enum Answer {
     /// A reply, and the next request may come.
     Reply(Reply),
     /// The reply comes when something has happened.
@@ -38,8 +39,14 @@ impl From<Result<(), Failure>> for Answer {
 impl Server {
     /// Carries out one request and answers it on its connection.
     pub(super) fn answer(&mut self, key: u64, request: Request) {
-        self.fat = true;
-        let answer = self.carry_out(request).unwrap_or_else(|failure| Answer::Reply(Reply::Error(failure)));
+        self.slim_after(SLIM_AFTER_REQUEST);
+        let answer = self.carry_out(key, request);
+        self.give(key, answer);
+    }
+
+    /// Gives an answer on a connection.
+    pub(super) fn give(&mut self, key: u64, answer: Result<Answer, Failure>) {
+        let answer = answer.unwrap_or_else(|failure| Answer::Reply(Reply::Error(failure)));
         let follow_ends = self.ended_at.is_some();
         let Some(connection) = self.connections.get_mut(&key) else { return };
         match answer {
@@ -65,7 +72,7 @@ impl Server {
         }
     }
 
-    fn carry_out(&mut self, request: Request) -> Result<Answer, Failure> {
+    fn carry_out(&mut self, key: u64, request: Request) -> Result<Answer, Failure> {
         if self.ended_at.is_some() && !matches!(request, Request::Wait(_) | Request::FollowLog) {
             return Err(not_running("the container has ended"));
         }
@@ -73,7 +80,9 @@ impl Server {
             Request::Status => Answer::Reply(self.status()),
             Request::Start => self.start()?,
             Request::Attach(streams) => Answer::Stream { reply: Reply::Attached, process: INIT, streams },
-            Request::Exec { id, process, streams, detach } => self.exec(id, &process, streams, detach)?,
+            Request::Exec { id, process, streams, detach } => {
+                self.exec(key, id, &process, streams, detach)?
+            }
             Request::Resize { target, width, height } => self.resize(&target, width, height).into(),
             Request::Signal { target, signal } => self.signal(&target, signal).into(),
             Request::Pause => self.pause().into(),
@@ -113,6 +122,7 @@ impl Server {
 
     fn exec(
         &mut self,
+        connection: u64,
         id: String,
         process: &Process,
         streams: Streams,
@@ -126,39 +136,22 @@ impl Server {
             return Err(invalid("the container is paused: resume it first"));
         }
         let name = Target::Exec(id);
-        if self.record_of(&name).is_some() || self.key_of(&name).is_some() {
+        if self.record_of(&name).is_some() || self.key_of(&name).is_some() || self.awaits(&name) {
             return Err(invalid("an added process with this id exists already"));
         }
-        let wanted = if detach { Streams::default() } else { streams };
-        let (pid, added) = self.execute(name, process, wanted)?;
-        let key = self.new_key();
-        self.watch_process(key, added).map_err(|error| internal("watch the new process", &error))?;
-        let reply = Reply::Started { pid };
-        Ok(if detach { Answer::Reply(reply) } else { Answer::Stream { reply, process: key, streams } })
-    }
-
-    fn execute(
-        &mut self,
-        name: Target,
-        process: &Process,
-        wanted: Streams,
-    ) -> Result<(i32, Supervised), Failure> {
         let (stdio, ends) = if process.terminal {
             (Stdio::Pty, Ends::default())
         } else {
-            process::make_pipes(wanted).map_err(|error| internal("make the new process's pipes", &error))?
+            process::make_pipes(Addition::wanted(streams, detach))
+                .map_err(|error| internal("make the new process's pipes", &error))?
         };
-        let Executed { pid, pty_master } = self.driver.exec(process, stdio)?;
-        let added = match pty_master {
-            None => Supervised::with_pipes(name, pid, ends),
-            Some(master) => Supervised::with_terminal(name, pid, master, wanted.stdin)
-                .map_err(|error| internal("set up the new process's terminal", &error))?,
-        };
-        if let Some((width, height)) = console_size(process) {
-            // The size is a convenience; a process that has ended already has no terminal to set.
-            let _ = added.resize(width, height);
+        let console = console_size(process);
+        let added = self.driver.exec(process, stdio)?;
+        let addition = Addition { name, ends, streams, detach, console, connection };
+        match added {
+            Added::Running(executed) => self.add(addition, executed),
+            Added::Joining(joining) => self.await_newcomer(joining, addition),
         }
-        Ok((pid, added))
     }
 
     fn resize(&mut self, target: &Target, width: u16, height: u16) -> Result<(), Failure> {
@@ -243,7 +236,7 @@ fn not_running(message: &str) -> Failure {
     Failure { kind: FailureKind::NotRunning, message: message.to_owned() }
 }
 
-fn internal(action: &str, error: &io::Error) -> Failure {
+pub(super) fn internal(action: &str, error: &io::Error) -> Failure {
     failure(FailureKind::Internal, action, error)
 }
 

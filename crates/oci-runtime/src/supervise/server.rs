@@ -18,6 +18,7 @@ use super::{
     connection::{Connection, Input, Role},
     driver::Driver,
     log_file::LogFile,
+    newcomers::Newcomer,
     process::{Chunk, Kind, Supervised},
     protocol::{ExitRecord, Failure, FailureKind, Reply, Request, SupervisorConfig},
     reactor::{Reactor, Token},
@@ -34,6 +35,11 @@ const LOG_PIECE: usize = 4 << 10;
 const MAX_CONNECTIONS: usize = 256;
 /// A connection must have sent a whole request within this time, and let go within it after its end.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+/// How soon after a request its code and memory are given back: a client's next request, and the end of a
+/// program that does little, come within this time and find the code still mapped.
+pub(super) const SLIM_AFTER_REQUEST: Duration = Duration::from_millis(5);
+/// And how soon after output, which may go on for long: mapping the code for it again takes about 50 µs.
+const SLIM_AFTER_OUTPUT: Duration = Duration::from_millis(100);
 /// How often conditions that depend on time are looked at, while there are any.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -49,6 +55,7 @@ pub(super) struct Server {
     accept_failed: Option<Instant>,
     pub(super) connections: BTreeMap<u64, Connection>,
     pub(super) processes: BTreeMap<u64, Supervised>,
+    pub(super) newcomers: BTreeMap<u64, Newcomer>,
     next_key: u64,
     pub(super) log: Option<LogFile>,
     /// Whether followers are to be told.
@@ -64,8 +71,8 @@ pub(super) struct Server {
     /// When the exit record was written.
     pub(super) ended_at: Option<Instant>,
     buffer: Vec<u8>,
-    /// Whether code and memory were used that an idle supervisor does not need.
-    pub(super) fat: bool,
+    /// When to give back code and memory that were used and that an idle supervisor does not need.
+    slim_at: Option<Instant>,
     /// Where clients' backlogs go.
     pub(super) directory: PathBuf,
     /// Bound host ports, which are free again when the container has ended.
@@ -91,6 +98,7 @@ impl Server {
             accept_failed: None,
             connections: BTreeMap::new(),
             processes: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
             next_key: INIT + 1,
             log: prepared.log,
             log_grew: false,
@@ -101,7 +109,7 @@ impl Server {
             oom_killed: None,
             ended_at: None,
             buffer: vec![0; READ],
-            fat: true,
+            slim_at: None,
             directory,
             held: inherited.held,
         };
@@ -117,6 +125,7 @@ impl Server {
         control.reply(&Reply::Created { pid: self.driver.pid(), start_time: self.driver.start_time() });
         let key = self.new_key();
         self.connections.insert(key, control);
+        self.slim_after(SLIM_AFTER_REQUEST);
         self.settle();
         Ok(())
     }
@@ -124,9 +133,8 @@ impl Server {
     /// Serves until the container has ended and everybody has been told.
     pub(super) fn serve(mut self) -> Result<(), SuperviseError> {
         while !self.may_leave() {
-            let timeout = (self.fat || self.needs_ticks()).then_some(TICK);
-            let events = self.reactor.wait(timeout).map_err(SuperviseError::Events)?;
-            if events.is_empty() && self.fat {
+            let events = self.reactor.wait(self.timeout()).map_err(SuperviseError::Events)?;
+            if self.slim_at.is_some_and(|at| at <= Instant::now()) {
                 self.slim();
             }
             for (token, flags) in events {
@@ -140,13 +148,26 @@ impl Server {
         Ok(())
     }
 
+    /// How long to wait for events.
+    fn timeout(&self) -> Option<Duration> {
+        let slim = self.slim_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let tick = self.needs_ticks().then_some(TICK);
+        slim.into_iter().chain(tick).min()
+    }
+
     /// Gives back what was used and is not needed while nothing happens.
     fn slim(&mut self) {
         minke_kernel::own_code::unmap_unused();
         if let Some(log) = &mut self.log {
             log.release();
         }
-        self.fat = false;
+        self.slim_at = None;
+    }
+
+    /// Has code and memory given back that long from now, or sooner if that was asked before.
+    pub(super) fn slim_after(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        self.slim_at = Some(self.slim_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     fn dispatch(&mut self, token: Token, flags: EventFlags) {
@@ -159,6 +180,7 @@ impl Server {
             Token::Connection(key) => self.connection_ready(key, flags),
             Token::Stdout(key) => self.output_ready(key, Kind::Stdout),
             Token::Stderr(key) => self.output_ready(key, Kind::Stderr),
+            Token::Newcomer(key) => self.newcomer_ready(key),
             Token::Stdin(key) => {
                 if let Some(process) = self.processes.get_mut(&key) {
                     process.stdin.flush();
@@ -332,8 +354,8 @@ impl Server {
     pub(super) fn flush_log(&mut self) {
         let Some(log) = &mut self.log else { return };
         if !log.batch().is_empty() {
-            self.fat = true;
             self.log_grew |= log.flush(&clock::now());
+            self.slim_after(SLIM_AFTER_OUTPUT);
         }
         if !std::mem::take(&mut self.log_grew) {
             return;

@@ -185,6 +185,31 @@ fn the_terminal_is_not_bound_through_a_link_of_the_image() {
     bundle.left_nothing();
 }
 
+/// What covers a masked file is a device node: it must not be the host's, nor one that can be changed.
+#[test]
+fn a_masked_path_gives_no_hold_on_the_hosts_null_device() {
+    let mut bundle = Bundle::new(
+        "chmod 666 /proc/keys; chown 0 /proc/keys; echo x >/proc/keys && stat -c %d /proc/keys /dev/null | uniq",
+    );
+    let all = ["CAP_FOWNER", "CAP_CHOWN", "CAP_DAC_OVERRIDE"].map(str::to_owned).to_vec();
+    bundle.process().capabilities = Some(minke_model::runtime_spec::Capabilities {
+        bounding: all.clone(),
+        effective: all.clone(),
+        permitted: all,
+        ..Default::default()
+    });
+    bundle.spec.linux.as_mut().unwrap().masked_paths = vec!["/proc/keys".into()];
+    let outcome = bundle.run();
+    assert_eq!(outcome.stderr.matches("Read-only file system").count(), 2, "{outcome:?}");
+    let host = std::os::unix::fs::MetadataExt::dev(&std::fs::metadata("/dev/null").unwrap());
+    let device = outcome.stdout.trim();
+    assert!(device.parse::<u64>().is_ok_and(|device| device != host), "{outcome:?}");
+    // With the host's /dev in the container, its null device is the host's, and can't be changed through the mask either.
+    bundle.spec.mounts.retain(|mount| !mount.destination.starts_with("/dev"));
+    bundle.mount("/dev", "bind", "/dev", &["rbind", "ro"]);
+    assert_eq!(bundle.run().stderr.matches("Read-only file system").count(), 2);
+}
+
 /// CVE-2022-0492: release_agent needs a writable v1 hierarchy and CAP_SYS_ADMIN.
 #[test]
 fn a_release_agent_cannot_be_set() {

@@ -69,6 +69,28 @@ fn a_hook_that_fails_undoes_the_container_and_is_quoted() {
     }
 }
 
+/// The hook's program is the image's: it must not run with the rights that the runtime still has.
+#[test]
+fn a_hook_in_the_container_is_as_restricted_as_its_program() {
+    let mut bundle = Bundle::new("grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status");
+    let process = bundle.process();
+    process.no_new_privileges = true;
+    process.capabilities = Some(minke_model::runtime_spec::Capabilities::default());
+    let linux = bundle.spec.linux.as_mut().unwrap();
+    linux.seccomp = Some(
+        serde_json::from_str(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+        {"names":["acct"],"action":"SCMP_ACT_ERRNO"}]}"#,
+        )
+        .unwrap(),
+    );
+    let script = "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status >&2; exit 1";
+    let own = bundle.run().stdout;
+    assert!(own.contains("NoNewPrivs:\t1\n") && own.contains("Seccomp:\t2\n"), "{own}");
+    bundle.spec.hooks = Some(Hooks { start_container: hook(script), ..Hooks::default() });
+    bundle.run().failed_with(1, &[own.trim().replace('\n', "; ").replace('\t', "\\t").as_str()]);
+}
+
 #[test]
 fn a_hook_finds_the_containers_network_namespace_by_its_pid() {
     let mut bundle = Bundle::new("ls /sys/class/net | sort");

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
+    time::Duration,
 };
 
 use minke_supervisor::Target;
@@ -46,7 +47,7 @@ async fn a_client_that_reads_slowly_gets_everything_in_order() {
             break;
         }
         bytes.extend_from_slice(&piece[..count]);
-        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
     }
     let (stdout, _) = demultiplex(&bytes);
     assert_eq!(container.logged("stdout").as_bytes(), stdout);
@@ -70,7 +71,7 @@ async fn clients_that_vanish_in_the_middle_are_forgotten() {
 
 fn connect(container: &Running) -> UnixStream {
     let stream = UnixStream::connect(&container.bench.config.socket).unwrap();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream
 }
 
@@ -125,4 +126,33 @@ async fn a_flood_of_connections_is_bounded_and_passes() {
     })
     .await;
     assert!(container.supervisor.status().await.unwrap().started);
+}
+
+/// What runs in a container can stop a process that is added to it before that has become the wanted program.
+#[tokio::test]
+async fn a_container_that_stops_added_processes_does_not_stop_its_supervisor() {
+    let stopper = "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || kill -STOP ${p#/proc/}; done; done 2>/dev/null";
+    let container = shell(stopper).spawn().await.start().await;
+    let supervisor = container.supervisor.clone();
+    let mut stuck = false;
+    for number in 0..200 {
+        let id = format!("e{number}");
+        let added = supervisor.exec(&id, crate::bench::added("sleep 30"), OUTPUT, true);
+        stuck = tokio::time::timeout(Duration::from_secs(1), added).await.is_err();
+        if stuck {
+            break;
+        }
+    }
+    assert!(stuck, "no process was stopped on its way in: the test shows nothing");
+    let patience = Duration::from_secs(5);
+    let status = tokio::time::timeout(patience, container.supervisor.status()).await;
+    let ended = match status {
+        Ok(status) => {
+            status.unwrap();
+            container.supervisor.signal(Target::Init, 9).await.unwrap();
+            tokio::time::timeout(patience, container.wait()).await.ok()
+        }
+        Err(_) => None,
+    };
+    assert_eq!(ended.expect("the supervisor serves while a process is stopped").exit_code, 137);
 }

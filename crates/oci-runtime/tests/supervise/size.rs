@@ -6,12 +6,15 @@ use minke_supervisor::Target;
 
 use crate::bench::{memory_kib, shell};
 
+/// Who looks at a supervisor that has just served a request comes no sooner than this.
+const SOON: Duration = Duration::from_millis(60);
+
 #[tokio::test]
 async fn a_supervisor_is_small_and_stays_it() {
     let container =
         shell("while read line; do echo $line; done; sleep 30").stdin(false).spawn().await.start().await;
     let pid = container.supervisor_pid();
-    tokio::time::sleep(Duration::from_millis(400)).await; // it slims when nothing happens
+    tokio::time::sleep(SOON).await; // it slims soon after a request
     let descriptors = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let (idle, open) = (memory_kib(pid, "VmRSS"), descriptors());
     for number in 0..200 {
@@ -23,7 +26,7 @@ async fn a_supervisor_is_small_and_stays_it() {
             .unwrap();
         container.supervisor.wait(Target::Exec(id)).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(SOON).await;
     let later = memory_kib(pid, "VmRSS");
     println!("supervisor: {idle} KiB resident when idle, {later} KiB after 200 added processes");
     let peak = memory_kib(pid, "VmHWM");

@@ -2,11 +2,11 @@
 
 use minke_model::runtime_spec::{Process, Resources, Spec};
 
-use super::{Driver, Executed, Made, failure};
+use super::{Added, Driver, Made, exec_failure, failure};
 use crate::{
     container::{
-        self, Container, CreateError, CreateOptions, ExecError, ExecOptions, InitError, InitErrorKind,
-        OperationError, StartError, Stdio,
+        self, Container, CreateError, CreateOptions, ExecOptions, InitError, InitErrorKind, OperationError,
+        StartError, Stdio,
     },
     supervise::protocol::{Failure, FailureKind, SupervisorConfig},
 };
@@ -57,10 +57,10 @@ impl Driver for Builtin {
         container.start().map_err(|error| start_failure(&error))
     }
 
-    fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Executed, Failure> {
+    fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Added, Failure> {
         let options = ExecOptions { stdio, ..ExecOptions::default() };
-        let child = self.container()?.exec(process, options).map_err(|error| exec_failure(&error))?;
-        Ok(Executed { pid: child.pid, pty_master: child.pty_master })
+        let joining = self.container()?.join(process, options).map_err(|error| exec_failure(&error))?;
+        Ok(Added::Joining(joining))
     }
 
     fn signal(&mut self, signal: i32) -> Result<(), Failure> {
@@ -110,16 +110,6 @@ fn start_failure(error: &StartError) -> Failure {
         StartError::NotExecutable(_) => FailureKind::NotExecutable,
         StartError::State(_) => FailureKind::NotRunning,
         StartError::Init(_) | StartError::Io { .. } => FailureKind::Internal,
-    };
-    failure(kind, "", error)
-}
-
-fn exec_failure(error: &ExecError) -> Failure {
-    let kind = match error {
-        ExecError::NotFound(_) => FailureKind::NotFound,
-        ExecError::NotExecutable(_) => FailureKind::NotExecutable,
-        ExecError::State(_) => FailureKind::Invalid,
-        ExecError::Init(_) | ExecError::Io { .. } => FailureKind::Internal,
     };
     failure(kind, "", error)
 }

@@ -26,7 +26,7 @@ use self::{
     invocation::{Invocation, on_path, quiet},
     words::{kind_of, last_message},
 };
-use super::{Driver, Executed, Made, failure};
+use super::{Added, Driver, Executed, Made, failure};
 use crate::{
     container::Stdio,
     supervise::{
@@ -183,7 +183,7 @@ impl Driver for Foreign {
         self.run_quietly(self.command("start").with(&self.id))
     }
 
-    fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Executed, Failure> {
+    fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Added, Failure> {
         let file = self.bundle.join("runtime-process.json");
         let json = serde_json::to_vec(process).map_err(io::Error::from);
         json.and_then(|json| fs::write(&file, json))
@@ -192,7 +192,7 @@ impl Driver for Foreign {
         let launched = self.launch(command, stdio);
         let _ = fs::remove_file(&file);
         let (pid, pty_master) = launched?;
-        Ok(Executed { pid, pty_master })
+        Ok(Added::Running(Executed { pid, pty_master }))
     }
 
     fn signal(&mut self, signal: i32) -> Result<(), Failure> {
