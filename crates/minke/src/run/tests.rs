@@ -22,7 +22,7 @@ fn request(line: &str) -> Result<Value, String> {
     let matches = command.try_get_matches_from(words).map_err(|error| error.to_string())?;
     let options = ContainerOptions::from_arg_matches(&matches).map_err(|error| error.to_string())?;
     let from = Surroundings {
-        folder: Path::new("/work"),
+        folder: Path::new("/here"),
         lookup: &|name| (name == "HOME").then(|| "/root".to_owned()),
     };
     let body = body::create(&options, "img", &["sh".to_owned(), "-c".to_owned()], from)
@@ -54,7 +54,7 @@ fn flags_reach_the_fields_that_docker_puts_them_in() {
         ("-p 8080:80", "/HostConfig/PortBindings", json!({"80/tcp": [{"HostIp": "", "HostPort": "8080"}]})),
         ("-p 8080:80", "/ExposedPorts", json!({"80/tcp": {}})),
         ("-P", "/HostConfig/PublishAllPorts", json!(true)),
-        ("-v ./x:/y -v /anon", "/HostConfig/Binds", json!(["/work/x:/y"])),
+        ("-v ./x:/y -v /anon", "/HostConfig/Binds", json!(["/here/x:/y"])),
         ("-v ./x:/y -v /anon", "/Volumes", json!({"/anon": {}})),
         ("--tmpfs /run:size=1m", "/HostConfig/Tmpfs", json!({"/run": "size=1m"})),
         (
