@@ -1,6 +1,6 @@
 //! A table of hostile tars: each gets an error that says why, and nothing outside the folder changes.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use minke_image::archive::{AbsoluteNames, Limits, Parents, UnpackOptions};
 use rstest::rstest;
@@ -11,12 +11,12 @@ use crate::support::{Raw, Tar, chain, overlay, raw, unpack_into, xattr};
 const CANARY: &str = "canary: nobody may touch this";
 
 /// A folder to unpack into, beside a canary that `../canary` and an absolute link would reach.
-struct Trap {
+pub(crate) struct Trap {
     folder: TempDir,
 }
 
 impl Trap {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("root")).unwrap();
         fs::create_dir(folder.path().join("outside")).unwrap();
@@ -24,6 +24,10 @@ impl Trap {
             fs::write(folder.path().join(canary), CANARY).unwrap();
         }
         Self { folder }
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
     }
 
     fn outside(&self) -> String {
@@ -36,7 +40,7 @@ impl Trap {
         chain(&result.expect_err("a hostile archive was unpacked"))
     }
 
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let mut names: Vec<_> = fs::read_dir(self.folder.path())
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())

@@ -5,6 +5,7 @@
 mod formats;
 mod hostile;
 mod life;
+mod mutated;
 mod pack;
 mod property;
 mod store;
