@@ -130,14 +130,17 @@ fn strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// Rewrites what Go's decoder takes and the models don't: a command as one string, and sets whose members are
-/// `null`.
+/// Rewrites what Go's decoder takes and the models don't: a command and other lists as one string, and sets
+/// whose members are `null`.
 fn loosen(body: &mut Value) {
     let Value::Object(fields) = body else { return };
-    for name in ["Cmd", "Entrypoint"] {
+    for name in ["Cmd", "Entrypoint", "CapAdd", "CapDrop"] {
         if let Some(text @ Value::String(_)) = fields.get_mut(name) {
             *text = Value::Array(vec![text.take()]);
         }
+    }
+    if let Some(host) = fields.get_mut("HostConfig") {
+        loosen(host);
     }
     for name in ["ExposedPorts", "Volumes"] {
         let Some(Value::Object(set)) = fields.get_mut(name) else { continue };
@@ -171,9 +174,10 @@ mod tests {
     #[test]
     fn what_go_takes_is_taken() {
         let body = r#"{"Image":"a","Cmd":"sh","Env":null,"ExposedPorts":{"80/tcp":null},"HostConfig":
-            {"Binds":null,"RestartPolicy":{"Name":""},"CgroupnsMode":"","Isolation":"","PortBindings":{"80/tcp":null}},"Unknown":1}"#;
+            {"Binds":null,"RestartPolicy":{"Name":""},"CgroupnsMode":"","Isolation":"","CapAdd":"NET_ADMIN","PortBindings":{"80/tcp":null}},"Unknown":1}"#;
         let body: ContainerCreateBody = parse(body.as_bytes()).unwrap();
         assert_eq!(body.cmd.unwrap(), ["sh"]);
+        assert_eq!(body.host_config.unwrap().cap_add.unwrap(), ["NET_ADMIN"]);
         assert_eq!(body.exposed_ports.unwrap(), ["80/tcp"]);
     }
 

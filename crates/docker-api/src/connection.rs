@@ -19,7 +19,7 @@ use crate::call::Life;
 use crate::dispatch::Incoming;
 use crate::hijack::{self, Io, Takeover};
 use crate::respond::Response;
-use crate::sniff::{RawRequest, Sniffed, sniff};
+use crate::sniff::{RawRequest, Sniffed, sniff, with_clean_target};
 
 /// The longest head of a request, including its path and query (filters can be long).
 const HEAD_LIMIT: usize = 256 * 1024;
@@ -45,7 +45,7 @@ pub(crate) async fn serve(mut io: impl Io + 'static, life: Life, answer: impl An
             first.advance(request.end);
             run_raw(Replay { early: first.freeze(), io }, request, life, answer).await;
         }
-        Ok(None) => run_http(Replay { early: first.freeze(), io }, life, answer).await,
+        Ok(None) => run_http(Replay { early: with_clean_target(first).freeze(), io }, life, answer).await,
         Err(error) => tracing::debug!(%error, "reading from a new connection"),
     }
 }
@@ -75,6 +75,8 @@ async fn run_http(io: Replay<impl Io + 'static>, life: Life, answer: impl Answer
     let connection = hyper::server::conn::http1::Builder::new()
         .max_buf_size(HEAD_LIMIT)
         .max_headers(HEADERS)
+        // As Go writes them: scripts look for `Api-Version:` with their eyes, not by the standard.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut connection = pin!(connection);

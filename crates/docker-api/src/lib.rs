@@ -33,6 +33,7 @@ mod images;
 mod legacy;
 mod networks;
 mod path;
+mod platform;
 mod query;
 mod refusals;
 mod respond;

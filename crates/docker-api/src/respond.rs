@@ -1,5 +1,6 @@
 //! Answers: JSON, nothing, bytes that stream, and errors.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
@@ -51,9 +52,22 @@ pub(crate) fn shaped<T: Serialize>(status: StatusCode, shape: &Shape, value: &T)
     json(status, &Filled::new(shape, &to_value(value)?))
 }
 
-/// A value as JSON, to be changed before it is sent.
+/// A value as JSON, to be changed before it is sent. Keys are sorted, as Go's encoder sorts those of its
+/// maps: two answers about the same thing are the same.
 pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, ApiError> {
-    serde_json::to_value(value).map_err(unwritable)
+    serde_json::to_value(value).map(sorted).map_err(unwritable)
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<String, Value> =
+                fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        value => value,
+    }
 }
 
 /// A value as one line of JSON.
@@ -108,4 +122,18 @@ fn with_body(status: StatusCode, body: ResponseBody) -> Response {
     let mut response = HttpResponse::new(body);
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn maps_are_written_in_the_order_of_their_keys() {
+        let ports: HashMap<String, u16> = (0..50).map(|port| (format!("{port:03}/tcp"), port)).collect();
+        let value = to_value(&HashMap::from([("Ports", &ports)])).unwrap();
+        let keys: Vec<&String> = value["Ports"].as_object().unwrap().keys().collect();
+        assert!(keys.is_sorted());
+    }
 }

@@ -5,7 +5,7 @@
 //! connection are looked at before hyper gets them. Such clients always open a connection of their own for
 //! it, therefore only the first request matters.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 
@@ -35,6 +35,9 @@ pub(crate) struct RawRequest {
 
 /// Looks at the first bytes of a connection.
 pub(crate) fn sniff(bytes: &[u8]) -> Sniffed {
+    if !bytes.contains(&b'\n') && bytes.len() < LIMIT {
+        return Sniffed::More;
+    }
     let method = b"POST ";
     let seen = bytes.len().min(method.len());
     if bytes[..seen] != method[..seen] {
@@ -57,6 +60,29 @@ pub(crate) fn sniff(bytes: &[u8]) -> Sniffed {
         return Sniffed::Http;
     }
     raw_request(bytes, head, target, headers)
+}
+
+/// The first bytes with what a target must not have in it percent-encoded: people type
+/// `filters={"status":["exited"]}` after `curl` as it stands in Docker's documentation, Go's server takes
+/// that, and hyper doesn't (RFC 3986, 2.1).
+pub(crate) fn with_clean_target(bytes: BytesMut) -> BytesMut {
+    let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    if !bytes[..line].iter().any(|byte| needs_escape(*byte)) {
+        return bytes;
+    }
+    let mut clean = BytesMut::with_capacity(bytes.len() + 64);
+    for byte in &bytes[..line] {
+        match needs_escape(*byte) {
+            true => clean.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            false => clean.extend_from_slice(&[*byte]),
+        }
+    }
+    clean.extend_from_slice(&bytes[line..]);
+    clean
+}
+
+fn needs_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') || byte >= 0x80
 }
 
 fn raw_request(bytes: &[u8], head: usize, target: &str, headers: HeaderMap) -> Sniffed {
@@ -125,6 +151,17 @@ mod tests {
         for cut in 1..wire.len() - 3 {
             assert!(matches!(sniff(&wire[..cut]), Sniffed::More), "{cut}");
         }
+    }
+
+    #[test]
+    fn json_in_a_target_is_encoded_and_nothing_else() {
+        let clean =
+            |text: &str| String::from_utf8(with_clean_target(text.as_bytes().into()).to_vec()).unwrap();
+        assert_eq!(
+            clean("GET /x?filters={\"a\":[\"b\"]} HTTP/1.1\r\nX: \"{}\"\r\n\r\n{\"body\":1}"),
+            "GET /x?filters=%7B%22a%22:[%22b%22]%7D HTTP/1.1\r\nX: \"{}\"\r\n\r\n{\"body\":1}"
+        );
+        assert_eq!(clean("GET /x?a=%22 HTTP/1.1\r\n\r\n"), "GET /x?a=%22 HTTP/1.1\r\n\r\n");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) async fn create(mut call: Call) -> Outcome {
 
 /// `GET /volumes/{name}`
 pub(crate) async fn inspect(call: Call) -> Outcome {
-    respond::json(StatusCode::OK, &call.engine().volume_inspect(&call.name).await?)
+    respond::json(StatusCode::OK, &respond::to_value(&call.engine().volume_inspect(&call.name).await?)?)
 }
 
 /// `DELETE /volumes/{name}`

@@ -98,16 +98,16 @@ async fn a_ping_says_what_clients_decide_by() {
     let answer = rig.raw("GET /_ping HTTP/1.1\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nOK"), "{answer}");
     for header in [
-        "api-version: 1.51",
-        "builder-version: 1",
-        "ostype: linux",
-        "docker-experimental: false",
-        "swarm: inactive",
+        "Api-Version: 1.51",
+        "Builder-Version: 1",
+        "Ostype: linux",
+        "Docker-Experimental: false",
+        "Swarm: inactive",
     ] {
         assert!(answer.contains(&format!("{header}\r\n")), "{header}: {answer}");
     }
-    assert!(answer.contains("cache-control: no-cache, no-store, must-revalidate\r\n"), "{answer}");
-    assert!(answer.contains("server: Minke/0.0.1 (linux)\r\n"), "{answer}");
+    assert!(answer.contains("Cache-Control: no-cache, no-store, must-revalidate\r\n"), "{answer}");
+    assert!(answer.contains("Server: Minke/0.0.1 (linux)\r\n"), "{answer}");
     let head = rig.raw("HEAD /v1.24/_ping HTTP/1.1\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     rig.end().await;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use minke_supervisor::Streams;
 
 use crate::{
-    AttachOptions, AttachSession, Engine, Error, ErrorKind, LogsOptions, container::Phase,
-    detach_keys::DetachKeys,
+    AttachOptions, AttachSession, Engine, Error, LogsOptions, container::Phase, detach_keys::DetachKeys,
 };
 
 impl Engine {
@@ -16,8 +15,8 @@ impl Engine {
     /// may be started without losing its first output.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when it is paused or restarting,
-    /// [`ErrorKind::InvalidParameter`] for bad keys.
+    /// [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`] when it is paused or restarting,
+    /// [`crate::ErrorKind::InvalidParameter`] for bad keys.
     pub async fn attach(&self, name: &str, options: AttachOptions) -> Result<AttachSession, Error> {
         let inner = self.inner();
         let container = inner.find(name)?;
@@ -55,9 +54,6 @@ impl Engine {
             true => Some(container.attach(Streams { stdin, ..options.streams }).await?),
             false => None,
         };
-        if wire.is_none() && before.is_none() {
-            return Err(Error::new(ErrorKind::InvalidParameter, "attach wants logs, stream or both"));
-        }
         inner.container_event(&container, "attach", []);
         let (engine, detached) = (Arc::downgrade(inner), Arc::clone(&container));
         let on_detach = move || {

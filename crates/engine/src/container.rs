@@ -48,7 +48,7 @@ pub(crate) use self::requests::{Wire, running};
 pub use self::waits::Waiter;
 pub(crate) use self::{
     actor::Adopted,
-    machine::Phase,
+    machine::{Phase, SIGKILL},
     record::{Record, RunNote},
     restart::RestartPolicy,
 };

@@ -82,16 +82,24 @@ impl Error {
 
 /// An error and its causes on one line, each once.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
+    let mut line = plain(error.to_string());
     let mut cause = error.source();
     while let Some(next) = cause {
-        let text = next.to_string();
+        let text = plain(next.to_string());
         if !line.ends_with(&text) {
             line = format!("{line}: {text}");
         }
         cause = next.source();
     }
     line
+}
+
+/// Without the number that Rust's standard library puts behind an error of the kernel: the words say it.
+fn plain(mut text: String) -> String {
+    if let Some(at) = text.rfind(" (os error ").filter(|_| text.ends_with(')')) {
+        text.truncate(at);
+    }
+    text
 }
 
 /// Why an engine could not open its folders.
@@ -162,5 +170,7 @@ mod tests {
     #[test]
     fn the_chain_of_causes_is_told_once_on_one_line() {
         assert_eq!(Error::internal("start web", &Outer(Inner)).to_string(), "start web: outer: inner");
+        let missing = std::io::Error::from_raw_os_error(2);
+        assert_eq!(Error::internal("open x", &missing).to_string(), "open x: No such file or directory");
     }
 }

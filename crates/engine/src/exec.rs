@@ -42,7 +42,16 @@ struct Exec {
 enum State {
     Created,
     Running(i32),
-    Ended(i64),
+    Ended { code: i64, pid: i32 },
+}
+
+impl State {
+    fn pid(self) -> i32 {
+        match self {
+            Self::Running(pid) | Self::Ended { pid, .. } => pid,
+            Self::Created => 0,
+        }
+    }
 }
 
 impl Execs {
@@ -63,11 +72,11 @@ impl Execs {
     fn add(&self, id: String, container: Arc<Container>, config: ExecConfig) {
         let mut all = self.lock();
         let number = all.values().map(|exec| exec.number + 1).max().unwrap_or(0);
-        let ended = all.values().filter(|exec| matches!(exec.state, State::Ended(_))).count();
+        let ended = all.values().filter(|exec| matches!(exec.state, State::Ended { .. })).count();
         if ended >= KEPT_ENDED {
             let oldest = all
                 .iter()
-                .filter(|(_, exec)| matches!(exec.state, State::Ended(_)))
+                .filter(|(_, exec)| matches!(exec.state, State::Ended { .. }))
                 .min_by_key(|(_, exec)| exec.number);
             if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
                 all.remove(&oldest);
@@ -81,7 +90,7 @@ impl Execs {
         let mut ids: Vec<String> = self
             .lock()
             .iter()
-            .filter(|(_, exec)| exec.container.id == *container && !matches!(exec.state, State::Ended(_)))
+            .filter(|(_, exec)| exec.container.id == *container && !matches!(exec.state, State::Ended { .. }))
             .map(|(id, _)| id.clone())
             .collect();
         ids.sort();
@@ -94,8 +103,8 @@ impl Execs {
             if exec.container.id != *container {
                 return true;
             }
-            if let State::Running(_) = exec.state {
-                exec.state = State::Ended(137);
+            if let State::Running(pid) = exec.state {
+                exec.state = State::Ended { code: 137, pid };
             }
             exec.state != State::Created
         });
@@ -124,7 +133,7 @@ impl Engine {
         DetachKeys::parse(config.detach_keys.as_deref())?;
         let id = random::hex_id()?;
         inner.execs.add(id.clone(), Arc::clone(&container), config);
-        inner.exec_event(&container, &format!("exec_create: {}", command.join(" ")), &id, None);
+        inner.exec_event(&container, &told("exec_create", &command), &id, None);
         Ok(id)
     }
 
@@ -141,7 +150,9 @@ impl Engine {
             State::Running(_) => {
                 return Err(Error::conflict(format!("exec command {exec} is already running")));
             }
-            State::Ended(_) => return Err(Error::conflict(format!("exec command {exec} has already run"))),
+            State::Ended { .. } => {
+                return Err(Error::conflict(format!("exec command {exec} has already run")));
+            }
         }
         let container = &found.container;
         let supervisor = runs(container)?;
@@ -158,14 +169,13 @@ impl Engine {
             Ok(started) => started,
             Err(error) => {
                 let (error, code) = explain(error, config);
-                inner.execs.set(exec, State::Ended(code));
+                inner.execs.set(exec, State::Ended { code, pid: 0 });
                 return Err(error);
             }
         };
         inner.execs.set(exec, State::Running(started.pid));
-        let command = config.cmd.clone().unwrap_or_default().join(" ");
-        inner.exec_event(container, &format!("exec_start: {command}"), exec, None);
-        let settled = self.watch_exec(exec, container, supervisor);
+        inner.exec_event(container, &told("exec_start", config.cmd.as_deref().unwrap_or(&[])), exec, None);
+        let settled = self.watch_exec(exec, started.pid, container, supervisor);
         let Some(stream) = started.stream else { return Ok(None) };
         let tty = config.tty.unwrap_or(false);
         let (engine, detached, id) = (Arc::downgrade(inner), Arc::clone(container), exec.to_owned());
@@ -200,7 +210,7 @@ impl Engine {
             id: Some(exec.to_owned()),
             running: Some(matches!(found.state, State::Running(_))),
             exit_code: match found.state {
-                State::Ended(code) => Some(code),
+                State::Ended { code, .. } => Some(code),
                 _ => None,
             },
             process_config: Some(ProcessConfig {
@@ -214,10 +224,7 @@ impl Engine {
             open_stderr: Some(config.attach_stderr.unwrap_or(false)),
             open_stdout: Some(config.attach_stdout.unwrap_or(false)),
             container_id: Some(found.container.id.to_string()),
-            pid: Some(match found.state {
-                State::Running(pid) => pid.into(),
-                _ => 0,
-            }),
+            pid: Some(found.state.pid().into()),
         })
     }
 
@@ -231,6 +238,9 @@ impl Engine {
         if !matches!(found.state, State::Running(_)) {
             return Err(Error::conflict(format!("exec process {exec} is not running")));
         }
+        if !found.config.tty.unwrap_or(false) {
+            return Ok(());
+        }
         supervisor
             .resize(Target::Exec(exec.to_owned()), width, height)
             .await
@@ -241,6 +251,7 @@ impl Engine {
     fn watch_exec(
         &self,
         exec: &str,
+        pid: i32,
         container: &Arc<Container>,
         supervisor: Supervisor,
     ) -> oneshot::Receiver<()> {
@@ -251,7 +262,7 @@ impl Engine {
             let exit = supervisor.wait(Target::Exec(exec.clone())).await;
             let code = exit.map_or(137, |exit| i64::from(exit.exit_code));
             if let Some(inner) = engine.upgrade() {
-                inner.execs.set(&exec, State::Ended(code));
+                inner.execs.set(&exec, State::Ended { code, pid });
                 inner.exec_event(&container, "exec_die", &exec, Some(code));
             }
             // Nobody may be waiting: a detached process has no session.
@@ -267,6 +278,13 @@ impl Inner {
         more.extend(code.map(|code| ("exitCode".to_owned(), code.to_string())));
         self.container_event(container, action, more);
     }
+}
+
+/// The action of an event: the program and its arguments apart, as Docker does even where there is none.
+fn told(action: &str, command: &[String]) -> String {
+    let (program, arguments) =
+        command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    format!("{action}: {program} {}", arguments.join(" "))
 }
 
 fn runs(container: &Arc<Container>) -> Result<Supervisor, Error> {
@@ -373,9 +391,12 @@ fn explain(error: CallError, config: &ExecConfig) -> (Error, i64) {
     let program = config.cmd.as_ref().and_then(|command| command.first()).cloned().unwrap_or_default();
     let lower = failure.message.to_ascii_lowercase();
     let say = |words: &str| match lower.contains(&words.to_ascii_lowercase()) {
-        true => format!("OCI runtime exec failed: exec failed: {}: unknown", failure.message),
+        true => format!(
+            "OCI runtime exec failed: exec failed: unable to start container process: {}: unknown",
+            failure.message
+        ),
         false => format!(
-            "OCI runtime exec failed: exec failed: {}: exec: {program:?}: {words}: unknown",
+            "OCI runtime exec failed: exec failed: unable to start container process: {}: exec: {program:?}: {words}: unknown",
             failure.message
         ),
     };

@@ -23,6 +23,8 @@ use crate::{
     error::chain, pipes, rootfs, volumes::MountKind,
 };
 
+pub(crate) use self::changes::MARK;
+
 /// A place in a container: a root, and a path in it.
 struct Place {
     root: Root,
@@ -55,10 +57,19 @@ impl Engine {
             let place = Place::find(&inner, &container, &path, false)?;
             let stat = place.stat(&container, &path)?;
             let directory_itself = path.ends_with("/.");
-            let top = if directory_itself { ".".to_owned() } else { stat.name.clone() };
+            let whole = crate::volumes::clean_path(&place.path.to_string_lossy()) == "/";
+            let top = match stat.name.as_str() {
+                _ if directory_itself => ".",
+                // The docker CLI puts the new name in front of these, so they begin with a slash.
+                "/" => "/.",
+                name => name,
+            };
             let options = PackOptions {
-                rename_root_to: Some(top).filter(|top| top != "/"),
+                rename_root_to: Some(top.to_owned()),
                 exact_times: true,
+                // All of a running container is not what the kernel shows in /proc, and /proc/kcore has no
+                // end.
+                one_mount: whole && container.is_alive(),
                 ..PackOptions::default()
             };
             let (writer, stream) = pipes::to_async(busy);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use regex_automata::{nfa::thompson::pikevm::PikeVM, util::syntax};
 use serde::Deserialize;
 
 use crate::Error;
@@ -100,6 +101,19 @@ impl Filters {
         self.get(name).is_none_or(|values| values.iter().any(|value| matches(value)))
     }
 
+    /// Whether a name is `pattern`, or the regular expression `pattern` is found in it; one that is none
+    /// matches nothing else.
+    pub(crate) fn pattern_matches(pattern: &str, name: &str) -> bool {
+        // Names are ASCII, and the tables of Unicode are large.
+        let ascii = syntax::Config::new().unicode(false).utf8(false);
+        // Runs in time linear in both, so that a hostile pattern can't hold up the engine.
+        let found = PikeVM::builder()
+            .syntax(ascii)
+            .build(pattern)
+            .is_ok_and(|regex| regex.is_match(&mut regex.create_cache(), name));
+        found || pattern == name
+    }
+
     /// Whether labels satisfy `label` (every one of `key` or `key=value`) and `label!` (none of them).
     pub fn labels<'a>(&self, get: impl Fn(&str) -> Option<&'a str>) -> bool {
         let holds = |value: &String| match value.split_once('=') {
@@ -146,5 +160,18 @@ mod tests {
         assert!(!Filters::default().with("label", "tier=db").labels(get));
         assert!(!Filters::default().with("label!", "tier").labels(get));
         assert!(!Filters::default().with("label", "tier").with("label", "other").labels(get));
+    }
+
+    #[test]
+    fn names_are_patterns() {
+        let matching = |pattern| {
+            Filters::pattern_matches(pattern, "web-1") || Filters::pattern_matches(pattern, "/web-1")
+        };
+        for pattern in ["web", "^web-1$", "^/web-1$", "/web", "w.b", "web-[12]", "db|web", "b-1$", "web-1"] {
+            assert!(matching(pattern), "{pattern}");
+        }
+        for pattern in ["^eb", "web-2", "(", "^/eb", "web-1.+"] {
+            assert!(!matching(pattern), "{pattern}");
+        }
     }
 }

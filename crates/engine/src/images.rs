@@ -16,7 +16,7 @@ use bollard_stubs::models::{
 };
 use futures_util::stream;
 use minke_image::{FindError, Image, LoadError, RemoveError, Removed, SaveError, TagError, User};
-use minke_model::ImageId;
+use minke_model::{ImageId, Reference};
 use time::OffsetDateTime;
 use tokio::{io::AsyncRead, sync::mpsc};
 
@@ -172,7 +172,8 @@ impl Engine {
                 TagError::Store(error) => Error::internal("tag the image", &error),
                 error => Error::invalid(chain(&error)),
             })?;
-            inner.image_event("tag", &image.id.to_string(), &name);
+            let familiar = name.parse::<Reference>().map_or(name, |name| name.familiar());
+            inner.image_event("tag", &image.id.to_string(), &familiar);
             Ok(())
         })
         .await
@@ -222,6 +223,8 @@ impl Engine {
             }
             let left = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
             let reclaimed = before.saturating_sub(describe::unique_size(&left));
+            let told = [("reclaimed".to_owned(), reclaimed.to_string())];
+            inner.events.emit(About::Image, "prune", "", told);
             Ok(ImagePruneResponse {
                 images_deleted: Some(deleted),
                 space_reclaimed: Some(i64::try_from(reclaimed).unwrap_or(i64::MAX)),

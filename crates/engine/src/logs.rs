@@ -1,5 +1,6 @@
 //! `logs`: what a container has written, and what it goes on writing.
 
+mod attributes;
 mod cursor;
 mod entry;
 
@@ -20,6 +21,8 @@ struct Reader {
     path: PathBuf,
     options: LogsOptions,
     tty: bool,
+    /// What `--details` shows before each line.
+    attributes: String,
     /// `None` until the first read.
     cursor: Option<Cursor>,
     /// One byte comes whenever the log has grown; the end when it is complete.
@@ -48,8 +51,9 @@ impl Engine {
         let growth = if options.follow { growth(&container).await } else { None };
         let reader = Reader {
             path: self.inner().places(&record.id).log(&record.id),
-            options,
             tty: record.tty(),
+            attributes: if options.details { attributes::of(&record) } else { String::new() },
+            options,
             cursor: None,
             growth,
             done: false,
@@ -96,7 +100,7 @@ impl Reader {
         };
         let (mut out, mut late) = (Vec::new(), false);
         let more = cursor.read(|line| {
-            late = late || show(line, &self.options, self.tty, &mut out) == Shown::TooLate;
+            late = late || show(line, &self.options, &self.attributes, self.tty, &mut out) == Shown::TooLate;
         })?;
         self.done |= late;
         Ok((out, more))

@@ -105,12 +105,7 @@ pub(crate) fn build(inputs: Inputs<'_>) -> Result<Spec, Error> {
         readonly_paths: paths(&host.readonly_paths, &READ_ONLY, unmasked),
         ..Linux::default()
     };
-    let base = Base {
-        privileged,
-        shm: shm(host, inputs.modes, inputs.shared_shm)?,
-        host_mqueue: inputs.modes.ipc == IpcMode::Host,
-        files: inputs.files,
-    };
+    let base = Base { privileged, shm: shm(host, inputs.modes, inputs.shared_shm)?, files: inputs.files };
     Ok(Spec {
         oci_version: runtime_spec::VERSION.to_owned(),
         root: Some(Root { path: inputs.root.to_owned(), readonly: host.readonly_rootfs.unwrap_or(false) }),
@@ -300,7 +295,7 @@ fn paths(asked: &Option<Vec<String>>, default: &[&str], unmasked: bool) -> Vec<S
 }
 
 /// What tells or changes too much about the host (the same as Docker's).
-const MASKED: [&str; 12] = [
+pub(crate) const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -315,7 +310,8 @@ const MASKED: [&str; 12] = [
     "/sys/firmware",
 ];
 
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(crate) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,8 @@ fn sample(inner: &Inner, container: &Container) -> Result<ContainerStatsResponse
     response.memory_stats = Some(memory(inner, &stats));
     response.pids_stats = Some(ContainerPidsStats {
         current: Some(stats.pids.current),
-        limit: Some(stats.pids.limit.unwrap_or(u64::MAX)),
+        // Absent means none, as in Docker.
+        limit: stats.pids.limit,
     });
     response.blkio_stats = Some(ContainerBlkioStats {
         io_service_bytes_recursive: Some(blkio(&stats.blkio.io_service_bytes)),

@@ -22,7 +22,7 @@ pub(crate) use self::{
     parse::clean as clean_path,
     record::{MountKind, MountRecord, VolumeRecord},
 };
-use crate::{Error, time_text};
+use crate::{Error, error::chain, time_text};
 
 /// The volumes of this engine.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ impl Volumes {
         // A volume's content is the containers': its links must not lead out.
         let place = Root::open(&data).and_then(|root| root.locate(Path::new(subpath)));
         let place = place.map_err(|error| {
-            Error::invalid(format!("cannot access path {subpath:?} of volume {name}: {error}"))
+            Error::invalid(format!("cannot access path {subpath:?} of volume {name}: {}", chain(&error)))
         })?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), place.as_raw_fd());
         held.push(place);

@@ -124,8 +124,8 @@ async fn an_upgraded_connection_may_be_half_closed() {
     .await;
     let head = rig.read_until("\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert!(head.contains("content-type: application/vnd.docker.raw-stream\r\n"), "{head}");
-    assert!(head.contains("upgrade: tcp\r\n") && head.contains("connection: Upgrade\r\n"), "{head}");
+    assert!(head.contains("Content-Type: application/vnd.docker.raw-stream\r\n"), "{head}");
+    assert!(head.contains("Upgrade: tcp\r\n") && head.contains("Connection: Upgrade\r\n"), "{head}");
     assert_eq!(rig.activity.requests(), 1);
     rig.send("late").await;
     rig.client.shutdown().await.unwrap();
@@ -163,7 +163,7 @@ async fn a_later_hijack_without_upgrade_streams_as_a_body() {
     rig.read_until("\r\n\r\n").await;
     rig.send("POST /later/containers/x/attach HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\ninput").await;
     let answer = rig.read_until("0\r\n\r\n").await;
-    assert!(answer.contains("transfer-encoding: chunked"), "{answer}");
+    assert!(answer.contains("Transfer-Encoding: chunked"), "{answer}");
     assert!(answer.contains("after the end: ") && answer.contains("input"), "{answer}");
 }
 

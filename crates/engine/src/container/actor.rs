@@ -53,6 +53,8 @@ pub(super) struct Actor {
     pub(super) removes: Vec<Reply<()>>,
     pub(super) remove_options: RemoveOptions,
     pub(super) health: Option<AbortHandle>,
+    /// What the event about the end of the last run says, until it is sent.
+    pub(super) died: Option<[(String, String); 2]>,
     /// The container is gone; so is the actor, soon.
     pub(super) gone: bool,
 }
@@ -85,6 +87,7 @@ impl Container {
             removes: Vec::new(),
             remove_options: RemoveOptions::default(),
             health: None,
+            died: None,
             gone: false,
         };
         tokio::spawn(actor.live(Arc::downgrade(inner), messages));
@@ -287,6 +290,10 @@ impl Actor {
                     self.finish(inner).await;
                     Ok(())
                 }
+                Command::Abandon => {
+                    self.release(inner).await;
+                    Ok(())
+                }
                 Command::Remember { stopped } => {
                     self.replace(inner, Box::new(move |record| record.stopped_by_hand = stopped)).await
                 }
@@ -468,7 +475,7 @@ impl Actor {
                 .replace("stoped", "stopped"),
             (_, Refusal::Paused) => "cannot start a paused container, try unpause instead".to_owned(),
             (_, Refusal::NotPaused) => format!("Container {id} is not paused"),
-            (_, Refusal::AlreadyPaused) => format!("container {id} is already paused"),
+            (_, Refusal::AlreadyPaused) => format!("Container {id} is already paused"),
             (_, Refusal::Restarting) => {
                 format!("Container {id} is restarting, wait until the container is running")
             }

@@ -1,10 +1,10 @@
 //! Creating a container: every field is checked before anything is made, and one transaction makes it real.
 
-use std::{fs, sync::Arc};
+use std::{fs, os::unix::fs::OpenOptionsExt, sync::Arc};
 
 use bollard_stubs::models::{
-    ContainerCreateBody, ContainerCreateResponse, EndpointSettings, HostConfig, RestartPolicy as WirePolicy,
-    RestartPolicyNameEnum,
+    ContainerConfig, ContainerCreateBody, ContainerCreateResponse, EndpointSettings, HostConfig,
+    HostConfigCgroupnsModeEnum, RestartPolicy as WirePolicy, RestartPolicyNameEnum,
 };
 use minke_model::ContainerId;
 
@@ -15,10 +15,11 @@ use super::{
 use crate::{
     Engine, Error,
     engine::Inner,
-    random,
+    files, random,
     spec::{
         self,
         modes::{IpcMode, Modes, NetworkMode},
+        resources::HostResources,
     },
     time_text,
     volumes::{self, Settled},
@@ -58,7 +59,7 @@ fn warnings(record: &Record) -> Vec<String> {
     let mode = record.host.network_mode.as_deref().unwrap_or("");
     let publishes = record.host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
     match mode {
-        "host" | "none" if publishes => {
+        "host" if publishes => {
             vec![format!("Published ports are discarded when using {mode} network mode")]
         }
         _ => Vec::new(),
@@ -74,17 +75,25 @@ fn create(
     let mut host = body.host_config.take().unwrap_or_default();
     let networking = body.networking_config.take().unwrap_or_default();
     let mut config = merge::config_of(body);
+    if config.image.as_deref().unwrap_or("").is_empty() {
+        return Err(Error::invalid("config cannot be empty in order to create a container"));
+    }
     let image = inner.find_image(config.image.as_deref().unwrap_or(""))?;
     merge::merge(&mut config, &image.config.config)?;
     spec::refuse::check(&config, &host)?;
-    adapt(&mut host);
+    adapt(&mut host, inner.host.facts.resources)?;
+    pin_donors(inner, &mut host);
     let id = ContainerId::from_random(random::bytes()?);
     // Docker shows the host name that the container will see.
     let modes = Modes::parse(&host, inner.host.facts.resources.unified)?;
+    check_hostname(&config, &modes)?;
     if config.hostname.as_deref().unwrap_or("").is_empty() {
-        config.hostname = match modes.network {
+        config.hostname = match &modes.network {
             NetworkMode::Host => Some(inner.host.name.clone()),
-            NetworkMode::Container(_) => None,
+            NetworkMode::Container(name) => {
+                inner.find(name).ok().map(|donor| donor.record().hostname().to_owned())
+            }
+            _ if modes.host_uts => Some(inner.host.name.clone()),
             _ => Some(id.short().to_owned()),
         };
     }
@@ -114,9 +123,32 @@ fn create(
     }
 }
 
+/// Another container is remembered by its id, so that it may be renamed; one that is not there yet by its
+/// name.
+fn pin_donors(inner: &Inner, host: &mut HostConfig) {
+    for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode].into_iter().flatten() {
+        if let Some(donor) = mode.strip_prefix("container:").and_then(|name| inner.find(name).ok()) {
+            *mode = format!("container:{}", donor.id);
+        }
+    }
+}
+
 /// Defaults that Docker writes into the configuration.
-fn adapt(host: &mut HostConfig) {
-    spec::resources::adapt(host);
+fn adapt(host: &mut HostConfig, on: HostResources) -> Result<(), Error> {
+    spec::resources::adapt(host, on);
+    let privileged = host.privileged == Some(true);
+    if host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY) {
+        host.cgroupns_mode = Some(match on.unified && !privileged {
+            true => HostConfigCgroupnsModeEnum::PRIVATE,
+            false => HostConfigCgroupnsModeEnum::HOST,
+        });
+    }
+    let security = spec::security::parse(host.security_opt.as_deref().unwrap_or(&[]))?;
+    if !privileged && !security.system_paths_unconfined {
+        let list = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        host.masked_paths.get_or_insert_with(|| list(&spec::MASKED));
+        host.readonly_paths.get_or_insert_with(|| list(&spec::READ_ONLY));
+    }
     let empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
     if empty(&host.network_mode) || host.network_mode.as_deref() == Some("default") {
         host.network_mode = Some("bridge".to_owned());
@@ -138,6 +170,7 @@ fn adapt(host: &mut HostConfig) {
         policy.name = Some(RestartPolicyNameEnum::NO);
     }
     policy.maximum_retry_count.get_or_insert(0);
+    Ok(())
 }
 
 /// Everything that a start would refuse is refused now, where it can be known.
@@ -169,8 +202,10 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     launch::dns(record)?;
     launch::extra_hosts(record)?;
     check_network(record, modes)?;
-    for name in modes.donors() {
-        inner.find(name)?;
+    // As in Docker the network's donor may come later. That the others are missing is no 404: the clients
+    // would take that for a missing image.
+    for name in modes.namespace_donors() {
+        inner.find(name).map_err(|error| Error::invalid(error.to_string()))?;
     }
     check_ipc(inner, record, modes)?;
     if let Some(key) =
@@ -189,20 +224,14 @@ fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {
         })?;
     }
     if let NetworkMode::Container(_) = modes.network {
-        let conflict = |what: &str| {
-            Err(Error::invalid(format!("conflicting options: {what} and the container type network mode")))
-        };
         if !published.is_empty() {
-            return conflict("port publishing");
-        }
-        if !record.config.hostname.as_deref().unwrap_or("").is_empty() {
-            return conflict("hostname");
+            return Err(conflict("port publishing", "container type network"));
         }
         if record.host.dns.iter().flatten().next().is_some() {
-            return conflict("dns");
+            return Err(conflict("dns", "network"));
         }
         if record.host.extra_hosts.iter().flatten().next().is_some() {
-            return conflict("custom host-to-IP mapping");
+            return Err(conflict("custom host-to-IP mapping", "network"));
         }
     }
     sandbox::mac(record)?;
@@ -210,6 +239,20 @@ fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {
         check_endpoint(name, endpoint, modes)?;
     }
     Ok(())
+}
+
+/// A host name belongs to the UTS namespace, and who shares a network shares its names.
+fn check_hostname(config: &ContainerConfig, modes: &Modes) -> Result<(), Error> {
+    let named = !config.hostname.as_deref().unwrap_or("").is_empty();
+    match &modes.network {
+        NetworkMode::Container(_) if named => Err(conflict("hostname", "network")),
+        _ if named && modes.host_uts => Err(conflict("hostname", "UTS")),
+        _ => Ok(()),
+    }
+}
+
+fn conflict(what: &str, mode: &str) -> Error {
+    Error::invalid(format!("conflicting options: {what} and the {mode} mode"))
 }
 
 fn check_endpoint(name: &str, endpoint: &EndpointSettings, modes: &Modes) -> Result<(), Error> {
@@ -274,7 +317,10 @@ fn settle_volumes(
             String::new()
         })
     };
-    let from = |name: &str| Ok(inner.find(name)?.record().mounts.clone());
+    let from = |name: &str| {
+        let donor = inner.find(name).map_err(|error| Error::invalid(error.to_string()))?;
+        Ok(donor.record().mounts.clone())
+    };
     let settled = inner.volumes.settle(config, host, &from, &mut random_name)?;
     failure.map_or(Ok(settled), Err)
 }
@@ -286,6 +332,8 @@ fn make(inner: &Inner, record: &Record, settled: &Settled) -> Result<(), Error> 
     for name in ["rootfs", "upper", "work"] {
         fs::create_dir_all(places.directory.join(name)).map_err(failed)?;
     }
+    let mark = places.directory.join("upper").join(files::MARK.trim_start_matches('/'));
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(mark).map_err(failed)?;
     for volume in &settled.new_volumes {
         inner.volumes.make(&volume.name)?;
     }
@@ -328,10 +376,18 @@ mod tests {
     #[test]
     fn dockers_defaults_are_written_out() {
         let mut host = HostConfig::default();
-        adapt(&mut host);
+        adapt(&mut host, HostResources { cpus: 2, unified: false }).unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("bridge"));
         assert_eq!(host.log_config.unwrap().typ.as_deref(), Some("json-file"));
         assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
+        assert_eq!(host.cgroupns_mode, Some(HostConfigCgroupnsModeEnum::HOST));
+        assert_eq!((host.oom_kill_disable, host.memory_swappiness), (Some(false), None));
+        assert!(host.masked_paths.unwrap().contains(&"/proc/kcore".to_owned()));
+        let mut host =
+            HostConfig { privileged: Some(true), memory_swappiness: Some(-1), ..HostConfig::default() };
+        adapt(&mut host, HostResources { cpus: 2, unified: true }).unwrap();
+        assert_eq!((host.masked_paths, host.readonly_paths), (None, None));
+        assert_eq!((host.oom_kill_disable, host.memory_swappiness), (None, None));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Actor {
             ("exitCode".to_owned(), code.to_string()),
             ("execDuration".to_owned(), seconds.max(0).to_string()),
         ];
-        inner.container_event(&self.container, "die", attributes);
+        self.died = Some(attributes);
         let at = self.elapsed();
         if let Err(error) = self.event(inner, Event::Exited { code, at }).await {
             tracing::warn!(container = self.container.id.short(), ?error, "after the end of a container");
@@ -67,6 +67,23 @@ impl Actor {
 
     /// Releases what a run had, and tells those who wait for its end.
     pub(super) async fn finish(&mut self, inner: &Arc<Inner>) {
+        self.release(inner).await;
+        // In Docker's order: what it had goes first.
+        if let Some(attributes) = self.died.take() {
+            inner.container_event(&self.container, "die", attributes);
+        }
+        inner.execs.container_ended(&self.container.id);
+        for reply in self.stops.drain(..) {
+            inner.container_event(&self.container, "stop", []);
+            let _ = reply.send(Ok(Changed::Yes));
+        }
+        let outcome = self.outcome();
+        self.waits.ended(&outcome, self.container.sessions.subscribe());
+        inner.idle.touch();
+    }
+
+    /// Releases what a run, or an attempt to start one, had.
+    pub(super) async fn release(&mut self, inner: &Arc<Inner>) {
         self.publish();
         let run = self.container.run();
         if let Some(attachment) = run.attachment {
@@ -83,13 +100,6 @@ impl Actor {
             run.process = None;
             run.attachment = None;
         });
-        inner.execs.container_ended(&self.container.id);
-        for reply in self.stops.drain(..) {
-            inner.container_event(&self.container, "stop", []);
-            let _ = reply.send(Ok(Changed::Yes));
-        }
-        let outcome = self.outcome();
-        self.waits.ended(&outcome, self.container.sessions.subscribe());
         inner.idle.touch();
     }
 
@@ -154,8 +164,8 @@ impl Inner {
     }
 
     pub(super) fn started_events(&self, container: &super::Container) {
-        self.network_event_by_mode("connect", container);
         self.volume_mount_events("mount", container);
+        self.network_event_by_mode("connect", container);
         self.container_event(container, "start", []);
     }
 

@@ -113,7 +113,7 @@ fn graph_driver(inner: &Inner, record: &Record) -> DriverData {
 
 fn network_settings(inner: &Inner, record: &Record, run: &RunView) -> NetworkSettings {
     NetworkSettings {
-        sandbox_id: Some(run.attachment.as_ref().map_or_else(String::new, |_| record.id.to_string())),
+        sandbox_id: Some(if run.phase.is_alive() { record.id.to_string() } else { String::new() }),
         sandbox_key: Some(run.process.map_or_else(String::new, |(pid, _)| format!("/proc/{pid}/ns/net"))),
         ports: Some(
             run.attachment

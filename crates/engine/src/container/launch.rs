@@ -163,7 +163,13 @@ fn refused(failure: &Failure, record: &Record) -> LaunchError {
         _ if told => message.clone(),
         hint => format!("{message}: exec: {program:?}: {hint}"),
     };
-    let error = Error::new(kind, format!("failed to create task for container: {details}: unknown"));
+    // Scripts look for these words.
+    let error = Error::new(
+        kind,
+        format!(
+            "failed to create task for container: OCI runtime create failed: unable to start container process: {details}: unknown"
+        ),
+    );
     LaunchError { error, exit_code }
 }
 
@@ -234,13 +240,21 @@ fn finish_bundle(record: &Record, modes: &Modes, places: &Places, note: &RunNote
         let text = match modes.network {
             NetworkMode::Host => host_hosts(&extra),
             _ => {
-                let domain = record.config.domainname.as_deref().unwrap_or("");
-                files::hosts(own, record.hostname(), domain, gateway, &extra)
+                let (name, domain) = names(record);
+                files::hosts(own, name, domain, gateway, &extra)
             }
         };
         fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts"))?;
     }
     note.write(&places.directory).map_err(failed("write the run's note"))
+}
+
+/// The host's and the domain's name; `--hostname a.b.c` is both.
+fn names(record: &Record) -> (&str, &str) {
+    match record.config.domainname.as_deref().filter(|domain| !domain.is_empty()) {
+        Some(domain) => (record.hostname(), domain),
+        None => record.hostname().split_once('.').unwrap_or((record.hostname(), "")),
+    }
 }
 
 /// A container on the host's network sees the host's own names, with its extra ones.

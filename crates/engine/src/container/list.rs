@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use bollard_stubs::models::{ContainerPruneResponse, ContainerSummary};
 
 use super::{Container, Phase, Record, RunView, ports, summary};
-use crate::{Engine, Error, Filters, ListOptions, RemoveOptions, disk, engine::Inner, time_text};
+use crate::{
+    Engine, Error, Filters, ListOptions, RemoveOptions, disk, engine::Inner, events::About, time_text,
+};
 
 const FILTERS: [&str; 17] = [
     "ancestor",
@@ -63,6 +65,8 @@ impl Engine {
                 response.space_reclaimed = response.space_reclaimed.map(|sum| sum + size);
             }
         }
+        let reclaimed = response.space_reclaimed.unwrap_or(0).to_string();
+        self.inner().events.emit(About::Container, "prune", "", [("reclaimed".to_owned(), reclaimed)]);
         Ok(response)
     }
 }
@@ -115,17 +119,31 @@ fn list(inner: &Arc<Inner>, options: &ListOptions) -> Result<Vec<ContainerSummar
 impl<'a> Wanted<'a> {
     fn new(inner: &'a Inner, filters: &'a Filters) -> Result<Self, Error> {
         filters.expect(&FILTERS)?;
-        let known = |name: &str, values: &[&str]| match filters
+        let known = |name: &str, what: &str, values: &[&str]| match filters
             .get(name)
             .into_iter()
             .flatten()
             .find(|v| !values.contains(&v.as_str()))
         {
-            Some(value) => Err(Error::invalid(format!("invalid filter '{name}={value}'"))),
+            Some(value) => Err(Error::invalid(format!(
+                "invalid filter '{name}={value}': invalid value for {what} ({value}): must be one of {}",
+                values.join(", ")
+            ))),
             None => Ok(()),
         };
-        known("status", &["created", "running", "paused", "restarting", "removing", "exited", "dead"])?;
-        known("health", &["starting", "healthy", "unhealthy", "none"])?;
+        for name in ["publish", "expose"] {
+            if let Some(port) = filters.get(name).into_iter().flatten().find(|port| range(port).is_none()) {
+                return Err(Error::invalid(format!(
+                    "invalid filter '{name}={port}': want a port, or a range of ports, with or without /protocol"
+                )));
+            }
+        }
+        known(
+            "status",
+            "state",
+            &["created", "running", "paused", "restarting", "removing", "exited", "dead"],
+        )?;
+        known("health", "health", &["none", "starting", "healthy", "unhealthy"])?;
         if let Some(code) =
             filters.get("exited").into_iter().flatten().find(|code| code.parse::<i64>().is_err())
         {
@@ -141,14 +159,9 @@ impl<'a> Wanted<'a> {
     fn matches(&self, record: &Record, run: &RunView) -> Result<bool, Error> {
         let filters = self.filters;
         let health = run.health.as_ref().map_or("none".to_owned(), |health| health.status.to_string());
+        let slashed = format!("/{}", record.name);
         let name = |wanted: &str| {
-            let bare = wanted.trim_start_matches("^/").trim_start_matches('/');
-            match (wanted.strip_prefix('^'), wanted.strip_suffix('$')) {
-                (Some(_), Some(_)) => bare.trim_start_matches('^').trim_end_matches('$') == record.name,
-                (Some(_), None) => record.name.starts_with(bare.trim_start_matches('^')),
-                (None, Some(end)) => record.name.ends_with(end.trim_start_matches('/')),
-                (None, None) => record.name.contains(bare),
-            }
+            Filters::pattern_matches(wanted, &record.name) || Filters::pattern_matches(wanted, &slashed)
         };
         let volume = |wanted: &str| {
             record.mounts.iter().any(|mount| {

@@ -14,16 +14,19 @@ use crate::Error;
 pub(super) fn parse(host: &HostConfig, path: &Path) -> Result<LogConfig, Error> {
     let config = host.log_config.clone().unwrap_or_default();
     let options = config.config.unwrap_or_default();
-    match config.typ.as_deref().unwrap_or("") {
-        "" | "json-file" => {}
+    let driver = config.typ.as_deref().filter(|driver| !driver.is_empty()).unwrap_or("json-file");
+    let mut log = LogConfig { path: Some(path.to_owned()), ..LogConfig::default() };
+    match driver {
+        "json-file" => {}
+        // Its format is its own business; what it promises is that the log is bounded.
+        "local" => (log.max_size, log.max_files) = (Some(LOCAL_SIZE), Some(LOCAL_FILES)),
         "none" => return Ok(LogConfig::default()),
         driver => {
             return Err(Error::not_implemented(format!(
-                "logging driver {driver:?} can't be honoured: this engine has json-file and none"
+                "logging driver {driver:?} can't be honoured: this engine has json-file, local and none"
             )));
         }
     }
-    let mut log = LogConfig { path: Some(path.to_owned()), ..LogConfig::default() };
     for (key, value) in &options {
         let invalid = || Error::invalid(format!("invalid value for {key}: {value:?}"));
         match key.as_str() {
@@ -34,12 +37,12 @@ pub(super) fn parse(host: &HostConfig, path: &Path) -> Result<LogConfig, Error> 
                     Some(value.parse::<u32>().ok().filter(|files| *files >= 1).ok_or_else(invalid)?);
             }
             "mode" if value == "blocking" => {}
-            "compress" if value == "false" => {}
-            "compress" | "labels" | "labels-regex" | "env" | "env-regex" | "tag" | "mode"
-            | "max-buffer-size" => {
+            "compress" if value == "false" || driver == "local" => {}
+            "compress" | "mode" | "max-buffer-size" => {
                 return Err(Error::not_implemented(format!("log option {key}={value} can't be honoured")));
             }
-            _ => return Err(Error::invalid(format!("unknown log opt '{key}' for json-file log driver"))),
+            "labels" | "labels-regex" | "env" | "env-regex" | "tag" if driver == "json-file" => {}
+            _ => return Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver"))),
         }
     }
     if log.max_files.is_some_and(|files| files > 1) && log.max_size.is_none() {
@@ -47,6 +50,10 @@ pub(super) fn parse(host: &HostConfig, path: &Path) -> Result<LogConfig, Error> 
     }
     Ok(log)
 }
+
+/// How large a file of the local driver gets, and how many there are; Docker's.
+const LOCAL_SIZE: u64 = 20 << 20;
+const LOCAL_FILES: u32 = 5;
 
 /// `10m`, `1g`, `512k`, `4096`; binary multiples, as Docker reads them.
 fn size(text: &str) -> Option<u64> {
@@ -82,13 +89,23 @@ mod tests {
     }
 
     #[test]
+    fn local_is_bounded_by_itself() {
+        let log = parse_json(r#"{"LogConfig":{"Type":"local"}}"#).unwrap();
+        assert_eq!((log.max_size, log.max_files), (Some(20 << 20), Some(5)));
+        let log =
+            parse_json(r#"{"LogConfig":{"Type":"local","Config":{"max-size":"1m","compress":"true"}}}"#);
+        assert_eq!(log.unwrap().max_size, Some(1 << 20));
+    }
+
+    #[test]
     fn other_drivers_and_unknown_options_are_refused_by_name() {
         for (json, word) in [
-            (r#"{"LogConfig":{"Type":"local"}}"#, "local"),
+            (r#"{"LogConfig":{"Type":"syslog"}}"#, "syslog"),
+            (r#"{"LogConfig":{"Type":"local","Config":{"labels":"a"}}}"#, "local"),
             (r#"{"LogConfig":{"Config":{"colour":"red"}}}"#, "colour"),
             (r#"{"LogConfig":{"Config":{"max-size":"big"}}}"#, "max-size"),
             (r#"{"LogConfig":{"Config":{"max-file":"2"}}}"#, "max-file"),
-            (r#"{"LogConfig":{"Config":{"labels":"a"}}}"#, "labels"),
+            (r#"{"LogConfig":{"Config":{"compress":"true"}}}"#, "compress"),
         ] {
             assert!(parse_json(json).unwrap_err().to_string().contains(word), "{json}");
         }

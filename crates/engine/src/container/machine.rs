@@ -97,6 +97,8 @@ pub(crate) enum Command {
     LaunchAfter { delay: Duration, generation: u64 },
     /// Release its network; tell those who wait for its end.
     Finish,
+    /// Release what a start that failed has left. Nothing ran, so nothing has ended.
+    Abandon,
     /// Remember (or forget) durably that it was stopped by hand.
     Remember { stopped: bool },
     /// Delete it.
@@ -223,9 +225,9 @@ impl Machine {
         }
         if self.auto_remove {
             self.phase = Phase::Removing;
-            return vec![Command::Finish, Command::Remove];
+            return vec![Command::Abandon, Command::Remove];
         }
-        vec![Command::Finish]
+        vec![Command::Abandon]
     }
 
     fn stop(&mut self, signal: i32, patience: Option<Duration>) -> Result<Vec<Command>, Refusal> {
@@ -233,7 +235,10 @@ impl Machine {
             Phase::Restarting => {
                 self.generation += 1;
                 self.phase = Phase::Exited;
-                Ok(self.remember(true))
+                let mut commands = self.remember(true);
+                // Whoever began to wait between two runs is waiting for this.
+                commands.push(Command::Finish);
+                Ok(commands)
             }
             Phase::Running | Phase::Paused => {
                 let mut commands = self.remember(true);
@@ -497,7 +502,7 @@ mod tests {
         let mut machine = Machine::new(Phase::Created, RestartPolicy::No, true);
         machine.handle(Event::Start).unwrap();
         let mut failed = machine.clone();
-        assert_eq!(failed.handle(Event::LaunchFailed).unwrap(), [Command::Finish, Command::Remove]);
+        assert_eq!(failed.handle(Event::LaunchFailed).unwrap(), [Command::Abandon, Command::Remove]);
         machine.handle(Event::Launched { at: at(0) }).unwrap();
         let commands = machine.handle(Event::Exited { code: 0, at: at(1) }).unwrap();
         assert_eq!((commands, machine.phase), (vec![Command::Finish, Command::Remove], Phase::Removing));
@@ -518,7 +523,7 @@ mod tests {
     fn a_first_start_that_fails_leaves_it_created() {
         let mut machine = Machine::new(Phase::Created, RestartPolicy::Always, false);
         machine.handle(Event::Start).unwrap();
-        assert_eq!(machine.handle(Event::LaunchFailed).unwrap(), [Command::Finish]);
+        assert_eq!(machine.handle(Event::LaunchFailed).unwrap(), [Command::Abandon]);
         assert_eq!(machine.phase, Phase::Created);
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &RunConfig) -> Result<(
     {
         return Err(Error::invalid(format!("invalid environment variable: {bad:?}")));
     }
-    config.env = Some(env::merge(&image.env, &user_env));
+    config.env = Some(env::merge(&image.env, &user_env)).filter(|env| !env.is_empty());
 
     let mut labels = config.labels.take().unwrap_or_default();
     for (key, value) in &image.labels {
@@ -114,8 +114,8 @@ fn merge_health(user: Option<HealthConfig>, image: Option<&Healthcheck>) -> Opti
         interval: Some(check.interval),
         timeout: Some(check.timeout),
         retries: Some(check.retries),
-        start_period: Some(check.start_period),
-        start_interval: Some(check.start_interval),
+        start_period: Some(check.start_period).filter(|time| *time != 0),
+        start_interval: Some(check.start_interval).filter(|time| *time != 0),
     });
     let Some(mut user) = user else { return image };
     let Some(image) = image else { return Some(user) };

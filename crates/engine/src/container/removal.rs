@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use super::{actor::Actor, machine::Event};
+use super::{actor::Actor, machine::Event, waits::Outcome};
 use crate::{Error, engine::Inner};
 
 /// What names of directories that wait to be deleted begin with.
@@ -39,7 +39,8 @@ impl Actor {
         for reply in self.removes.drain(..) {
             let _ = reply.send(Ok(()));
         }
-        let outcome = self.outcome();
+        // That it could not be started is told by the start; a removal that succeeds has no error.
+        let outcome = Outcome { error: None, ..self.outcome() };
         self.waits.removed(&outcome, self.container.sessions.subscribe());
         Ok(())
     }

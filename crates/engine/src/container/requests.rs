@@ -154,8 +154,9 @@ impl Engine {
     /// [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`] when it does not run,
     /// [`crate::ErrorKind::InvalidParameter`].
     pub async fn kill(&self, name: &str, signal: &str) -> Result<(), Error> {
-        let container = self.inner().find(name)?;
-        let signal = if signal.is_empty() { SIGKILL } else { signals::parse(signal)? };
+        let told = |error: Error| Error::new(error.kind(), format!("cannot kill container: {name}: {error}"));
+        let container = self.inner().find(name).map_err(told)?;
+        let signal = if signal.is_empty() { SIGKILL } else { signals::parse(signal).map_err(told)? };
         let ends = signal == SIGKILL || signal == stop_signal(&container.record());
         container.ask(|reply| Message::Kill { signal, ends, reply }).await
     }
@@ -205,6 +206,10 @@ impl Engine {
         let inner = self.inner();
         let container = inner.find(name)?;
         let supervisor = running(&container)?;
+        // Clients ask without looking.
+        if !container.record().tty() {
+            return Ok(());
+        }
         supervisor.resize(Target::Init, width, height).await.map_err(|error| {
             Error::internal(format!("resize the terminal of {}", container.id.short()), &error)
         })?;

@@ -41,10 +41,13 @@ pub(super) fn network(inner: &Inner, record: &Record, modes: &Modes) -> Result<S
             Ok(SandboxNetwork { netns: Some(netns), ..SandboxNetwork::default() })
         }
         NetworkMode::Container(name) => {
-            let netns = namespace_of(&*inner.find(name)?, NamespaceType::Network)?;
+            let donor = inner.find(name).map_err(|error| joining(&error))?;
+            let netns = namespace_of(&donor, NamespaceType::Network).map_err(|error| joining(&error))?;
             Ok(SandboxNetwork { netns: Some(netns), ..SandboxNetwork::default() })
         }
-        NetworkMode::Named(name) => Err(Error::not_found(format!("network {name} not found"))),
+        NetworkMode::Named(name) => {
+            Err(Error::not_found(format!("failed to set up container networking: network {name} not found")))
+        }
         NetworkMode::Bridge => {
             let request = AttachRequest {
                 id: record.id.clone(),
@@ -59,6 +62,11 @@ pub(super) fn network(inner: &Inner, record: &Record, modes: &Modes) -> Result<S
             Ok(SandboxNetwork { netns: Some(netns), held, attachment: Some(attachment) })
         }
     }
+}
+
+/// What is wrong with the other container is this one's failure, not a missing object.
+fn joining(error: &Error) -> Error {
+    Error::conflict(format!("joining network namespace of container: {error}"))
 }
 
 /// The address that `--mac-address` asks for.

@@ -134,6 +134,10 @@ pub(super) fn endpoints(inner: &Inner, record: &Record, run: &RunView) -> HashMa
         gw_priority: Some(0),
         ..EndpointSettings::default()
     };
+    if run.phase.is_alive() && matches!(name, "host" | "none") {
+        // There is no endpoint; clients take an empty id for "not connected".
+        endpoint.endpoint_id = Some(record.id.to_string());
+    }
     if let Some(attachment) = &run.attachment {
         endpoint.endpoint_id = Some(attachment.endpoint_id.clone());
         endpoint.gateway = Some(attachment.gateway.to_string());

@@ -17,12 +17,14 @@ impl Engine {
     pub async fn rename(&self, name: &str, new: &str) -> Result<(), Error> {
         let inner = self.inner();
         let container = inner.find(name)?;
-        let new = names::check(new)?.to_owned();
+        let told =
+            |error: Error| Error::new(error.kind(), format!("Error when allocating new name: {error}"));
+        let new = names::check(new).map_err(told)?.to_owned();
         let old = container.record().name.clone();
         if new == old {
             return Err(Error::invalid("Renaming a container with the same name as its current name"));
         }
-        inner.reserve_name(Some(new.clone()), &container.id)?;
+        inner.reserve_name(Some(new.clone()), &container.id).map_err(told)?;
         let named = new.clone();
         let renamed = container
             .ask(|reply| Message::Replace { edit: Box::new(move |record| record.name = named), reply })

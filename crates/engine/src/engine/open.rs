@@ -13,13 +13,14 @@ use futures_util::{StreamExt, stream};
 use minke_image::ImageStore;
 use minke_kernel::cgroup::Cgroup;
 use minke_network::{Attachment, NetworkConfig, Networks};
-use minke_supervisor::{Supervisor, read_exit_record};
+use minke_supervisor::{Supervisor, Target, read_exit_record};
 
 use super::{Engine, Idle, Inner, lock};
 use crate::{
     EngineConfig, OpenError,
     container::{
-        Adopted, Container, Phase, Record, RestartPolicy, RunNote, RunView, SOCKET_NAME, SOCKETS, removal,
+        Adopted, Container, Phase, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME, SOCKETS,
+        removal,
     },
     events::Events,
     exec::Execs,
@@ -157,14 +158,19 @@ async fn find_run(inner: &Inner, record: &Record) -> RunView {
     });
     if let Some(supervisor) = supervisor {
         // One that is just leaving has no status any more, but a record very soon.
-        if let Ok(status) = supervisor.status().await {
+        let status = supervisor.status().await.ok();
+        if let Some(status) = status.filter(|status| status.started) {
             run.phase = if status.paused { Phase::Paused } else { Phase::Running };
             run.process = Some((status.pid, status.start_time));
             run.supervisor = Some(supervisor);
             return run;
         }
-        let _ = tokio::time::timeout(Duration::from_secs(5), supervisor.wait(minke_supervisor::Target::Init))
-            .await;
+        if status.is_some() {
+            // The engine died between creating the container and executing its program: nobody was told that
+            // it runs, and by itself it would wait for ever.
+            let _ = supervisor.signal(Target::Init, SIGKILL).await;
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(5), supervisor.wait(Target::Init)).await;
     }
     let Some(note) = note.filter(|note| note.has_run) else { return run };
     run.phase = Phase::Exited;

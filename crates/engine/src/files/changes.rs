@@ -15,8 +15,12 @@ use rustix::fs::{AtFlags, OFlags};
 
 use crate::{Engine, Error};
 
+/// The empty file by which scripts find out that they are in a container, at the same place as Docker's.
+pub(crate) const MARK: &str = "/.dockerenv";
+
 /// Files and directories that the engine itself puts into every container to mount on them.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
+    MARK,
     "/dev",
     "/dev/console",
     "/dev/pts",
@@ -101,8 +105,9 @@ fn deleted_below(upper: &Path, inside: &Path, image: &Root, changes: &mut Change
 }
 
 fn exists(image: &Root, path: &Path) -> bool {
-    let found = image.parent_of(path);
-    found.is_ok_and(|(parent, name)| rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return true };
+    let parent = image.locate(parent);
+    parent.is_ok_and(|parent| rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
 }
 
 /// Leaves out mount points that the engine made, and directories that show only because of them.

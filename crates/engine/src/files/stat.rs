@@ -14,12 +14,10 @@ use crate::{PathStat, time_text};
 
 /// The path itself; the last symbolic link is not followed unless the client asked with a slash at the end.
 pub(super) fn stat(root: &Root, path: &Path, asked: &str) -> io::Result<PathStat> {
-    let follows = asked.ends_with('/') || asked.ends_with("/.") || path.file_name().is_none();
-    let (stat, link_target) = if follows {
-        let place = root.locate(path)?;
-        (fs::fstat(&place)?, String::new())
-    } else {
-        let (parent, name) = root.parent_of(path)?;
+    let follows = asked.ends_with('/') || asked.ends_with("/.");
+    let (stat, link_target) = if let Some(name) = path.file_name().filter(|_| !follows) {
+        // Only looked up: asking about a path must not make its parents.
+        let parent = root.locate(path.parent().unwrap_or(Path::new("/")))?;
         let stat = fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let link = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
@@ -30,6 +28,9 @@ pub(super) fn stat(root: &Root, path: &Path, asked: &str) -> io::Result<PathStat
             _ => String::new(),
         };
         (stat, link)
+    } else {
+        let place = root.locate(path)?;
+        (fs::fstat(&place)?, String::new())
     };
     let seconds = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
     let mtime = OffsetDateTime::from_unix_timestamp_nanos(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -89,6 +90,8 @@ mod tests {
         assert_eq!(stat(&root, Path::new("/etc/up"), "/etc/up").unwrap().link_target, "/etc");
         assert_eq!(stat(&root, Path::new("/"), "/").unwrap().name, "/");
         assert!(stat(&root, Path::new("/none"), "/none").is_err());
+        assert!(stat(&root, Path::new("/new/below"), "/new/below").is_err());
+        assert!(!dir.path().join("new").exists(), "asking makes nothing");
     }
 
     #[test]

@@ -23,8 +23,15 @@ pub(crate) enum Shown {
     TooLate,
 }
 
-/// Appends the line to `out` as the client wants it; damaged lines (a full disk) are left out.
-pub(crate) fn show(line: &[u8], options: &LogsOptions, tty: bool, out: &mut Vec<u8>) -> Shown {
+/// Appends the line to `out` as the client wants it, with `attributes` if it wants details; damaged lines (a
+/// full disk) are left out.
+pub(crate) fn show(
+    line: &[u8],
+    options: &LogsOptions,
+    attributes: &str,
+    tty: bool,
+    out: &mut Vec<u8>,
+) -> Shown {
     let Ok(record) = serde_json::from_slice::<Record<'_>>(line) else { return Shown::Done };
     let kind = if record.stream == "stderr" { frames::STDERR } else { frames::STDOUT };
     let wanted = if kind == frames::STDERR { options.stderr } else { options.stdout };
@@ -46,8 +53,7 @@ pub(crate) fn show(line: &[u8], options: &LogsOptions, tty: bool, out: &mut Vec<
         text.push(' ');
     }
     if options.details {
-        // The attributes that --log-opt labels and env would add; this engine accepts neither, so there are
-        // none.
+        text.push_str(attributes);
         text.push(' ');
     }
     text.push_str(&record.log);
@@ -82,7 +88,7 @@ mod tests {
 
     fn shown(options: &LogsOptions) -> (String, Shown) {
         let mut out = Vec::new();
-        let done = show(LINE, options, true, &mut out);
+        let done = show(LINE, options, "a=1", true, &mut out);
         (String::from_utf8(out).unwrap(), done)
     }
 
@@ -90,10 +96,11 @@ mod tests {
     fn a_line_is_shown_raw_framed_or_with_its_time() {
         assert_eq!(shown(&both()).0, "hi <\n");
         let mut out = Vec::new();
-        show(LINE, &both(), false, &mut out);
+        show(LINE, &both(), "", false, &mut out);
         assert_eq!(out[..8], [2, 0, 0, 0, 0, 0, 0, 5]);
         let timed = LogsOptions { timestamps: true, ..both() };
         assert_eq!(shown(&timed).0, "2026-01-02T03:04:05.678900000Z hi <\n");
+        assert_eq!(shown(&LogsOptions { details: true, ..both() }).0, "a=1 hi <\n");
     }
 
     #[test]
@@ -110,7 +117,7 @@ mod tests {
     fn damaged_lines_are_left_out() {
         let mut out = Vec::new();
         for line in [&b"{\"log\":\"x"[..], b"", b"null", b"{}"] {
-            assert_eq!(show(line, &both(), true, &mut out), Shown::Done);
+            assert_eq!(show(line, &both(), "", true, &mut out), Shown::Done);
         }
         assert!(out.is_empty());
     }

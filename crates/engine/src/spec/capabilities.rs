@@ -94,8 +94,8 @@ pub(crate) fn held(
     privileged: bool,
     engine: Mask,
 ) -> Result<Vec<String>, Error> {
-    let add = add.iter().map(|name| normalise(name)).collect::<Result<Vec<_>, _>>()?;
-    let drop = drop.iter().map(|name| normalise(name)).collect::<Result<Vec<_>, _>>()?;
+    let add = normal_list(add, "CapAdd")?;
+    let drop = normal_list(drop, "CapDrop")?;
     if let Some(name) = add.iter().find(|name| *name != "ALL" && !engine.has(name)) {
         return Err(Error::invalid(format!(
             "can't add capability {name}: the engine does not hold it itself"
@@ -131,8 +131,12 @@ pub(crate) fn sets(held: &[String], root: bool) -> Capabilities {
     }
 }
 
+fn normal_list(names: &[String], field: &str) -> Result<Vec<String>, Error> {
+    names.iter().map(|name| normalise(name, field)).collect()
+}
+
 /// `net_admin`, `NET_ADMIN` and `CAP_NET_ADMIN` are the same; `ALL` is itself.
-fn normalise(name: &str) -> Result<String, Error> {
+fn normalise(name: &str, field: &str) -> Result<String, Error> {
     let upper = name.trim().to_ascii_uppercase();
     if upper == "ALL" || upper == "CAP_ALL" {
         return Ok("ALL".to_owned());
@@ -140,7 +144,7 @@ fn normalise(name: &str) -> Result<String, Error> {
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
     match ALL.contains(&full.as_str()) {
         true => Ok(full),
-        false => Err(Error::invalid(format!("invalid capability: unknown capability {name:?}"))),
+        false => Err(Error::invalid(format!("invalid {field}: unknown capability: {full:?}"))),
     }
 }
 
@@ -186,7 +190,12 @@ mod tests {
     fn what_cannot_be_given_is_refused_by_name() {
         let error = held(&list(&["SYS_RESOURCE"]), &[], false, Mask(FULL.0 & !(1 << 24))).unwrap_err();
         assert!(error.to_string().contains("CAP_SYS_RESOURCE"), "{error}");
-        assert!(held(&list(&["FLY"]), &[], false, FULL).unwrap_err().to_string().contains("\"FLY\""));
+        assert!(
+            held(&list(&["FLY"]), &[], false, FULL)
+                .unwrap_err()
+                .to_string()
+                .contains("invalid CapAdd: unknown capability: \"CAP_FLY\"")
+        );
     }
 
     #[test]

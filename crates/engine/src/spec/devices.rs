@@ -9,7 +9,7 @@ use std::{
 use bollard_stubs::models::DeviceMapping;
 use minke_model::runtime_spec::{Device, DeviceRule, DeviceType};
 
-use crate::Error;
+use crate::{Error, error::chain};
 
 /// Directories of /dev whose content is not devices of the host's, or the container's own business.
 const SKIPPED: [&str; 8] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "hugepages"];
@@ -29,7 +29,8 @@ pub(crate) fn mapped(mapping: &DeviceMapping) -> Result<(Vec<Device>, Vec<Device
     }
     let gathering = |error: &std::io::Error| {
         Error::invalid(format!(
-            "error gathering device information while adding custom device {host:?}: {error}"
+            "error gathering device information while adding custom device {host:?}: {}",
+            chain(error)
         ))
     };
     let metadata = fs::metadata(host).map_err(|error| gathering(&error))?;

@@ -96,6 +96,11 @@ impl Modes {
             NetworkMode::Container(name) => Some(name.as_str()),
             _ => None,
         };
+        network.into_iter().chain(self.namespace_donors())
+    }
+
+    /// The same without the network's.
+    pub(crate) fn namespace_donors(&self) -> impl Iterator<Item = &str> {
         let pid = match &self.pid {
             SharedMode::Container(name) => Some(name.as_str()),
             _ => None,
@@ -104,7 +109,7 @@ impl Modes {
             IpcMode::Container(name) => Some(name.as_str()),
             _ => None,
         };
-        [network, pid, ipc].into_iter().flatten()
+        [pid, ipc].into_iter().flatten()
     }
 }
 

@@ -14,8 +14,6 @@ pub(crate) struct Base<'a> {
     /// Mount nothing on /dev/shm (`--ipc none`), a directory of the host, or a file system of this many
     /// bytes.
     pub(crate) shm: Shm<'a>,
-    /// The message queues: a new mount, or the host's (`--ipc host`).
-    pub(crate) host_mqueue: bool,
     /// /etc/resolv.conf, /etc/hostname and /etc/hosts are these files of the host.
     pub(crate) files: &'a [(&'static str, &'a Path)],
 }
@@ -58,10 +56,8 @@ fn kernel_mounts(base: Base<'_>) -> Vec<Mount> {
         new("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
         new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", writable]),
     ];
-    mounts.push(match base.host_mqueue {
-        true => bind("/dev/mqueue", Path::new("/dev/mqueue"), &["rbind", "nosuid", "noexec", "nodev"]),
-        false => new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-    });
+    // A new mount shows the queues of the IPC namespace that the container is in, the host's included.
+    mounts.push(new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
     match base.shm {
         Shm::None => {}
         Shm::Bind(source) => mounts.push(bind("/dev/shm", source, &["rbind", "rprivate"])),
@@ -114,7 +110,7 @@ mod tests {
     use super::*;
 
     fn base() -> Base<'static> {
-        Base { privileged: false, shm: Shm::Size(64 << 20), host_mqueue: false, files: &[] }
+        Base { privileged: false, shm: Shm::Size(64 << 20), files: &[] }
     }
 
     fn volume(destination: &str) -> MountRecord {

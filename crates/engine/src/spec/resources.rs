@@ -23,7 +23,7 @@ pub(crate) struct HostResources {
 pub(crate) type DeviceNumbers<'a> = &'a dyn Fn(&str) -> Result<(u32, u32), Error>;
 
 /// Fills in what Docker derives at create time: swap is as much again as memory, if it isn't said.
-pub(crate) fn adapt(host: &mut HostConfig) {
+pub(crate) fn adapt(host: &mut HostConfig, on: HostResources) {
     let memory = host.memory.unwrap_or(0);
     if memory > 0 && host.memory_swap.unwrap_or(0) == 0 {
         host.memory_swap = Some(memory.saturating_mul(2));
@@ -31,9 +31,13 @@ pub(crate) fn adapt(host: &mut HostConfig) {
     if memory > 0 && host.memory_reservation.is_none() {
         host.memory_reservation = Some(0);
     }
-    if host.oom_kill_disable == Some(false) {
-        host.oom_kill_disable = None;
-    }
+    // -1 is the clients' way of saying nothing.
+    host.memory_swappiness = host.memory_swappiness.filter(|value| *value != -1);
+    // cgroup v2 has no such switch, and Docker shows none there.
+    host.oom_kill_disable = match on.unified {
+        true => host.oom_kill_disable.filter(|off| *off),
+        false => Some(host.oom_kill_disable.unwrap_or(false)),
+    };
     if host.pids_limit == Some(0) {
         host.pids_limit = None;
     }
@@ -263,7 +267,7 @@ mod tests {
     #[test]
     fn swap_is_as_much_again_as_memory() {
         let mut host = HostConfig { memory: Some(64 << 20), ..HostConfig::default() };
-        adapt(&mut host);
+        adapt(&mut host, HOST);
         let memory = resources(&host, &none).unwrap().memory.unwrap();
         assert_eq!((memory.limit, memory.swap), (Some(64 << 20), Some(128 << 20)));
     }

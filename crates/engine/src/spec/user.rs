@@ -59,6 +59,11 @@ impl Accounts {
             resolved.gid = self.group(group)?;
             resolved.groups.clear();
         }
+        // A process outside its primary group's supplementary set escapes permissions that are meant to keep
+        // that group out (CVE-2022-36109).
+        if !resolved.groups.contains(&resolved.gid) {
+            resolved.groups.insert(0, resolved.gid);
+        }
         for group in more {
             let gid = self.group(group)?;
             if !resolved.groups.contains(&gid) {
@@ -83,17 +88,13 @@ impl Accounts {
                 let home = if uid == 0 { "/root" } else { "/" };
                 Ok(Resolved { uid, gid: 0, groups: Vec::new(), home: home.to_owned() })
             }
-            (None, None) => {
-                Err(Error::invalid(format!("unable to find user {user}: no matching entries in passwd file")))
-            }
+            (None, None) => Err(unknown(user, "user", "passwd")),
         }
     }
 
     fn group(&self, group: &str) -> Result<u32, Error> {
         let named = self.groups().find(|entry| entry.name == group).map(|entry| entry.gid);
-        named.or_else(|| number(group)).ok_or_else(|| {
-            Error::invalid(format!("unable to find group {group}: no matching entries in group file"))
-        })
+        named.or_else(|| number(group)).ok_or_else(|| unknown(group, "group", "group"))
     }
 
     fn groups_of(&self, name: &str) -> Vec<u32> {
@@ -127,6 +128,15 @@ impl Accounts {
     }
 }
 
+/// Neither a name in the file nor a number that can be an id.
+fn unknown(text: &str, what: &str, file: &str) -> Error {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Error::invalid(format!("uids and gids must be in range 0-{}", i32::MAX));
+    }
+    Error::invalid(format!("unable to find {what} {text}: no matching entries in {file} file"))
+}
+
 /// An id as Docker accepts it: 0 to 2^31-1.
 fn number(text: &str) -> Option<u32> {
     text.parse::<u32>().ok().filter(|id| *id <= i32::MAX as u32)
@@ -150,25 +160,29 @@ mod tests {
 
     #[test]
     fn a_name_brings_its_groups_and_its_home() {
-        assert_eq!(resolve("www", &[]).unwrap(), (33, 33, vec![29, 44], "/var/www".into()));
-        assert_eq!(resolve("33", &[]).unwrap(), (33, 33, vec![29, 44], "/var/www".into()));
-        assert_eq!(resolve("", &[]).unwrap(), (0, 0, vec![29], "/root".into()));
+        assert_eq!(resolve("www", &[]).unwrap(), (33, 33, vec![33, 29, 44], "/var/www".into()));
+        assert_eq!(resolve("33", &[]).unwrap(), (33, 33, vec![33, 29, 44], "/var/www".into()));
+        assert_eq!(resolve("", &[]).unwrap(), (0, 0, vec![0, 29], "/root".into()));
     }
 
     #[test]
     fn a_group_after_the_colon_replaces_the_supplementary_ones() {
-        assert_eq!(resolve("www:video", &[]).unwrap(), (33, 44, vec![], "/var/www".into()));
-        assert_eq!(resolve("www:100", &["audio", "7"]).unwrap(), (33, 100, vec![29, 7], "/var/www".into()));
+        assert_eq!(resolve("www:video", &[]).unwrap(), (33, 44, vec![44], "/var/www".into()));
+        assert_eq!(
+            resolve("www:100", &["audio", "7"]).unwrap(),
+            (33, 100, vec![100, 29, 7], "/var/www".into())
+        );
     }
 
     #[test]
     fn unknown_numbers_are_taken_as_they_are_and_unknown_names_refused() {
-        assert_eq!(resolve("4242:99", &[]).unwrap(), (4242, 99, vec![], "/".into()));
+        assert_eq!(resolve("4242:99", &[]).unwrap(), (4242, 99, vec![99], "/".into()));
         assert!(resolve("nobody", &[]).unwrap_err().to_string().contains("unable to find user nobody"));
         assert!(
             resolve("www:nogroup", &[]).unwrap_err().to_string().contains("unable to find group nogroup")
         );
-        assert!(resolve("4294967295", &[]).is_err());
+        assert!(resolve("4294967295", &[]).unwrap_err().to_string().contains("in range 0-2147483647"));
+        assert!(resolve("-1", &[]).unwrap_err().to_string().contains("in range 0-2147483647"));
     }
 
     #[test]

@@ -129,6 +129,8 @@ impl Engine {
                 response.space_reclaimed = response.space_reclaimed.map(|sum| sum + size);
                 response.volumes_deleted.get_or_insert_default().push(name);
             }
+            let reclaimed = response.space_reclaimed.unwrap_or(0).to_string();
+            inner.events.emit(About::Volume, "prune", "", [("reclaimed".to_owned(), reclaimed)]);
             Ok(response)
         })
         .await

@@ -9,6 +9,41 @@ use crate::Error;
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
+/// What `--tmpfs` takes: the options of tmpfs(5), and those of every mount (mount(8)).
+const TMPFS: [&str; 31] = [
+    "ro",
+    "rw",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "sync",
+    "async",
+    "dirsync",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "mand",
+    "nomand",
+    "mode",
+    "uid",
+    "gid",
+    "size",
+    "nr_inodes",
+    "nr_blocks",
+    "mpol",
+    "huge",
+    "rprivate",
+    "private",
+];
+
 /// One entry of `HostConfig.Binds`: `source:destination[:options]`.
 ///
 /// # Errors
@@ -21,7 +56,13 @@ pub(crate) fn bind(text: &str) -> Result<MountRecord, Error> {
         [source, target, options] => (source, target, options),
         _ => return Err(error()),
     };
-    let mut mount = MountRecord { destination: destination(target)?, rw: true, ..MountRecord::default() };
+    let kind = if source.starts_with('/') { "bind" } else { "volume" };
+    let destination = destination(target).map_err(|why| {
+        Error::invalid(format!(
+            "invalid volume specification: '{text}': invalid mount config for type \"{kind}\": {why}"
+        ))
+    })?;
+    let mut mount = MountRecord { destination, rw: true, ..MountRecord::default() };
     if source.starts_with('/') {
         mount.kind = MountKind::Bind;
         mount.source = clean(source);
@@ -43,9 +84,7 @@ pub(crate) fn bind(text: &str) -> Result<MountRecord, Error> {
                 option.clone_into(&mut mount.propagation);
             }
             _ => {
-                return Err(Error::invalid(format!(
-                    "invalid mode: {options} in volume specification '{text}'"
-                )));
+                return Err(Error::invalid(format!("invalid mode: {options}")));
             }
         }
     }
@@ -66,7 +105,7 @@ pub(crate) fn mount(spec: &Mount) -> Result<MountRecord, Error> {
     }
     let source = spec.source.as_deref().unwrap_or("");
     let mut mount = MountRecord {
-        destination: destination(target)?,
+        destination: destination(target).map_err(|why| invalid(&why.to_string()))?,
         rw: !spec.read_only.unwrap_or(false),
         ..MountRecord::default()
     };
@@ -114,12 +153,17 @@ pub(crate) fn mount(spec: &Mount) -> Result<MountRecord, Error> {
 /// # Errors
 /// `InvalidParameter` for a bad destination.
 pub(crate) fn tmpfs(target: &str, options: &str) -> Result<MountRecord, Error> {
-    let options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned);
+    let options: Vec<_> = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
+    let name = |option: &str| option.split('=').next().unwrap_or(option).to_owned();
+    if let Some(bad) = options.iter().map(|option| name(option)).find(|name| !TMPFS.contains(&name.as_str()))
+    {
+        return Err(Error::invalid(format!("invalid tmpfs option {bad:?}")));
+    }
     Ok(MountRecord {
         kind: MountKind::Tmpfs,
         destination: destination(target)?,
         rw: true,
-        tmpfs_options: options.collect(),
+        tmpfs_options: options,
         hidden: true,
         ..MountRecord::default()
     })
@@ -194,9 +238,7 @@ fn tmpfs_options(spec: &Mount, mount: &mut MountRecord) {
 /// `InvalidParameter`.
 pub(crate) fn destination(path: &str) -> Result<String, Error> {
     if !path.starts_with('/') {
-        return Err(Error::invalid(format!(
-            "invalid mount config: invalid mount path: '{path}' mount path must be absolute"
-        )));
+        return Err(Error::invalid(format!("invalid mount path: '{path}' mount path must be absolute")));
     }
     match clean(path).as_str() {
         "/" => Err(Error::invalid("invalid specification: destination can't be '/'")),
@@ -288,6 +330,12 @@ mod tests {
         )
         .unwrap();
         assert!(mount(&spec).unwrap_err().to_string().contains("stay within the volume"));
+    }
+
+    #[test]
+    fn unknown_tmpfs_options_are_refused_at_once() {
+        assert!(tmpfs("/t", "size=1m,mode=700,uid=5,exec").is_ok());
+        assert_eq!(tmpfs("/t", "bad=1").unwrap_err().to_string(), "invalid tmpfs option \"bad\"");
     }
 
     #[test]

@@ -262,8 +262,8 @@ fn events_tell_a_containers_life_in_order() {
                 "container create",
                 "network connect",
                 "container start",
-                "container die",
                 "network disconnect",
+                "container die",
                 "container destroy"
             ]
         );
