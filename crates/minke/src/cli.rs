@@ -74,7 +74,7 @@ fn execute(
     globals: Globals,
     arguments: Vec<OsString>,
 ) -> Result<(), Failure> {
-    let command = verb.command(path);
+    let mut command = verb.command(path);
     let usage_failure = |problem: String| {
         let usage = verb.usage_line(path);
         Failure::new(format!(
@@ -91,8 +91,8 @@ fn execute(
         return Err(usage_failure(format!("minke: 'minke {path}' {problem}")).with_code(1));
     }
     let matches = command
-        .try_get_matches_from(std::iter::once(OsString::from("minke")).chain(scanned.arguments))
-        .map_err(|error| usage_failure(scan::explain(&error)))?;
+        .try_get_matches_from_mut(std::iter::once(OsString::from("minke")).chain(scanned.arguments))
+        .map_err(|error| usage_failure(scan::explain(&error, Some(&command))))?;
     match verb.action {
         Action::Plain(run) => run(globals, &matches),
         Action::Client(run) => {

@@ -4,7 +4,7 @@ use std::{cell::OnceCell, path::PathBuf};
 
 use minke_docker_client::{ApiVersion, Client};
 
-use crate::{config_file::ConfigFile, endpoint, failure::Failure};
+use crate::{config_file::ConfigFile, endpoint, failure::Failure, output};
 
 /// The flags that stand before the verb.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -54,16 +54,14 @@ impl Context {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// The user's `config.json`.
-    ///
-    /// # Errors
-    /// When it is there and can't be read.
-    pub(crate) fn config(&self) -> Result<&ConfigFile, Failure> {
-        if let Some(config) = self.config.get() {
-            return Ok(config);
-        }
-        let config = ConfigFile::load(self.globals.config.as_deref())?;
-        Ok(self.config.get_or_init(|| config))
+    /// The user's `config.json`. One that can't be read is worth a warning and no more, as to the docker CLI.
+    pub(crate) fn config(&self) -> &ConfigFile {
+        self.config.get_or_init(|| {
+            ConfigFile::load(self.globals.config.as_deref()).unwrap_or_else(|failure| {
+                output::note(&format!("WARNING: Error loading config file: {}", failure.message));
+                ConfigFile::default()
+            })
+        })
     }
 }
 

@@ -86,13 +86,36 @@ pub(crate) fn ensure_engine(endpoint: &Endpoint) -> Result<(), Failure> {
         )));
     }
     let log = Path::new(daemon::DEFAULT_ROOT).join("engine.log");
-    let mut child = spawn(&log)?;
-    wait_until_it_answers(socket, &mut child, &log)?;
+    let (mut child, log_begins) = spawn(&log)?;
+    let engine = wait_until_it_answers(socket, &mut child, &log, log_begins)?;
+    // Of several clients that start one at the same time, one succeeds; it alone says so.
+    if engine.is_some_and(|pid| pid != child.id()) {
+        return Ok(());
+    }
     output::note(&format!(
         "minke: started an engine (pid {}); it leaves by itself when nothing runs",
         child.id()
     ));
     Ok(())
+}
+
+/// What to do about an engine that was named and doesn't answer; nothing where the `problem` is another.
+pub(crate) fn advice(problem: &str, endpoint: &Endpoint) -> String {
+    advice_for(problem, endpoint, std::env::var("DOCKER_HOST").ok())
+}
+
+fn advice_for(problem: &str, endpoint: &Endpoint, docker_host: Option<String>) -> String {
+    if !problem.ends_with("Is it running?") {
+        return String::new();
+    }
+    let named =
+        docker_host.and_then(|host| Endpoint::parse(&host).ok()).is_some_and(|host| host == *endpoint);
+    let other = if named { ", or unset DOCKER_HOST, which names it, to use minke's own engine" } else { "" };
+    match endpoint {
+        Endpoint::Unix(_) => format!(" (Start one there with \"minke daemon --host {endpoint}\"{other}.)"),
+        _ if named => " (Unset DOCKER_HOST, which names it, to use minke's own engine.)".to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -102,8 +125,9 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Starts `minke daemon` in the background; its log starts anew when it has grown past 1 MiB.
-fn spawn(log: &Path) -> Result<Child, Failure> {
+/// Starts `minke daemon` in the background; its log starts anew when it has grown past 1 MiB. Returns where in the
+/// log this engine begins.
+fn spawn(log: &Path) -> Result<(Child, u64), Failure> {
     let action = |what: &str| format!("start an engine: {what} {}", log.display());
     if let Some(folder) = log.parent() {
         fs::create_dir_all(folder).map_err(|error| Failure::doing(action("make the folder of"), error))?;
@@ -115,6 +139,7 @@ fn spawn(log: &Path) -> Result<Child, Failure> {
     if long {
         file.set_len(0).map_err(|error| Failure::doing(action("shorten"), error))?;
     }
+    let begins = file.metadata().map_or(0, |meta| meta.len());
     let errors = file.try_clone().map_err(|error| Failure::doing(action("open"), error))?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::doing("start an engine: find minke itself", error))?;
@@ -127,16 +152,24 @@ fn spawn(log: &Path) -> Result<Child, Failure> {
         .stdout(file)
         .stderr(errors)
         .spawn()
+        .map(|child| (child, begins))
         .map_err(|error| Failure::doing(format!("start an engine: run {}", program.display()), error))
 }
 
-fn wait_until_it_answers(socket: &Path, child: &mut Child, log: &Path) -> Result<(), Failure> {
+/// Returns the pid of the engine that answers, where the kernel tells.
+fn wait_until_it_answers(
+    socket: &Path,
+    child: &mut Child,
+    log: &Path,
+    log_begins: u64,
+) -> Result<Option<u32>, Failure> {
     let deadline = Instant::now() + START_TIMEOUT;
     let mut pause = Duration::from_millis(1);
     let mut ended = None;
     loop {
-        if UnixStream::connect(socket).is_ok() {
-            return Ok(());
+        if let Ok(stream) = UnixStream::connect(socket) {
+            let listener = rustix::net::sockopt::socket_peercred(&stream).ok();
+            return Ok(listener.map(|listener| listener.pid.as_raw_nonzero().get().unsigned_abs()));
         }
         if ended.is_none() {
             let status = child.try_wait().ok().flatten();
@@ -146,7 +179,7 @@ fn wait_until_it_answers(socket: &Path, child: &mut Child, log: &Path) -> Result
         if let Some((status, _)) = ended.filter(|(_, patience)| Instant::now() > *patience) {
             return Err(Failure::new(format!(
                 "the engine ended at once ({status}); its log says:\n{}",
-                end_of(log)
+                end_of(log, log_begins)
             )));
         }
         if Instant::now() > deadline {
@@ -162,13 +195,13 @@ fn wait_until_it_answers(socket: &Path, child: &mut Child, log: &Path) -> Result
     }
 }
 
-/// The last lines of a file.
-fn end_of(path: &Path) -> String {
+/// The last lines of a file, none of them from before `begins`.
+fn end_of(path: &Path, begins: u64) -> String {
     const MOST: u64 = 2000;
     let read = || -> io::Result<String> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST).max(begins)))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -201,6 +234,26 @@ mod tests {
             ("unix:///b".to_owned(), false)
         );
         assert!(choose(&globals(None, Some("default")), None, None, None).unwrap().is_default);
+    }
+
+    #[test]
+    fn of_a_log_only_the_last_lines_of_this_engine_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("engine.log");
+        fs::write(&log, "an earlier engine\n1\n2\n3\n4\n5\n6\n").unwrap();
+        assert_eq!(end_of(&log, 18), "2\n3\n4\n5\n6");
+        assert_eq!(end_of(&log, 26), "5\n6");
+        assert!(end_of(Path::new("/nope"), 0).contains("/nope"));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_comes_with_advice() {
+        let unix = Endpoint::parse("unix:///x.sock").unwrap();
+        let advice = |problem, host: Option<&str>| advice_for(problem, &unix, host.map(Into::into));
+        assert!(advice("Is it running?", None).contains("minke daemon --host unix:///x.sock"));
+        assert!(!advice("Is it running?", Some("unix:///y.sock")).contains("DOCKER_HOST"));
+        assert!(advice("Is it running?", Some("unix:///x.sock")).contains("unset DOCKER_HOST"));
+        assert_eq!(advice("permission denied", None), "");
     }
 
     #[test]

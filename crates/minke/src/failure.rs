@@ -81,7 +81,10 @@ impl From<minke_docker_client::Error> for Failure {
         use minke_docker_client::Error;
         match &error {
             // The message says it all; a cause "No such file or directory" would look like the container's.
-            Error::Connect { .. } | Error::Status { .. } => Self::new(error.to_string()),
+            Error::Connect { endpoint, .. } => {
+                Self::new(format!("{error}{}", crate::endpoint::advice(&error.to_string(), endpoint)))
+            }
+            Error::Status { .. } => Self::new(error.to_string()),
             _ => Self::new(chain(&error)),
         }
     }

@@ -100,7 +100,7 @@ impl Layout {
         kind: &Kind,
     ) -> Result<Self, Failure> {
         let source = format.unwrap_or(if quiet { "" } else { configured });
-        if quiet && format.is_none_or(|format| format == "table") {
+        if quiet && format.is_none_or(|format| format.is_empty() || format == "table") {
             return Ok(Self::Lines(Template::parse(kind.quiet)?));
         }
         match source {
@@ -145,11 +145,14 @@ impl Layout {
     }
 
     fn line(&self, row: &Row) -> Result<String, Failure> {
+        // Docker's rows are Go maps: their keys come sorted.
+        let mut fields = row.fields.clone();
+        fields.sort_keys();
         match self {
             Self::Table { template, .. } | Self::Lines(template) => {
-                Ok(template.render(&Value::Object(row.fields.clone()), row)?)
+                Ok(template.render(&Value::Object(fields), row)?)
             }
-            Self::Json { .. } => Ok(html_safe_json(&row.fields)),
+            Self::Json { .. } => Ok(html_safe_json(&fields)),
         }
     }
 }

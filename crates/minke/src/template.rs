@@ -16,6 +16,7 @@ mod functions;
 mod lex;
 mod parse;
 mod printf;
+mod shapes;
 mod syntax;
 #[cfg(test)]
 mod tests;

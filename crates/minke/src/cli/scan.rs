@@ -180,7 +180,7 @@ fn flag_names(arg: &Arg) -> String {
 }
 
 /// What clap found wrong with a value, in pflag's words.
-pub(super) fn explain(error: &clap::Error) -> String {
+pub(super) fn explain(error: &clap::Error, command: Option<&Command>) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -190,16 +190,34 @@ pub(super) fn explain(error: &clap::Error) -> String {
     };
     // clap shows the flag with its placeholder: `--memory <bytes>`.
     let flag = flag.split(' ').next().unwrap_or_default();
-    let reason = std::error::Error::source(error).map(ToString::to_string).or_else(|| {
-        match error.get(ContextKind::ValidValue) {
-            Some(ContextValue::Strings(values)) => Some(format!("want one of {}", values.join(", "))),
-            _ => None,
-        }
+    let arg = command.and_then(|command| {
+        command
+            .get_arguments()
+            .find(|arg| arg.get_long().is_some() && arg.get_long() == flag.strip_prefix("--"))
+    });
+    let flag = arg.map_or_else(|| flag.to_owned(), flag_names);
+    let reason = std::error::Error::source(error).map(|source| cause(source, &value)).or_else(|| match error
+        .get(ContextKind::ValidValue)
+    {
+        Some(ContextValue::Strings(values)) => Some(format!("want one of {}", values.join(", "))),
+        _ => None,
     });
     format!(
         "invalid argument {value:?} for \"{flag}\" flag: {}",
         reason.unwrap_or_else(|| "not understood".to_owned())
     )
+}
+
+/// Why a value is none, in the words that Go has for numbers.
+fn cause(source: &(dyn std::error::Error + 'static), value: &str) -> String {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    match source.downcast_ref::<std::num::ParseIntError>().map(std::num::ParseIntError::kind) {
+        Some(PosOverflow | NegOverflow) => {
+            format!("strconv.ParseInt: parsing {value:?}: value out of range")
+        }
+        Some(_) => format!("strconv.ParseInt: parsing {value:?}: invalid syntax"),
+        None => source.to_string(),
+    }
 }
 
 #[cfg(test)]

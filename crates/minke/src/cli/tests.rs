@@ -94,7 +94,9 @@ fn mistakes_are_told_in_dockers_words_with_its_exit_codes() {
         ),
         ("ps -H", 125, "unknown shorthand flag: 'H' in -H\n\nUsage:  minke ps [OPTIONS]"),
         ("run --name", 125, "flag needs an argument: --name"),
-        ("run -m abc x", 125, "invalid argument \"abc\" for \"--memory\" flag: invalid size: 'abc'"),
+        ("ps -n x", 125, "for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
+        ("run --platform a/b/c/d x", 125, "error parsing specified platform"),
+        ("run -m abc x", 125, "invalid argument \"abc\" for \"-m, --memory\" flag: invalid size: 'abc'"),
         (
             "rm",
             1,

@@ -113,5 +113,5 @@ pub(crate) use client_verb;
 
 /// The typed form of parsed flags.
 pub(crate) fn typed<A: clap::FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
-    A::from_arg_matches(matches).map_err(|error| Failure::new(super::scan::explain(&error)))
+    A::from_arg_matches(matches).map_err(|error| Failure::new(super::scan::explain(&error, None)))
 }

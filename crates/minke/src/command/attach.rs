@@ -74,10 +74,10 @@ struct State {
 impl State {
     fn check(&self) -> Result<(), Failure> {
         let problem = match self {
-            Self { running: false, .. } => "cannot attach to a stopped container, start it first",
-            Self { paused: true, .. } => "cannot attach to a paused container, unpause it first",
+            Self { running: false, .. } => "You cannot attach to a stopped container, start it first",
+            Self { paused: true, .. } => "You cannot attach to a paused container, unpause it first",
             Self { restarting: true, .. } => {
-                "cannot attach to a restarting container, wait until it is running"
+                "You cannot attach to a restarting container, wait until it is running"
             }
             _ => return Ok(()),
         };

@@ -60,11 +60,15 @@ pub(super) fn request(
     image: &str,
     command: &[String],
 ) -> Result<ContainerCreateBody, Failure> {
+    if let Some(text) = options.platform.as_deref().filter(|platform| !platform.is_empty()) {
+        text.parse::<minke_model::Platform>()
+            .map_err(|error| Failure::doing(format!("error parsing specified platform: {text:?}"), error))?;
+    }
     let folder = std::env::current_dir().map_err(|error| Failure::doing("find the current folder", error))?;
     let from = Surroundings { folder: &folder, lookup: &environment::own };
     let mut body =
         body::create(options, image, command, from).map_err(|FlagError(problem)| Failure::new(problem))?;
-    let config = context.config()?;
+    let config = context.config();
     if !config.proxies.is_empty() {
         let endpoint = context.client()?.endpoint().to_string();
         let given = body.env.get_or_insert_default();
@@ -113,7 +117,7 @@ pub(super) async fn make(
                 && error.to_string().contains("No such image") =>
         {
             if !options.quiet {
-                output::note(&format!("Unable to find image '{image}' locally"));
+                output::note(&format!("Unable to find image '{}' locally", pull::with_tag(&image)));
             }
             pull::pull(client, &image, platform, options.quiet).await?;
             client.post("/containers/create", &query, Some(body)).await?

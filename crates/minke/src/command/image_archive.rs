@@ -1,18 +1,21 @@
 //! `minke load`, `save` and `import`: images as tar archives.
 
+mod progress;
+
 use std::{
     collections::HashMap,
-    fs, io,
+    fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
 };
 
 use clap::Parser;
 use futures_util::StreamExt;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use minke_docker_client::{Body, HeaderMap, Method, StreamResponse, json_lines};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
+use self::progress::{Bars, Counted};
 use super::images::{platform_query, split_tag};
 use crate::{
     cli::verb::{Arity, Verb, client_verb},
@@ -88,20 +91,30 @@ pub(crate) static IMPORT: Verb = client_verb!(
 const TAR: &str = "application/x-tar";
 
 async fn load(context: &Context, args: Load) -> Result<(), Failure> {
+    // Progress is for eyes only.
+    let quiet = args.quiet || !terminal::stdout_is_terminal();
+    let bars = Bars::new(quiet);
     let body = match &args.input {
-        Some(path) => Body::reader(TAR, open(path).await?),
+        Some(path) => {
+            let file = open(path).await?;
+            let size = file.metadata().await.ok().filter(Metadata::is_file).map(|meta| meta.len());
+            Body::reader(TAR, Counted::new(file, bars.sent(size)))
+        }
         None if terminal::stdin_is_terminal() => {
             return Err(Failure::new("requested load from stdin, but stdin is empty"));
         }
-        None => Body::reader(TAR, tokio::io::stdin()),
+        None => Body::reader(TAR, Counted::new(tokio::io::stdin(), bars.sent(None))),
     };
-    // Progress is for eyes only.
-    let quiet = args.quiet || !terminal::stdout_is_terminal();
     let mut query = vec![("quiet", u8::from(quiet).to_string())];
     query.extend(platform_query(args.platform.as_deref())?);
     let client = context.client()?;
-    let response = client.stream(Method::POST, "/images/load", &query, body, HeaderMap::new()).await?;
-    show_progress(response, quiet).await
+    let loaded = async {
+        let response = client.stream(Method::POST, "/images/load", &query, body, HeaderMap::new()).await?;
+        show_progress(response, &bars).await
+    }
+    .await;
+    bars.clear();
+    loaded
 }
 
 async fn open(path: &Path) -> Result<tokio::fs::File, Failure> {
@@ -110,9 +123,8 @@ async fn open(path: &Path) -> Result<tokio::fs::File, Failure> {
         .map_err(|error| Failure::doing(format!("open {}", path.display()), error))
 }
 
-/// Prints the engine's messages, and a bar for each layer unless `quiet`.
-async fn show_progress(response: StreamResponse, quiet: bool) -> Result<(), Failure> {
-    let bars = Bars::new(quiet);
+/// Prints the engine's messages, and a bar for each layer where `bars` are shown.
+async fn show_progress(response: StreamResponse, bars: &Bars) -> Result<(), Failure> {
     let mut lines = json_lines::<Value>(response.body);
     let mut bars_by_id = HashMap::new();
     while let Some(line) = lines.next().await {
@@ -125,50 +137,12 @@ async fn show_progress(response: StreamResponse, quiet: bool) -> Result<(), Fail
         } else if let (Some(id), Some(status)) = (line["id"].as_str(), line["status"].as_str()) {
             let bar = bars_by_id.entry(id.to_owned()).or_insert_with(|| bars.add(id));
             let detail = &line["progressDetail"];
-            show_step(bar, status, detail["current"].as_u64(), detail["total"].as_u64());
+            progress::step(bar, status, detail["current"].as_u64(), detail["total"].as_u64());
         } else if let Some(status) = line["status"].as_str() {
             bars.above(|| output::line(status))?;
         }
     }
     Ok(())
-}
-
-fn show_step(bar: &ProgressBar, status: &str, current: Option<u64>, total: Option<u64>) {
-    bar.set_message(status.to_owned());
-    if let Some(total) = total.filter(|total| *total > 0) {
-        bar.set_length(total);
-    }
-    match current {
-        Some(current) => bar.set_position(current),
-        None => bar.abandon(),
-    }
-}
-
-/// The bars of a terminal, or nothing.
-struct Bars(Option<MultiProgress>);
-
-impl Bars {
-    fn new(quiet: bool) -> Self {
-        Self((!quiet).then(MultiProgress::new))
-    }
-
-    fn add(&self, id: &str) -> ProgressBar {
-        let Some(all) = &self.0 else { return ProgressBar::hidden() };
-        let bar = all.add(ProgressBar::new(0));
-        if let Ok(style) = ProgressStyle::with_template("{prefix}: {msg} [{bar:40}] {bytes}/{total_bytes}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_prefix(id.to_owned());
-        bar
-    }
-
-    /// Prints lines while no bar is in the way.
-    fn above(&self, print: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        match &self.0 {
-            Some(all) => all.suspend(print),
-            None => print(),
-        }
-    }
 }
 
 async fn save(context: &Context, args: Save) -> Result<(), Failure> {
@@ -251,5 +225,5 @@ async fn import(context: &Context, args: Import) -> Result<(), Failure> {
     query.extend(args.platform.map(|platform| ("platform", platform)));
     let client = context.client()?;
     let response = client.stream(Method::POST, "/images/create", &query, body, HeaderMap::new()).await?;
-    show_progress(response, true).await
+    show_progress(response, &Bars::new(true)).await
 }

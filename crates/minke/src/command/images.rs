@@ -114,7 +114,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
         return Err(Failure::new("minke images: --tree is not supported yet"));
     }
     let kind = if args.digests { &KIND_WITH_DIGESTS } else { &KIND };
-    let layout = Layout::choose(args.format.as_deref(), &context.config()?.images_format, args.quiet, kind)?;
+    let layout = Layout::choose(args.format.as_deref(), &context.config().images_format, args.quiet, kind)?;
     let mut wanted = args.filter.clone();
     wanted.extend(args.reference.as_ref().map(|reference| format!("reference={reference}")));
     let mut query: Vec<_> = args.all.then(|| ("all", "1".to_owned())).into_iter().collect();

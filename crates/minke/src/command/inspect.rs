@@ -9,8 +9,9 @@ use crate::{
     cli::verb::{Arity, Verb, client_verb},
     context::Context,
     failure::Failure,
-    format::{self, indent},
+    format::indent,
     output,
+    template::{NoMethods, Template},
 };
 
 /// Flags of `inspect`.
@@ -166,6 +167,11 @@ async fn show(
     kinds: &[&str],
     query: &[(&str, String)],
 ) -> Result<(), Failure> {
+    // Docker's exit code for a template that can't be read.
+    let template = match format.filter(|format| !matches!(*format, "" | "json")) {
+        Some(text) => Some(Template::parse(text).map_err(|error| Failure::from(error).with_code(64))?),
+        None => None,
+    };
     let client = context.client()?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for name in names {
@@ -174,28 +180,31 @@ async fn show(
             Err(failure) => failures.push(failure.message),
         }
     }
-    match format.filter(|format| !format.is_empty()) {
-        None => output::line(&indent::list(found.iter().map(|json| json.get())))?,
-        Some("json") => {
-            let compact: Vec<_> = found.iter().map(|json| json.get()).collect();
-            output::line(&format!("[{}]", compact.join(",")))?;
-        }
-        Some(template) => {
+    match (template, format) {
+        (Some(template), _) => {
+            let mut text = String::new();
             for json in &found {
-                match rendered(template, json) {
-                    Ok(text) => output::line(&text)?,
+                match rendered(&template, json) {
+                    Ok(line) => text.extend([line.as_str(), "\n"]),
                     Err(failure) => failures.push(failure.message),
                 }
             }
+            // Docker ends the output with a line also where there was nothing to print.
+            output::print(if text.is_empty() { "\n" } else { &text })?;
         }
+        (None, Some("json")) => {
+            let compact: Vec<_> = found.iter().map(|json| json.get()).collect();
+            output::line(&format!("[{}]", compact.join(",")))?;
+        }
+        (None, _) => output::line(&indent::list(found.iter().map(|json| json.get())))?,
     }
     if failures.is_empty() { Ok(()) } else { Err(Failure::new(failures.join("\n"))) }
 }
 
-fn rendered(template: &str, json: &RawValue) -> Result<String, Failure> {
+fn rendered(template: &Template, json: &RawValue) -> Result<String, Failure> {
     let value: Value = serde_json::from_str(json.get())
         .map_err(|error| Failure::doing("read the engine's answer", error))?;
-    format::object(template, &value)
+    Ok(template.render(&value, &NoMethods)?)
 }
 
 /// The first kind of thing that has this name.

@@ -48,7 +48,11 @@ pub(crate) static PS: Verb = client_verb!(Ps, ps, Arity::None, "[OPTIONS]", "Lis
 
 async fn ps(context: &Context, args: Ps) -> Result<(), Failure> {
     let kind = if args.size { &KIND_WITH_SIZE } else { &KIND };
-    let layout = Layout::choose(args.format.as_deref(), &context.config()?.ps_format, args.quiet, kind)?;
+    let format = args.format.as_deref().filter(|format| !args.quiet || format.is_empty());
+    if format != args.format.as_deref() {
+        output::note("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+    }
+    let layout = Layout::choose(format, &context.config().ps_format, args.quiet, kind)?;
     let limit = if args.latest { 1 } else { args.last };
     let mut query = Vec::new();
     query.extend((args.all || limit > 0).then(|| ("all", "1".to_owned())));

@@ -35,7 +35,7 @@ pub(crate) static LS: Verb = client_verb!(Ls, ls, Arity::None, "[OPTIONS]", "Lis
 
 async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let layout =
-        Layout::choose(args.format.as_deref(), &context.config()?.networks_format, args.quiet, &KIND)?;
+        Layout::choose(args.format.as_deref(), &context.config().networks_format, args.quiet, &KIND)?;
     let query: Vec<_> = filters::query(&args.filter)?.into_iter().collect();
     let mut networks: Vec<Network> = context.client()?.get("/networks", &query).await?;
     networks.sort_by(|a, b| a.name().cmp(b.name()));

@@ -61,9 +61,7 @@ async fn run(context: &Context, args: Run) -> Result<(), Failure> {
         .map_err(|failure| failure.of_run("run").with_code(crate::failure::USAGE))?;
     if args.detach {
         if !args.options.attach.is_empty() {
-            return Err(
-                Failure::new("conflicting options: cannot specify both --attach and --detach").of_run("run")
-            );
+            return Err(Failure::new("conflicting options: cannot specify both --attach and --detach"));
         }
         (body.attach_stdin, body.attach_stdout, body.attach_stderr) = (Some(false), Some(false), Some(false));
         body.stdin_once = Some(false);
@@ -164,7 +162,7 @@ pub(super) struct KeysText {
 pub(super) fn detach_keys(context: &Context, flag: Option<&str>) -> Result<KeysText, Failure> {
     let text = match flag {
         Some(text) if !text.is_empty() => text.to_owned(),
-        _ => context.config()?.detach_keys.clone(),
+        _ => context.config().detach_keys.clone(),
     };
     let keys = DetachKeys::parse(&text).map_err(|FlagError(problem)| Failure::new(problem))?;
     Ok(KeysText { text, keys })

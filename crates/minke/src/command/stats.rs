@@ -52,7 +52,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PARALLEL: usize = 20;
 
 async fn stats(context: &Context, args: Stats) -> Result<(), Failure> {
-    let layout = Layout::choose(args.format.as_deref(), &context.config()?.stats_format, false, &KIND)?;
+    let layout = Layout::choose(args.format.as_deref(), &context.config().stats_format, false, &KIND)?;
     let client = context.client()?;
     let mut before = BTreeMap::new();
     // The first sample has nothing to compare with, except from engines that wait for a second one themselves.
@@ -93,16 +93,24 @@ async fn sample_all(
         match sample {
             Ok(sample) => {
                 let sample = sample.since(before.get(name));
-                rows.push(sample.row(name, args.no_trunc));
+                rows.push(sample.row(shown(name, args), args.no_trunc));
                 before.insert(name.clone(), sample);
             }
             // One that was listed may be gone by now; one that was named must be there.
             Err(error) if args.containers.is_empty() && error.is_not_found() => {}
             Err(error) if error.is_not_found() => return Err(error.into()),
-            Err(_) => rows.push(Sample::unknown(name)),
+            Err(_) => rows.push(Sample::unknown(shown(name, args))),
         }
     }
     Ok(rows)
+}
+
+/// What `.Container` is: what the user called it, else the short id.
+fn shown<'a>(name: &'a str, args: &Stats) -> &'a str {
+    match args.containers.is_empty() && !args.no_trunc {
+        true => name.get(..12).unwrap_or(name),
+        false => name,
+    }
 }
 
 async fn running(client: &Client, all: bool) -> Result<Vec<String>, Failure> {

@@ -92,8 +92,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     if args.cluster {
         return Err(Failure::new("minke volume ls: --cluster is not supported yet"));
     }
-    let layout =
-        Layout::choose(args.format.as_deref(), &context.config()?.volumes_format, args.quiet, &KIND)?;
+    let layout = Layout::choose(args.format.as_deref(), &context.config().volumes_format, args.quiet, &KIND)?;
     let query: Vec<_> = filters::query(&args.filter)?.into_iter().collect();
     let mut listed: Listed = context.client()?.get("/volumes", &query).await?;
     for warning in &listed.warnings {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use minke_docker_client::{Body, ByteStream, Client, HeaderMap, Method};
-use minke_image::archive::{UnpackOptions, unpack};
+use minke_image::archive::{AbsoluteNames, UnpackOptions, unpack};
 use tokio::io::{self, AsyncWriteExt};
 
 use super::{
@@ -37,7 +37,9 @@ pub(crate) async fn from_container(client: &Client, request: &Request<'_>) -> Re
         .map_err(|error| Failure::doing(format!("copy to {}", request.outside), error))?;
     // A followed link keeps its own name.
     plan.rename = plan.rename.or(link_name);
-    receive(response.body, plan, path::is_content(request.inside)).await
+    // The root has no name, so what comes is its content as for `/.`.
+    let is_content = path::is_content(request.inside) || request.inside.trim_matches('/').is_empty();
+    receive(response.body, plan, is_content).await
 }
 
 /// The path to ask for; with `--follow-link`, what a link leads to and the link's name.
@@ -97,8 +99,13 @@ fn unpack_into(tar: PipeReader, directory: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::doing(format!("open {}", directory.display()), error))?;
     // As with docker, what is copied out belongs to who copies.
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let options =
-        UnpackOptions { owner: Some(owner), no_overwrite_dir_non_dir: true, ..UnpackOptions::default() };
+    let options = UnpackOptions {
+        owner: Some(owner),
+        // An engine's names of a container's root begin with a slash.
+        absolute_names: AbsoluteNames::UnderRoot,
+        no_overwrite_dir_non_dir: true,
+        ..UnpackOptions::default()
+    };
     unpack(tar, into.as_fd(), &options)
         .map(drop)
         .map_err(|error| Failure::doing(format!("unpack into {}", directory.display()), error))

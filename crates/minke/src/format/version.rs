@@ -11,7 +11,6 @@ pub(crate) fn data(api_version: &str, server: Value) -> Value {
             "Platform": {"Name": "minke"},
             "Version": env!("CARGO_PKG_VERSION"),
             "ApiVersion": api_version,
-            "APIVersion": api_version,
             "DefaultAPIVersion": minke_docker_client::ApiVersion::NEWEST.to_string(),
             "Os": std::env::consts::OS,
             "Arch": architecture(),
@@ -50,13 +49,30 @@ pub(crate) fn text(data: &Value) -> String {
         for component in server["Components"].as_array().into_iter().flatten() {
             lines.push(format!(" {}:", shown(&component["Name"])));
             lines.push(format!("  Version:\t{}", shown(&component["Version"])));
-            let details = component["Details"].as_object().into_iter().flatten();
-            for (key, value) in details.filter(|(_, value)| !shown(value).is_empty()) {
-                lines.push(format!("  {key}:\t{}", shown(value)));
-            }
+            lines.extend(details(&component["Details"]));
         }
     }
     table::align(&lines.join("\n"), None)
+}
+
+/// What an engine tells about itself in Docker's words, in which people and scripts look for it.
+fn details(details: &Value) -> Vec<String> {
+    let of = |key: &str| details[key].as_str().filter(|text| !text.is_empty());
+    let named = [
+        (
+            "API version",
+            of("ApiVersion").map(|version| match of("MinAPIVersion") {
+                Some(least) => format!("{version} (minimum version {least})"),
+                None => version.to_owned(),
+            }),
+        ),
+        ("Go version", of("GoVersion").map(str::to_owned)),
+        ("Git commit", of("GitCommit").map(str::to_owned)),
+        ("Built", of("BuildTime").map(str::to_owned)),
+        ("OS/Arch", of("Os").zip(of("Arch")).map(|(os, arch)| format!("{os}/{arch}"))),
+        ("Experimental", of("Experimental").map(str::to_owned)),
+    ];
+    named.into_iter().filter_map(|(name, value)| Some(format!("  {name}:\t{}", value?))).collect()
 }
 
 #[cfg(test)]
@@ -65,12 +81,12 @@ mod tests {
 
     #[test]
     fn both_sides_are_shown() {
-        let server = json!({"Platform": {"Name": "minke engine"}, "Components": [{"Name": "Engine", "Version": "0.1.0", "Details": {"ApiVersion": "1.51", "Os": "linux"}}]});
+        let server = json!({"Platform": {"Name": "minke engine"}, "Components": [{"Name": "Engine", "Version": "0.1.0", "Details": {"ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64", "GitCommit": ""}}]});
         let text = text(&data("1.51", server));
         assert!(text.starts_with("Client: minke\n Version:"), "{text}");
         assert!(
             text.contains(
-                "\n\nServer: minke engine\n Engine:\n  Version:      0.1.0\n  ApiVersion:   1.51\n"
+                "\n\nServer: minke engine\n Engine:\n  Version:       0.1.0\n  API version:   1.51 (minimum version 1.24)\n  OS/Arch:"
             ),
             "{text}"
         );

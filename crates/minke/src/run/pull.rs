@@ -18,7 +18,7 @@ pub(crate) async fn pull(
 ) -> Result<(), Failure> {
     let mut query = vec![("fromImage", image.to_owned())];
     // A tag of its own keeps old engines from pulling every tag.
-    if !image.contains('@') && !image.rsplit('/').next().unwrap_or(image).contains(':') {
+    if lacks_tag(image) {
         query.push(("tag", "latest".to_owned()));
     }
     query.extend(platform.map(|platform| ("platform", platform.to_owned())));
@@ -40,4 +40,13 @@ pub(crate) async fn pull(
         }
     }
     Ok(())
+}
+
+/// The image's name as Docker shows it: with the tag that is meant where none is given.
+pub(crate) fn with_tag(image: &str) -> String {
+    if lacks_tag(image) { format!("{image}:latest") } else { image.to_owned() }
+}
+
+fn lacks_tag(image: &str) -> bool {
+    !image.contains('@') && !image.rsplit('/').next().unwrap_or(image).contains(':')
 }

@@ -7,7 +7,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::terminal;
+use crate::{output, terminal};
 
 /// What is handed on: everything a user or a supervisor of processes sends on purpose. Left out are SIGKILL and SIGSTOP,
 /// which can't be, SIGCHLD, SIGPIPE, SIGURG and the faults, which are the client's own, and SIGWINCH, see [`follow_size`].
@@ -28,6 +28,17 @@ const PROXIED: [(&str, i32); 15] = [
     ("IO", 29),
     ("PWR", 30),
 ];
+
+/// So many SIGINT and SIGTERM end the client itself: a container whose first process ignores them, as `sleep` does,
+/// would hold its user's terminal for good. The number is Docker's.
+const PATIENCE: usize = 3;
+
+/// Ends the program at once; the container runs on.
+fn leave() -> ! {
+    terminal::restore();
+    output::note(&format!("\ngot {PATIENCE} SIGTERM/SIGINTs, forcefully exiting"));
+    std::process::exit(1)
+}
 
 /// A task that ends with its owner.
 #[derive(Debug)]
@@ -58,7 +69,12 @@ pub(crate) fn proxy(client: &Client, container: &str) -> Background {
     }
     let (client, path) = (client.clone(), format!("/containers/{container}/kill"));
     tasks.push(tokio::spawn(async move {
+        let mut asked = 0;
         while let Some(name) = receiver.recv().await {
+            asked += usize::from(matches!(name, "INT" | "TERM"));
+            if asked == PATIENCE {
+                leave();
+            }
             // The container may have ended in the meantime; then there is nobody to tell.
             let sent = client.post_empty::<()>(&path, &[("signal", name.to_owned())]).await;
             if let Err(error) = sent {

@@ -1,9 +1,11 @@
 //! How values look when they are printed, as Go's `%v` writes them.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
+
+use super::shapes::{Shape, Zero, duration_text};
 
 /// Fields that hold a list in Docker's Go types: nil prints as `[]`.
-const LISTS: [&str; 22] = [
+const LISTS: [&str; 25] = [
     "Binds",
     "Cmd",
     "Entrypoint",
@@ -26,7 +28,16 @@ const LISTS: [&str; 22] = [
     "OnBuild",
     "Mounts",
     "Aliases",
+    "DNSNames",
+    "MaskedPaths",
+    "ReadonlyPaths",
 ];
+
+/// Fields that hold text and that the API may leave out.
+const TEXTS: [&str; 5] = ["MacAddress", "OsVersion", "StopSignal", "Variant", "CreatedAt"];
+
+/// Fields that hold nanoseconds.
+const DURATIONS: [&str; 4] = ["Interval", "StartInterval", "StartPeriod", "Timeout"];
 
 /// Fields that hold a map: nil prints as `map[]`.
 const MAPS: [&str; 13] = [
@@ -50,13 +61,17 @@ pub(super) fn printed(value: &Value, field: Option<&str>) -> String {
     match (value, field) {
         (Value::Null, Some(field)) if LISTS.contains(&field) => "[]".to_owned(),
         (Value::Null, Some(field)) if MAPS.contains(&field) => "map[]".to_owned(),
+        (Value::Null, Some(field)) if TEXTS.contains(&field) => String::new(),
         (Value::Null, Some(_)) => "<nil>".to_owned(),
         (Value::Null, None) => "<no value>".to_owned(),
+        (Value::Number(number), Some(field)) if DURATIONS.contains(&field) => {
+            number.as_i64().map_or_else(|| plain(value), duration_text)
+        }
         (value, _) => plain(value),
     }
 }
 
-/// `%v`: lists as `[a b]`, maps as `map[k:v]` in the order of their keys.
+/// `%v`: lists as `[a b]`, maps as `map[k:v]` in the order of their keys, known structs as `{a b}`.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
@@ -64,15 +79,44 @@ pub(super) fn plain(value: &Value) -> String {
         Value::Number(number) => self::number(number),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", joined(items.iter().map(plain))),
-        Value::Object(map) => {
+        Value::Object(map) => object(map),
+    }
+}
+
+fn object(map: &Map<String, Value>) -> String {
+    match Shape::of(map) {
+        Some(shape) => {
+            let fields = shape.printed().map(|(name, zero)| match (map.get(name), zero) {
+                (Some(Value::Null) | None, Zero::Duration) => duration_text(0),
+                (Some(Value::Number(number)), Zero::Duration) => {
+                    duration_text(number.as_i64().unwrap_or_default())
+                }
+                (Some(Value::Null) | None, zero) => plain(&zero.value()),
+                (Some(value), _) => plain(value),
+            });
+            format!("{{{}}}", joined(fields))
+        }
+        // A set, as of ports or volumes: Go's empty structs.
+        None if !map.is_empty() && map.values().all(is_empty_object) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort();
+            format!("map[{}]", joined(keys.into_iter().map(|key| format!("{key}:{{}}"))))
+        }
+        None => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            format!(
-                "map[{}]",
-                joined(entries.into_iter().map(|(key, item)| format!("{key}:{}", plain(item))))
-            )
+            let entries = entries.into_iter().map(|(key, item)| match item {
+                // A port that is not published: an empty list in Go.
+                Value::Null if key.contains('/') => format!("{key}:[]"),
+                item => format!("{key}:{}", plain(item)),
+            });
+            format!("map[{}]", joined(entries))
         }
     }
+}
+
+fn is_empty_object(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
 }
 
 fn joined(items: impl Iterator<Item = String>) -> String {

@@ -1,9 +1,10 @@
 //! Walks a syntax tree with data and writes text.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Methods, Mode, TemplateError, display, functions,
+    shapes::{Shape, Zero},
     syntax::{Base, Block, BlockKind, Command, Node, Operand, Pipeline},
 };
 
@@ -25,8 +26,11 @@ const USER_MAPS: [&str; 14] = [
     "Containers",
 ];
 
+/// `{{range 1000000000}}` must not fill the memory.
+const MOST_COUNTED: u64 = 100_000;
+
 /// Fields that Docker's API leaves out when they are empty though its Go types always have them.
-const OPTIONAL: [&str; 33] = [
+const OPTIONAL: [&str; 34] = [
     "Health",
     "Healthcheck",
     "StopTimeout",
@@ -60,6 +64,7 @@ const OPTIONAL: [&str; 33] = [
     "ImageManifestDescriptor",
     "Descriptor",
     "CreatedAt",
+    "ContainerConfig",
 ];
 
 /// Renders `nodes` with `data` as the dot and as `$`.
@@ -126,7 +131,16 @@ impl Run<'_> {
         let items: Vec<(Value, Value)> = match over {
             Value::Null => Vec::new(),
             Value::Array(items) => items.into_iter().enumerate().map(|(i, item)| (i.into(), item)).collect(),
-            Value::Object(map) => map.into_iter().map(|(key, item)| (key.into(), item)).collect(),
+            Value::Number(count) if !count.is_f64() => {
+                (0..count.as_u64().unwrap_or_default().min(MOST_COUNTED))
+                    .map(|at| (at.into(), at.into()))
+                    .collect()
+            }
+            Value::Object(map) => {
+                let mut entries: Vec<_> = map.into_iter().collect();
+                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+                entries.into_iter().map(|(key, item)| (key.into(), item)).collect()
+            }
             other => {
                 let text = display::printed(&other, None);
                 return Err(at(&block.pipeline, format!("range can't iterate over {text}")));
@@ -279,21 +293,31 @@ impl Run<'_> {
     fn field(&self, value: &Value, name: &str, parent: Option<&str>) -> Result<Value, String> {
         match value {
             Value::Object(map) => {
-                // Docker's Go types call `Id` ID.
-                let found = map.get(name).or_else(|| (name == "ID").then(|| map.get("Id")).flatten());
+                let found = map.get(name).or_else(|| go_name(map, name));
+                let shaped = || Shape::of(map).and_then(|shape| shape.zero(name));
                 let lenient = self.mode == Mode::Header
                     || parent.is_some_and(|parent| USER_MAPS.contains(&parent))
                     || OPTIONAL.contains(&name);
                 match found {
                     Some(found) => Ok(found.clone()),
                     None if lenient => Ok(Value::Null),
-                    None => Err(format!("map has no entry for key {name:?}")),
+                    None => {
+                        shaped().map(Zero::value).ok_or_else(|| format!("map has no entry for key {name:?}"))
+                    }
                 }
             }
             Value::Null => Err(format!("nil pointer evaluating {}.{name}", parent.unwrap_or_default())),
             other => Err(format!("can't evaluate field {name} in type {}", display::kind(other))),
         }
     }
+}
+
+/// A field by its name in Docker's Go types, which differs from JSON's in the case of abbreviations only: `ID`,
+/// `HostIP`, `NanoCPUs`, `DNS`.
+fn go_name<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let is_go = name.starts_with(|first: char| first.is_ascii_uppercase());
+    let found = || map.iter().find(|(key, _)| key.starts_with(&name[..1]) && key.eq_ignore_ascii_case(name));
+    is_go.then(found).flatten().map(|(_, value)| value)
 }
 
 /// The field whose value a pipeline prints, which tells how an absent value looks.

@@ -92,6 +92,46 @@ fn templates_from_scripts_print_what_go_prints() {
 }
 
 #[test]
+fn what_docker_has_as_a_struct_looks_like_one_and_lacks_no_field() {
+    let data = json!({
+        "Mounts": [
+            {"Type": "bind", "Source": "/a", "Destination": "/b", "Mode": "ro", "RW": false, "Propagation": "rprivate"},
+            {"Type": "volume", "Name": "v", "Source": "/v", "Destination": "/d", "Driver": "local", "Mode": "z", "RW": true,
+             "Propagation": ""},
+        ],
+        "Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "81/udp": null},
+        "RestartPolicy": {"Name": "always", "MaximumRetryCount": 0},
+        "ExposedPorts": {"80/tcp": {}},
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 90_000_000_000_i64},
+        "IPAM": {"Driver": "default", "Options": null, "Config": [{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}]},
+        "State": {
+            "Status": "exited", "Running": false, "Paused": false, "Restarting": false, "OOMKilled": false, "Dead": false,
+            "Pid": 0, "ExitCode": 3, "Error": "", "StartedAt": "s", "FinishedAt": "f"
+        },
+        "NanoCpus": 5, "Dns": ["1.1.1.1"],
+    });
+    let cases = [
+        ("{{.Mounts}}", "[{bind  /a /b  ro false rprivate} {volume v /v /d local z true }]"),
+        ("{{range .Mounts}}{{.Name}}:{{.Driver}};{{end}}", ":;v:local;"),
+        ("{{.Ports}}", "map[80/tcp:[{127.0.0.1 8080}] 81/udp:[]]"),
+        ("{{(index (index .Ports \"80/tcp\") 0).HostIP}}", "127.0.0.1"),
+        ("{{.RestartPolicy}}", "{always 0}"),
+        ("{{.ExposedPorts}}", "map[80/tcp:{}]"),
+        ("{{.Healthcheck}}", "{[CMD true] 1m30s 0s 0s 0s 0}"),
+        ("{{.Healthcheck.Interval}} {{.Healthcheck.Retries}}", "1m30s 0"),
+        ("{{.IPAM}}", "{default map[] [{172.17.0.0/16  172.17.0.1 map[]}]}"),
+        ("{{.State}}", "{exited false false false false false 0 3  s f <nil>}"),
+        ("{{.NanoCPUs}} {{.DNS}}", "5 [1.1.1.1]"),
+        ("{{json .RestartPolicy}}", r#"{"Name":"always","MaximumRetryCount":0}"#),
+        ("{{range $p, $c := .Ports}}{{$p}} {{end}}{{range 3}}{{.}}{{end}}", "80/tcp 81/udp 012"),
+    ];
+    for (template, expected) in cases {
+        let text = Template::parse(template).and_then(|template| template.render(&data, &NoMethods)).unwrap();
+        assert_eq!(text, expected, "{template}");
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     let cases = [
         ("{{.Nope}}", "map has no entry for key \"Nope\""),
@@ -114,7 +154,7 @@ fn mistakes_are_named() {
         ("{{.Name 1}}", "Name has arguments but cannot be invoked"),
         ("{{3 4}}", "can't give argument to non-function"),
         ("{{upper .Count}}", "expected string; got int"),
-        ("{{range .Count}}x{{end}}", "range can't iterate over 3"),
+        ("{{range .Ratio}}x{{end}}", "range can't iterate over 0.25"),
         ("a\n{{.Nope}}", ":2: map has no entry"),
         ("{{\"abc}}", "unclosed action"),
         ("{{pad .Name 99999999999 0}}", "more than 4096 spaces"),

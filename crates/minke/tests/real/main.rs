@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod bad_input;
+mod conformance;
 mod copy;
 mod exec_and_attach;
 mod images;
@@ -10,8 +11,12 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod logs;
+mod many;
 mod network;
+mod pty;
 mod restart;
 mod run;
 mod survival;
+mod terminal;
 mod volumes;
+mod waiting;

@@ -1,0 +1,255 @@
+//! What SDKs and scripts read from answers, beyond what the command lines show: fields, nulls, status codes,
+//! words.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use minke_testkit::{Cli, Host, Rootfs};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// One request on a connection of its own, as `curl --unix-socket` makes it: status, head and body.
+fn ask(host: &Host, method: &str, target: &str, body: &str) -> (u16, String, String) {
+    let mut socket = UnixStream::connect(host.path("docker.sock")).expect("the engine listens");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket has timeouts");
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).expect("the engine reads");
+    socket.write_all(body.as_bytes()).expect("the engine reads");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).expect("the engine answers");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    (status, head.to_owned(), body.to_owned())
+}
+
+fn create(host: &Host, name: &str, body: &Value) -> u16 {
+    ask(host, "POST", &format!("/containers/create?name={name}"), &body.to_string()).0
+}
+
+fn inspect(host: &Host, name: &str) -> Value {
+    let all = host.docker(["inspect", name]).expect_code(0).json();
+    all[0].clone()
+}
+
+#[test]
+fn an_inspected_container_has_the_defaults_that_docker_writes_out() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["create", "--name", "plain", "busybox"]).ok();
+    let plain = inspect(&host, "plain");
+    let settings = &plain["HostConfig"];
+    assert_eq!(settings["MemorySwappiness"], Value::Null);
+    assert!(["host", "private"].contains(&settings["CgroupnsMode"].as_str().unwrap_or("")));
+    assert!(settings["MaskedPaths"].as_array().is_some_and(|paths| paths.contains(&json!("/proc/kcore"))));
+    assert!(settings["ReadonlyPaths"].as_array().is_some_and(|paths| paths.contains(&json!("/proc/sys"))));
+    assert_eq!(plain["Config"]["Env"], Value::Null);
+    assert!(plain.get("SizeRw").is_none());
+    let _ = host.docker(["create", "--privileged", "--name", "all", "busybox"]).ok();
+    assert_eq!(inspect(&host, "all")["HostConfig"]["MaskedPaths"], Value::Null);
+    let _ =
+        host.docker(["create", "--security-opt", "systempaths=unconfined", "--name", "open", "busybox"]).ok();
+    assert_eq!(inspect(&host, "open")["HostConfig"]["MaskedPaths"], json!([]));
+    host.expect_nothing_left();
+}
+
+#[test]
+fn the_same_container_is_shown_the_same_way_each_time() {
+    let host = Host::with_busybox();
+    let ports: [&str; 8] = ["-p", "8001:1", "-p", "8002:2", "-p", "8003:3", "-p", "8004:4"];
+    let mut args = vec!["run", "-d", "--name", "box"];
+    args.extend(ports);
+    args.extend(["-l", "a=1", "-l", "b=2", "-l", "c=3", "busybox", "sleep", "600"]);
+    let args: [&str; 21] = args.try_into().expect("21 words");
+    let _ = host.docker(args).ok();
+    let first = ask(&host, "GET", "/containers/box/json", "").2;
+    for _ in 0..5 {
+        assert_eq!(ask(&host, "GET", "/containers/box/json", "").2, first);
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
+fn filters_can_be_typed_as_they_stand_in_the_documentation() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["create", "--name", "web-1", "busybox"]).ok();
+    let listed = |filters: &str| {
+        let (status, _, body) = ask(&host, "GET", &format!("/containers/json?all=1&filters={filters}"), "");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).expect("JSON").as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(listed(r#"{"status":["created"]}"#), 1);
+    assert_eq!(listed(r#"{"name":{"^/web-[0-9]$":true}}"#), 1);
+    assert_eq!(listed("%7B%22name%22:%5B%22db%7Cweb%22%5D%7D"), 1);
+    assert_eq!(listed(r#"{"name":["eb-1$"]}"#), 1);
+    assert_eq!(listed(r#"{"name":["^eb"]}"#), 0);
+    let (status, _, body) = ask(&host, "GET", r#"/containers/json?filters={"status":["gone"]}"#, "");
+    assert_eq!(status, 400);
+    assert!(body.contains("must be one of created, running"), "{body}");
+    let (_, head, _) = ask(&host, "GET", "/_ping", "");
+    assert!(head.contains("\r\nApi-Version: 1."), "{head}");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn what_another_container_lacks_is_not_a_missing_image() {
+    let host = Host::with_busybox();
+    for settings in [
+        json!({"PidMode": "container:no"}),
+        json!({"IpcMode": "container:no"}),
+        json!({"VolumesFrom": ["no"]}),
+    ] {
+        assert_eq!(
+            create(&host, "bad", &json!({"Image": "busybox", "HostConfig": settings})),
+            400,
+            "{settings}"
+        );
+    }
+    // The network's donor may come later; then it is remembered by its id.
+    let late = json!({"Image": "busybox", "HostConfig": {"NetworkMode": "container:donor"}});
+    assert_eq!(create(&host, "late", &late), 201);
+    let _ = host.docker(["start", "late"]).expect_code(1).expect_stderr("joining network namespace");
+    let id =
+        host.docker(["run", "-d", "--name", "donor", "--hostname", "shared", "busybox", "sleep", "600"]).ok();
+    let _ = host.docker(["start", "late"]).expect_code(0);
+    assert_eq!(create(&host, "now", &late), 201);
+    let now = inspect(&host, "now");
+    assert_eq!(now["HostConfig"]["NetworkMode"], format!("container:{id}"));
+    assert_eq!(now["Config"]["Hostname"], "shared");
+    let _ = host.docker(["rename", "donor", "renamed"]).ok();
+    assert_eq!(host.docker(["start", "now"]).ok(), "now");
+    let named =
+        json!({"Image": "busybox", "Hostname": "x", "HostConfig": {"NetworkMode": "container:renamed"}});
+    assert_eq!(create(&host, "named", &named), 400);
+    let named = json!({"Image": "busybox", "Hostname": "x", "HostConfig": {"UTSMode": "host"}});
+    assert_eq!(create(&host, "named", &named), 400);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn an_image_of_another_platform_is_missing() {
+    let host = Host::with_busybox();
+    let body = r#"{"Image":"busybox"}"#;
+    let (status, _, text) = ask(&host, "POST", "/containers/create?platform=linux/s390x", body);
+    assert_eq!(status, 404);
+    assert!(text.contains("does not match the specified platform (linux/s390x)"), "{text}");
+    assert_eq!(ask(&host, "POST", "/containers/create?platform=a/b/c/d", body).0, 400);
+    assert_eq!(ask(&host, "POST", "/containers/create?platform=linux", body).0, 201);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_process_is_in_its_primary_group() {
+    let host = Host::with_busybox();
+    let id = |user: &str| host.docker(["run", "--rm", "-u", user, "busybox", "id"]).ok();
+    assert!(id("0").ends_with("groups=0(root)"));
+    assert!(id("alice").ends_with("groups=29(audio),1000(alice)"));
+    assert!(id("1234:33").ends_with("groups=33(www)"));
+    let _ = host
+        .docker(["run", "--rm", "-u", "-1", "busybox", "id"])
+        .expect_code(125)
+        .expect_stderr("uids and gids must be in range 0-2147483647");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_container_says_what_it_is_and_joins_the_hosts_queues() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "--name", "box", "busybox", "test", "-f", "/.dockerenv"]).expect_code(0);
+    assert_eq!(host.docker(["diff", "box"]).ok(), "");
+    let _ = host.docker(["run", "--rm", "--ipc", "host", "busybox", "ls", "/dev/mqueue"]).expect_code(0);
+    let shown = host.docker(["run", "--rm", "--hostname", "a.b.c", "busybox", "cat", "/etc/hosts"]).ok();
+    assert!(shown.ends_with("\ta.b.c a"), "{shown}");
+    host.expect_nothing_left();
+}
+
+#[rstest]
+fn the_whole_of_a_running_container_can_be_copied(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    let _ = host.cli(cli, ["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();
+    let _ = host.cli(cli, ["exec", "box", "sh", "-c", "echo content > /srv.txt"]).ok();
+    let out = host.path("out").display().to_string();
+    let _ = host.cli(cli, ["cp", "box:/", &out]).expect_code(0);
+    let text = std::fs::read_to_string(host.path("out/srv.txt")).expect("it was copied");
+    assert_eq!(text, "content\n");
+    assert_eq!(std::fs::read_dir(host.path("out/proc")).expect("a directory").count(), 0);
+    let _ = host.cli(cli, ["cp", &format!("{out}/srv.txt"), "box:/no/such/x"]).expect_code(1);
+    let _ = host.cli(cli, ["exec", "box", "ls", "/no"]).expect_code(1);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn clients_may_resize_and_attach_without_looking() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();
+    assert_eq!(ask(&host, "POST", "/containers/box/resize?h=10&w=20", "").0, 200);
+    let (status, _, rest) = ask(&host, "POST", "/containers/box/attach?stdout=1", "");
+    assert_eq!((status, rest.as_str()), (200, ""));
+    let stats = ask(&host, "GET", "/containers/box/stats?stream=0&one-shot=1", "").2;
+    let stats: Value = serde_json::from_str(&stats).expect("JSON");
+    assert!(stats["pids_stats"].get("limit").is_none(), "{stats}");
+    let (status, _, _) = ask(&host, "POST", "/containers/box/exec", r#"{"Cmd":["true"]}"#);
+    assert_eq!(status, 201);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn the_log_drivers_of_compose_files_work() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "--name", "one", "--log-driver", "local", "busybox", "echo", "hello"]).ok();
+    assert_eq!(host.docker(["logs", "one"]).ok(), "hello");
+    assert_eq!(inspect(&host, "one")["LogPath"], "");
+    let with = ["run", "--name", "two", "-l", "a=1", "-e", "B=2 3"];
+    let options = ["--log-opt", "labels=a", "--log-opt", "env=B", "--log-opt", "tag={{.Name}}"];
+    let args: Vec<&str> = with.into_iter().chain(options).chain(["busybox", "echo", "hi"]).collect();
+    let args: [&str; 16] = args.try_into().expect("sixteen words");
+    let _ = host.docker(args).ok();
+    assert_eq!(host.docker(["logs", "--details", "two"]).ok(), "B=2+3,a=1,tag=two hi");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn errors_have_dockers_words() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();
+    let _ = host.docker(["create", "--name", "other", "busybox"]).ok();
+    let cases: [(&[&str], &str); 9] = [
+        (&["kill", "-s", "FOO", "box"], "cannot kill container: box: invalid signal: FOO"),
+        (&["kill", "nosuch"], "cannot kill container: nosuch: No such container: nosuch"),
+        (&["rename", "box", "other"], "Error when allocating new name: Conflict. The container name"),
+        (&["create", "--cap-add", "FOO", "busybox"], "invalid CapAdd: unknown capability: \"CAP_FOO\""),
+        (&["create", "--tmpfs", "/t:bad=1", "busybox"], "invalid tmpfs option \"bad\""),
+        (&["create", "-v", "/a:rel", "busybox"], "invalid volume specification: '/a:rel'"),
+        (&["create", "-v", "/a:/b:zz", "busybox"], "invalid mode: zz"),
+        (&["start", "nosuch"], "No such container: nosuch"),
+        (
+            &["create", "--device", "/nosuch", "busybox"],
+            "custom device \"/nosuch\": No such file or directory\n",
+        ),
+    ];
+    for (args, words) in cases {
+        let ran = minke_testkit::Run::new(minke_testkit::docker_cli(), args)
+            .env("DOCKER_HOST", host.endpoint())
+            .within(host.netns())
+            .run();
+        assert_ne!(ran.code, Some(0));
+        let _ = ran.expect_stderr(words);
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
+fn json_that_go_would_take_is_taken() {
+    let host = Host::start();
+    host.import("busybox", Rootfs::busybox());
+    let body = json!({"Image": "busybox", "Cmd": "true", "HostConfig": {"CapAdd": "NET_ADMIN"}});
+    assert_eq!(create(&host, "box", &body), 201);
+    assert_eq!(ask(&host, "POST", "/containers/create", "{}").0, 400);
+    host.expect_nothing_left();
+}
