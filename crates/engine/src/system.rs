@@ -192,7 +192,7 @@ impl Inner {
                 volume: list(&["local"]),
                 network: list(&["bridge", "host", "null"]),
                 authorization: None,
-                log: list(&["json-file", "none"]),
+                log: list(&["json-file", "local", "none"]),
             }),
             memory_limit: Some(v1("memory/memory.limit_in_bytes")),
             swap_limit: Some(v1("memory/memory.memsw.limit_in_bytes")),
@@ -309,6 +309,7 @@ impl Inner {
         if !read_flag("/proc/sys/net/ipv4/ip_forward") {
             warnings.push("WARNING: IPv4 forwarding is disabled; it is switched on when the first container joins the bridge".to_owned());
         }
+        warnings.extend(self.networks.warnings().into_iter().map(|text| format!("WARNING: {text}")));
         warnings
     }
 }

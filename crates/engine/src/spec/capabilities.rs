@@ -1,54 +1,10 @@
 //! Which capabilities a container holds: Docker's default set, what `--cap-add` and `--cap-drop` change,
 //! what this engine can give.
 
+use minke_kernel::caps;
 use minke_model::runtime_spec::Capabilities;
 
 use crate::Error;
-
-/// Every capability of Linux 6.x in the order of its number, capabilities(7).
-pub(crate) const ALL: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
 
 /// What a container holds if nothing else is said: the same set as Docker's.
 pub(crate) const DEFAULT: [&str; 14] = [
@@ -74,7 +30,7 @@ pub(crate) struct Mask(pub(crate) u64);
 
 impl Mask {
     fn has(self, name: &str) -> bool {
-        ALL.iter().position(|known| *known == name).is_some_and(|bit| self.0 >> bit & 1 == 1)
+        caps::number(name).is_some_and(|bit| self.0 >> bit & 1 == 1)
     }
 
     /// Whether this engine lacks CAP_SYS_RESOURCE, as inside most virtual development machines.
@@ -115,7 +71,7 @@ pub(crate) fn held(
             (false, false) => (DEFAULT.contains(&name) || named(&add, name)) && !named(&drop, name),
         }
     };
-    Ok(ALL.iter().filter(|name| wanted(name) && engine.has(name)).map(|name| (*name).to_owned()).collect())
+    Ok(caps::names().iter().filter(|name| wanted(name) && engine.has(name)).map(|name| (*name).to_owned()).collect())
 }
 
 /// The sets of a process: an ordinary user starts with none effective, but may gain them by set-user-id
@@ -142,7 +98,7 @@ fn normalise(name: &str, field: &str) -> Result<String, Error> {
         return Ok("ALL".to_owned());
     }
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    match ALL.contains(&full.as_str()) {
+    match caps::number(&full).is_some() {
         true => Ok(full),
         false => Err(Error::invalid(format!("invalid {field}: unknown capability: {full:?}"))),
     }

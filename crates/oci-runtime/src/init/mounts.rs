@@ -168,11 +168,12 @@ impl Job<'_, '_> {
 
     fn tmpfs(&self, late: &mut Late) -> Result<(), InitError> {
         let path = self.path();
+        let existed = super::exists(self.root, &path);
         let target = self.root.mkdir_all(&path).step(|| format!("{}.destination: make", self.name))?;
         mount_check::target(self.name, &path, &target, None)?;
         let mut parameters = self.options.parameters.clone();
-        if !parameters.iter().any(|parameter| parameter.key == "mode") {
-            // The directory's own mode, so that mounting over /tmp keeps it open to all.
+        if existed && !parameters.iter().any(|parameter| parameter.key == "mode") {
+            // The image's directory keeps its mode; a new one has tmpfs's own, 1777.
             let stat = rustix::fs::fstat(&target).map_err(io::Error::from);
             let mode = stat.step(|| format!("{}.destination: stat", self.name))?.st_mode & 0o7777;
             parameters.push(Parameter::new("mode", format!("{mode:o}")));

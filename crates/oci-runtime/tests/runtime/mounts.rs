@@ -42,7 +42,7 @@ fn a_recursive_attribute_reaches_mounts_below_and_a_plain_one_does_not() {
 #[test]
 fn a_tmpfs_has_its_options_and_may_start_with_the_images_files() {
     let mut bundle = Bundle::new(
-        "stat -c %a /tmp; df -k /small | tail -1 | tr -s ' ' | cut -d' ' -f2; cat /var/dir/file; stat -c '%a %u' /var/dir/file; readlink /var/link",
+        "stat -c %a /tmp /fresh; df -k /small | tail -1 | tr -s ' ' | cut -d' ' -f2; cat /var/dir/file; stat -c '%a %u' /var/dir/file; readlink /var/link",
     );
     let var = bundle.rootfs().join("var");
     fs::create_dir_all(var.join("dir")).unwrap();
@@ -53,10 +53,11 @@ fn a_tmpfs_has_its_options_and_may_start_with_the_images_files() {
     fs::set_permissions(bundle.rootfs().join("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o1777))
         .unwrap();
     bundle.mount("/tmp", "tmpfs", "tmpfs", &["nodev"]);
+    bundle.mount("/fresh", "tmpfs", "tmpfs", &[]);
     bundle.mount("/small", "tmpfs", "tmpfs", &["size=64k", "mode=0700"]);
     bundle.mount("/var", "tmpfs", "tmpfs", &["tmpcopyup", "ro"]);
     let outcome = bundle.run().succeeded();
-    assert_eq!(outcome.lines(), ["1777", "64", "from the image", "644 33", "dir/file"]);
+    assert_eq!(outcome.lines(), ["1777", "1777", "64", "from the image", "644 33", "dir/file"]);
 }
 
 #[test]
