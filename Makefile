@@ -8,15 +8,16 @@ export PATH := $(shell scripts/setup path):$(PATH)
 export CARGO_TERM_COLOR ?= always
 target := $(shell rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help release install demo test check lint unit doc vm bench fix clean
+.PHONY: help release install demo test check lint unit doc fuzz vm bench fix clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 release: ## both programs, ready to copy, in target/dist
-	cargo build --release --locked -p minke -p minke-oci-runtime
+	cargo build --profile small --locked -p minke-oci-runtime
+	cargo build --release --locked -p minke
 	mkdir -p target/dist
-	cp target/$(target)/release/minke target/$(target)/release/minke-oci target/dist/
+	cp target/$(target)/small/minke-oci target/$(target)/release/minke target/dist/
 	@ls -l target/dist
 
 install: release ## copies them to $(PREFIX)/bin
@@ -43,9 +44,17 @@ unit: ## unit tests, and integration tests on the real kernel with the real dock
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-vm: release ## the same on Debian's own kernel with cgroup v2 alone, in an emulator
+fuzz: ## what reads configurations and state files, without end (SECONDS_EACH=60, SEED=, REPLAY=FILE)
+	MINKE_FUZZ_SECONDS=$(or $(SECONDS_EACH),0) $(if $(SEED),MINKE_FUZZ_SEED=$(SEED)) $(if $(REPLAY),MINKE_FUZZ_REPLAY=$(abspath $(REPLAY))) \
+		cargo test --locked -p minke-oci-runtime --lib -- fuzz::no_ --nocapture --test-threads=4
+
+vm: release ## the same on Debian's own kernel with cgroup v2 alone, and under systemd, in an emulator
 	scripts/setup vm
+	scripts/setup demo
 	scripts/vm tests/vm/cgroup-v2.sh target/dist/minke target/dist/minke-oci
+	scripts/vm tests/vm/rootless.sh target/dist/minke-oci
+	scripts/vm-systemd tests/vm/systemd.sh target/dist/minke-oci
+	VM_CGROUP=v1 scripts/vm-systemd tests/vm/systemd.sh target/dist/minke-oci
 
 bench: ## side by side with the peers that are installed; writes docs/performance.md
 	scripts/setup test

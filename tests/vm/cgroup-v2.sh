@@ -28,6 +28,18 @@ check "memory.max" 33554432 "$(cat "$group/memory.max")"
 check "pids.max" 20 "$(cat "$group/pids.max")"
 check "cpu.max" "50000 100000" "$(cat "$group/cpu.max")"
 check "exec" works "$(/minke-oci exec one echo works)"
+/minke-oci update --memory 64m --memory-swap 128m --memory-reservation 16m --pids-limit 30 one
+check "update of memory and tasks" "67108864 67108864 16777216 30" "$(echo $(cat "$group/memory.max" "$group/memory.swap.max" "$group/memory.low" "$group/pids.max"))"
+/minke-oci update --memory 96m one
+check "memory and swap together stay" "100663296 33554432" "$(echo $(cat "$group/memory.max" "$group/memory.swap.max"))"
+/minke-oci update --cpu-quota 25000 --cpu-burst 5000 --cpu-share 2048 --cpuset-cpus 0 --cpuset-mems 0 one
+check "update of cpus" "25000 100000 5000 174 0 0" "$(echo $(cat "$group/cpu.max" "$group/cpu.max.burst" "$group/cpu.weight" "$group/cpuset.cpus" "$group/cpuset.mems"))"
+/minke-oci update --cpu-idle 1 one
+check "update of cpu.idle" 1 "$(cat "$group/cpu.idle")"
+echo '{"unified":{"memory.high":"33554432"}}' | /minke-oci update -r - one
+check "update of what only v2 has" 33554432 "$(cat "$group/memory.high")"
+has "stats" '"pids":{"current":1,"limit":30}' "$(/minke-oci events --stats one)"
+has "pressure" '"psi":{"full":{"avg10":' "$(/minke-oci events --stats one)"
 /minke-oci pause one
 has "paused" "frozen 1" "$(cat "$group/cgroup.events")"
 /minke-oci resume one

@@ -120,6 +120,13 @@ pub fn limit_bounding(keep: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the kernel will let a process inherit what `sets` wants, once its bounding set is theirs (capset(2)).
+pub fn are_inheritable(sets: &Sets) -> io::Result<bool> {
+    let now = thread::capabilities(None)?;
+    let wanted = sets.inheritable & now.permitted.bits();
+    Ok(wanted & !(sets.bounding | now.inheritable.bits()) == 0)
+}
+
 /// The permitted capabilities of the calling thread.
 ///
 /// # Errors

@@ -13,11 +13,15 @@
 //! The systemd driver is not here: paths are directories (`cgroupfs` in Docker's terms).
 
 mod controller;
+mod delegation;
+mod details;
 mod devices;
 mod dir;
 mod layout;
 mod members;
+mod oom;
 mod path;
+mod planned;
 mod remove;
 mod setting;
 mod stats;
@@ -36,8 +40,10 @@ pub use rustix::process::Pid;
 
 pub use self::{
     controller::{Controller, Controllers},
+    details::{CpusetDetails, Details, MemoryLimits, Pressure, PressureLine},
     devices::default_rules as default_device_rules,
     layout::{Hierarchy, Layout, Mode},
+    oom::OomWatch,
     stats::{
         BlkioEntry, BlkioStats, CpuStats, CpuUsage, HugetlbStats, MemoryData, MemoryStats, PidsStats, Stats,
         Throttling,
@@ -327,6 +333,20 @@ impl Cgroup {
         self.driver.stats()
     }
 
+    /// What [`stats`](Cgroup::stats) leaves out. What can't be read counts as absent.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        details::read(&self.paths())
+    }
+
+    /// Begins to watch for memory running out; None where the host has no memory controller.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn watch_oom(&self) -> Result<Option<OomWatch>, CgroupError> {
+        oom::watch(&self.paths())
+    }
+
     /// How many processes the kernel has killed here for want of memory.
     ///
     /// # Errors
@@ -345,6 +365,11 @@ impl Cgroup {
     /// are gone.
     pub fn remove(&self) -> Result<(), CgroupError> {
         Cgroup::remove_paths(self.paths().values())
+    }
+
+    /// Removes one directory and those below it, if no process is in them; says whether it is gone.
+    pub fn remove_if_idle(path: &Path) -> bool {
+        remove::remove_tree(path).is_ok()
     }
 
     /// As [`remove`](Cgroup::remove), by the directories alone.

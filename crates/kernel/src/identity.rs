@@ -56,6 +56,17 @@ pub fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The group id of the calling process.
+pub fn effective_group() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
+/// Whether the calling process is in a user namespace other than the host's, which maps all ids to themselves.
+pub fn is_in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.is_empty() && map.split_whitespace().ne(["0", "0", "4294967295"])
+}
+
 /// Starts a session without a controlling terminal.
 ///
 /// # Errors

@@ -7,14 +7,18 @@
 
 pub mod caps;
 pub mod cgroup;
+#[cfg(all(target_arch = "x86_64", target_env = "gnu", target_feature = "crt-static"))]
+mod early;
 pub mod identity;
 pub mod limits;
 pub mod link;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod net_device;
 pub mod own_code;
 pub mod path;
+pub mod pid_slot;
 pub mod process;
 pub mod procfs;
 pub mod pty;

@@ -72,6 +72,15 @@ pub fn is_rlimit(name: &str) -> bool {
     position(&RESOURCES, name).is_some()
 }
 
+/// Whether a limit is above the calling process's own ceiling, which only a privileged process can raise.
+///
+/// # Errors
+/// `InvalidInput` for an unknown name.
+pub fn raises(limit: &Rlimit) -> io::Result<bool> {
+    let resource = position(&RESOURCES, &limit.kind).ok_or_else(|| invalid("unknown limit".into()))?;
+    Ok(limit.hard > sys::hard_limit(resource as u32)?)
+}
+
 /// Sets a limit of process `pid` (0 is the caller), prlimit(2).
 ///
 /// # Errors
@@ -81,11 +90,17 @@ pub fn set_rlimit(pid: i32, limit: &Rlimit) -> io::Result<()> {
     sys::prlimit(pid, resource as u32, limit.soft, limit.hard)
 }
 
-/// Sets the calling thread's scheduler, sched_setattr(2).
+/// Whether a child that is forked would not be scheduled so too.
+pub fn is_lost_by_fork(scheduler: &Scheduler) -> bool {
+    scheduler.policy == "SCHED_DEADLINE"
+        || scheduler.flags.iter().any(|flag| flag == "SCHED_FLAG_RESET_ON_FORK")
+}
+
+/// Sets the scheduler of a thread (0 is the caller), sched_setattr(2).
 ///
 /// # Errors
 /// `InvalidInput` for unknown names, `EPERM` without `CAP_SYS_NICE`, `EBUSY` for a deadline that doesn't fit.
-pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
+pub fn set_scheduler(thread: i32, scheduler: &Scheduler) -> io::Result<()> {
     let policy = position(&POLICIES, &scheduler.policy)
         .ok_or_else(|| invalid(format!("unknown policy {:?}", scheduler.policy)))?;
     let mut flags = 0;
@@ -94,7 +109,7 @@ pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
             position(&SCHEDULER_FLAGS, name).ok_or_else(|| invalid(format!("unknown flag {name:?}")))?;
         flags |= 1 << bit;
     }
-    sys::sched_setattr(&SchedAttr {
+    let attributes = SchedAttr {
         size: size_of::<SchedAttr>() as u32,
         policy: policy as u32,
         flags,
@@ -105,7 +120,8 @@ pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
         deadline: scheduler.deadline.unwrap_or_default(),
         period: scheduler.period.unwrap_or_default(),
         ..SchedAttr::default()
-    })
+    };
+    sys::sched_setattr(thread, &attributes)
 }
 
 /// Sets the calling process's io priority, ioprio_set(2).
@@ -147,13 +163,15 @@ pub fn set_personality(personality: &Personality) -> io::Result<()> {
 /// `InvalidInput` for unknown names and ill-formed lists, `EINVAL` for nodes that don't exist.
 pub fn set_memory_policy(policy: &MemoryPolicy) -> io::Result<()> {
     let mode = position(&MEMORY_MODES, &policy.mode)
-        .ok_or_else(|| invalid(format!("unknown mode {:?}", policy.mode)))?;
+        .ok_or_else(|| invalid(format!("invalid memory policy mode {:?}", policy.mode)))?;
     let mut value = mode as i32;
     for name in &policy.flags {
         let flag = MEMORY_FLAGS.iter().find(|(known, _)| known == name);
-        value |= flag.ok_or_else(|| invalid(format!("unknown flag {name:?}")))?.1;
+        value |= flag.ok_or_else(|| invalid(format!("invalid memory policy flag {name:?}")))?.1;
     }
-    sys::set_mempolicy(value, &node_mask(&policy.nodes)?)
+    let nodes =
+        node_mask(&policy.nodes).map_err(|error| invalid(format!("invalid memory policy node: {error}")))?;
+    sys::set_mempolicy(value, &nodes)
 }
 
 /// `0-3,7` as bits.
@@ -182,6 +200,17 @@ pub fn memory_flags() -> impl Iterator<Item = &'static str> {
     MEMORY_FLAGS.iter().map(|(name, _)| *name)
 }
 
+/// A list like `0-3,7` as one number in hexadecimal, `0x8f`, as logs and /proc show sets of CPUs.
+///
+/// # Errors
+/// `InvalidInput` for an ill-formed list.
+pub fn mask_text(list: &str) -> io::Result<String> {
+    let words = node_mask(list)?;
+    let digits: String = words.iter().rev().map(|word| format!("{word:016x}")).collect();
+    let digits = digits.trim_start_matches('0');
+    Ok(format!("0x{}", if digits.is_empty() { "0" } else { digits }))
+}
+
 /// Sets the CPUs that the calling thread may run on, from a list like `0-3,7`.
 ///
 /// # Errors
@@ -195,6 +224,17 @@ pub fn set_cpu_affinity(list: &str) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
+/// Lets the calling thread run on all CPUs that its cgroup has, whatever its parent was confined to: a mask is inherited,
+/// and a program of the host's that is tied to a CPU means itself and no container.
+///
+/// # Errors
+/// None that is known.
+pub fn reset_cpu_affinity() -> io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| set.set(cpu));
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +243,8 @@ mod tests {
     fn node_lists_are_parsed_and_nonsense_is_refused() {
         assert_eq!(node_mask("0-2,65").unwrap()[..2], [0b111, 0b10]);
         assert_eq!(node_mask("").unwrap(), [0; 16]);
+        assert_eq!(mask_text("0-3,68").unwrap(), "0x10000000000000000f");
+        assert_eq!(mask_text("").unwrap(), "0x0");
         for list in ["a", "3-1", "1-", "99999"] {
             assert!(node_mask(list).is_err(), "{list}");
         }

@@ -304,6 +304,25 @@ pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// Makes the directory that `root` is the calling process's root, and its working directory (chroot(2)).
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_CHROOT`.
+pub fn change_root(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// Which mount is on top at a path of the host's: a number that no other mount has while this one exists.
+///
+/// # Errors
+/// `ENOENT`.
+pub fn id_at(path: &Path) -> io::Result<u64> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    Ok(rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
 /// Moves the mount that `root` is over `/` and makes it the root (for hosts where pivot_root(2) can't).
 ///
 /// # Errors

@@ -124,6 +124,16 @@ pub fn differing(pid: i32) -> io::Result<Kinds> {
     Ok(kinds)
 }
 
+/// Whether `namespace` is the calling thread's own of its kind.
+///
+/// # Errors
+/// When /proc/self/ns can't be read.
+pub fn is_own(namespace: impl AsFd, kind: NamespaceType) -> io::Result<bool> {
+    let own = rustix::fs::stat(format!("/proc/self/ns/{}", kind.proc_name()))?;
+    let other = rustix::fs::fstat(namespace)?;
+    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+}
+
 /// Which kinds the kernel has.
 pub fn supported() -> Vec<NamespaceType> {
     let exists = |kind: &NamespaceType| Path::new("/proc/self/ns").join(kind.proc_name()).exists();

@@ -7,7 +7,8 @@ use std::{
     ffi::OsStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Component, Path},
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
@@ -17,6 +18,9 @@ use rustix::{
 
 /// How often a resolution is tried again that raced with a rename (`EAGAIN`).
 const ATTEMPTS: usize = 128;
+
+/// How many links one path may lead through, as the kernel has it.
+const MOST_LINKS: usize = 40;
 
 /// A directory that paths are resolved in.
 #[derive(Debug)]
@@ -55,33 +59,36 @@ impl Root {
         self.open_at(path, OFlags::PATH)
     }
 
-    /// The directory at `path`, made with its parents (mode 0755) where missing. Existing links are followed inside the root.
+    /// The directory at `path`, made with its parents (mode 0755) where missing. Links are followed inside the root, and
+    /// what a dangling one names is made: images have many of those (`/etc/resolv.conf` into an empty `/run`).
     ///
     /// # Errors
-    /// `ENOTDIR` when a part of it is something else, `ELOOP` for a dangling link, what mkdir says.
+    /// `ENOTDIR` when a part of it is something else, `ELOOP` for too many links, what mkdir says.
     pub fn mkdir_all(&self, path: &Path) -> io::Result<OwnedFd> {
-        match self.locate_dir(path) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-            found => return found,
-        }
-        let names = normal_components(path)?;
-        let mut existing = names.len() - 1;
-        let mut current = loop {
-            let prefix: std::path::PathBuf = names[..existing].iter().collect();
-            match self.locate_dir(&prefix) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) && existing > 0 => existing -= 1,
-                found => break found?,
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            match self.locate_dir(&path) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                found => return found,
             }
-        };
-        for name in &names[existing..] {
-            match fs::mkdirat(&current, *name, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
+            let names = components(&path)?;
+            let mut existing = names.len() - 1;
+            let (prefix, directory) = loop {
+                let prefix: PathBuf = names[..existing].iter().collect();
+                match self.locate_dir(&prefix) {
+                    Err(error) if error.raw_os_error() == Some(libc::ENOENT) && existing > 0 => existing -= 1,
+                    found => break (prefix, found?),
+                }
+            };
+            match link_at(&directory, names[existing])? {
+                Some(target) => {
+                    path =
+                        names[existing + 1..].iter().fold(prefix.join(target), |path, name| path.join(name));
+                }
+                None => return mkdir_below(directory, &names[existing..]),
             }
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            current = fs::openat(&current, *name, flags, Mode::empty())?;
         }
-        Ok(current)
+        Err(io::Error::from_raw_os_error(libc::ELOOP))
     }
 
     /// The regular file at `path` as a place (`O_PATH`), made empty (mode 0644) with its parents where missing.
@@ -89,17 +96,26 @@ impl Root {
     /// # Errors
     /// As for [`Root::mkdir_all`].
     pub fn create_file(&self, path: &Path) -> io::Result<OwnedFd> {
-        match self.locate(path) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-            found => return found,
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            match self.locate(&path) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                found => return found,
+            }
+            let (parent, name) = self.parent_of(&path)?;
+            if let Some(target) = link_at(&parent, name)? {
+                path = path.parent().unwrap_or(Path::new("/")).join(target);
+                continue;
+            }
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(_) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            return Ok(fs::openat(&parent, name, flags, Mode::empty())?);
         }
-        let (parent, name) = self.parent_of(path)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
-            Ok(_) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(fs::openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+        Err(io::Error::from_raw_os_error(libc::ELOOP))
     }
 
     /// As [`Root::create_file`], where no part of the path may be a symbolic link.
@@ -165,18 +181,39 @@ impl AsFd for Root {
     }
 }
 
-/// The names that a path is made of. What doesn't exist yet has no parent to go back to, so `..` is refused.
-fn normal_components(path: &Path) -> io::Result<Vec<&OsStr>> {
-    let mut names = Vec::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => names.push(name),
-            Component::RootDir | Component::CurDir => {}
-            Component::ParentDir | Component::Prefix(_) => {
-                return Err(io::Error::from_raw_os_error(libc::EINVAL));
-            }
-        }
+/// Makes directories below one that exists. What doesn't exist yet has no parent to go back to, so `..` is refused.
+fn mkdir_below(mut directory: OwnedFd, names: &[&OsStr]) -> io::Result<OwnedFd> {
+    if names.contains(&OsStr::new("..")) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
+    for name in names {
+        match fs::mkdirat(&directory, *name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        directory = fs::openat(&directory, *name, flags, Mode::empty())?;
+    }
+    Ok(directory)
+}
+
+/// Where the symbolic link of that name leads; `None` when it is none, or nothing is there.
+fn link_at(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<PathBuf>> {
+    match fs::readlinkat(directory, name, Vec::new()) {
+        Ok(target) => Ok(Some(PathBuf::from(OsStr::from_bytes(target.as_bytes())))),
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names that a path is made of, `..` among them.
+fn components(path: &Path) -> io::Result<Vec<&OsStr>> {
+    let named = |component| match component {
+        Component::Normal(name) => Some(name),
+        Component::ParentDir => Some(OsStr::new("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    };
+    let names: Vec<_> = path.components().filter_map(named).collect();
     if names.is_empty() { Err(io::Error::from_raw_os_error(libc::EINVAL)) } else { Ok(names) }
 }
 
@@ -200,8 +237,11 @@ mod tests {
         symlink(dir.join("outside"), dir.join("root/absolute")).unwrap();
         symlink("../../outside", dir.join("root/relative")).unwrap();
         assert!(root.locate(Path::new("/absolute")).is_err());
-        assert!(root.mkdir_all(Path::new("/absolute/x")).is_err());
+        // What a link to nowhere names is made, inside.
+        root.mkdir_all(Path::new("/absolute/x")).unwrap();
         assert!(root.create_file(Path::new("/relative/../../outside/file")).is_err());
+        let inside = dir.join("root").join(dir.strip_prefix("/").unwrap()).join("outside/x");
+        assert!(inside.is_dir());
         assert_eq!(fs::read_dir(dir.join("outside")).unwrap().count(), 0);
         fs::remove_dir_all(dir).unwrap();
     }
@@ -218,6 +258,24 @@ mod tests {
         root.create_file(Path::new("/var/run/a/file")).unwrap();
         assert!(dir.join("root/run/a/b").is_dir() && dir.join("root/run/a/file").is_file());
         assert!(root.mkdir_all(Path::new("/")).is_ok());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_a_dangling_link_names_is_made() {
+        let dir = scratch("dangling");
+        let root = Root::open(&dir.join("root")).unwrap();
+        fs::create_dir(dir.join("root/etc")).unwrap();
+        symlink("../run/made/conf", dir.join("root/etc/conf")).unwrap();
+        symlink("/var/jump", dir.join("root/jump")).unwrap();
+        symlink("/jump/hosts", dir.join("root/etc/hosts")).unwrap();
+        symlink("loop", dir.join("root/etc/loop")).unwrap();
+        root.create_file(Path::new("/etc/conf")).unwrap();
+        root.create_file(Path::new("/etc/hosts")).unwrap();
+        assert!(dir.join("root/run/made/conf").is_file() && dir.join("root/var/jump/hosts").is_file());
+        assert!(root.mkdir_all(Path::new("/etc/loop/x")).is_err());
+        assert!(root.create_file(Path::new("/etc/loop")).is_err());
+        assert!(root.mkdir_all(Path::new("/etc/none/../x")).is_err());
         fs::remove_dir_all(dir).unwrap();
     }
 

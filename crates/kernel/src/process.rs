@@ -114,8 +114,19 @@ pub fn close_other_copies_in_child(kept: &[BorrowedFd<'_>], passed: u32) {
 /// # Errors
 /// `ESRCH` when there is no such process.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
-    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // A negative number, as a damaged record may have it, is no process either.
+    let pid = Pid::from_raw(pid.max(0)).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     Ok(process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// The number that a process has in the caller's pid namespace (proc_pid_fdinfo(5)).
+///
+/// # Errors
+/// `ESRCH` when it has none there, or has ended and been reaped.
+pub fn number(pidfd: impl AsFd) -> io::Result<i32> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd()))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    number.filter(|pid| *pid > 0).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
 }
 
 /// The pidfd of `pid` if it is still the process that started at `start_time`; `None` when that has ended (or is a zombie).
@@ -255,6 +266,20 @@ pub fn set_undumpable() -> io::Result<()> {
     Ok(process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
+/// Lets other processes of the same user look into this one again: whoever maps ids of its user namespace has to.
+///
+/// # Errors
+/// None that is known.
+pub fn set_dumpable() -> io::Result<()> {
+    Ok(process::set_dumpable_behavior(DumpableBehavior::Dumpable)?)
+}
+
+/// Overwrites the calling process's environment. For a child of [`spawn`] that becomes visible in a container: what
+/// its maker was told is none of the container's business.
+pub fn wipe_environment() {
+    sys::wipe_environment();
+}
+
 /// Kills the calling process when its parent thread ends.
 ///
 /// # Errors
@@ -315,6 +340,7 @@ mod tests {
         assert!(open_verified(pid, start).unwrap().is_some());
         assert!(open_verified(pid, start + 1).unwrap().is_none());
         assert!(open_verified(i32::MAX - 1, start).unwrap().is_none());
+        assert!(open_verified(-pid, start).unwrap().is_none());
     }
 
     #[test]

@@ -56,9 +56,10 @@ impl Proc {
     /// Writes a kernel parameter by its dotted name (sysctl(8): where a name has slashes before dots, they are as in the path).
     ///
     /// # Errors
-    /// As for [`Proc::write`].
+    /// As for [`Proc::write`]; `EINVAL` for what is no name.
     pub fn write_sysctl(&self, name: &str, value: &str) -> io::Result<()> {
-        self.write(sysctl_path(name), value.as_bytes())
+        let path = sysctl_path(name).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        self.write(format!("sys/{path}"), value.as_bytes())
     }
 
     fn open_file(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
@@ -76,8 +77,10 @@ impl AsFd for Proc {
     }
 }
 
-/// The path below /proc of a kernel parameter; the first separator decides which one the name uses.
-fn sysctl_path(name: &str) -> String {
+/// The path below /proc/sys of a kernel parameter; the first separator decides which one the name uses. `None` when it
+/// isn't the path of something below: who is let `net.//.kernel.core_pattern` because it begins with `net.` would get
+/// another parameter than that.
+pub fn sysctl_path(name: &str) -> Option<String> {
     let swapped = match name.find(['.', '/']) {
         Some(at) if name.as_bytes()[at] == b'/' => name.to_owned(),
         _ => name
@@ -89,7 +92,7 @@ fn sysctl_path(name: &str) -> String {
             })
             .collect(),
     };
-    format!("sys/{swapped}")
+    swapped.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(swapped)
 }
 
 #[cfg(test)]
@@ -98,9 +101,22 @@ mod tests {
 
     #[test]
     fn dots_and_slashes_of_parameters_are_told_apart() {
-        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "sys/net/ipv4/ip_forward");
-        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/rp_filter"), "sys/net/ipv4/conf/eth0.1/rp_filter");
-        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.rp_filter"), "sys/net/ipv4/conf/eth0.1/rp_filter");
+        let path = |name| sysctl_path(name).unwrap();
+        assert_eq!(path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(path("net/ipv4/conf/eth0.1/rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
+        assert_eq!(path("net.ipv4.conf.eth0/1.rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
+    }
+
+    #[test]
+    fn a_parameter_is_below_where_its_name_begins() {
+        for name in
+            ["net/../kernel/core_pattern", "net.//.kernel.core_pattern", "net/./x", "net//x", "net.", ""]
+        {
+            assert_eq!(sysctl_path(name), None, "{name}");
+        }
+        let proc = Proc::open().unwrap();
+        let error = proc.write_sysctl("net/../kernel/no_such_parameter", "1").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     }
 
     #[test]

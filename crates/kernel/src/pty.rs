@@ -7,12 +7,15 @@ use std::{
 };
 
 use rustix::{
-    fs::OFlags,
+    fs::{FsWord, Mode, OFlags, ResolveFlags},
     pty::OpenptFlags,
     termios::{self, Winsize},
 };
 
 use crate::path::Root;
+
+/// `DEVPTS_SUPER_MAGIC` of linux/magic.h.
+const DEVPTS_MAGIC: FsWord = 0x1cd1;
 
 /// Both sides of a pseudo terminal.
 #[derive(Debug)]
@@ -25,11 +28,19 @@ pub struct Pty {
 
 /// Opens a pseudo terminal of the devpts mounted at /dev/pts of `root`.
 ///
+/// Opening a device can have effects of its own (a watchdog starts), so what an image has there isn't even opened: in
+/// a devpts there are only terminals.
+///
 /// # Errors
-/// `ENOENT` when no devpts is there, `ENODEV` when /dev/pts/ptmx isn't one, `ENOSPC` when all are in use.
+/// `ENOENT` when nothing is there, `ENODEV` when it is no devpts, `ENOSPC` when all are in use.
 pub fn open_in(root: &Root) -> io::Result<Pty> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW;
-    from_master(root.open_at(Path::new("/dev/pts/ptmx"), flags)?)
+    let directory = root.open_at(Path::new("/dev/pts"), OFlags::PATH | OFlags::DIRECTORY)?;
+    if rustix::fs::fstatfs(&directory)?.f_type != DEVPTS_MAGIC {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
+    from_master(rustix::fs::openat2(&directory, "ptmx", flags, Mode::empty(), resolve)?)
 }
 
 /// Opens a pseudo terminal of the caller's own /dev/ptmx.
@@ -66,6 +77,17 @@ pub fn size(terminal: impl AsFd) -> io::Result<(u16, u16)> {
     Ok((size.ws_row, size.ws_col))
 }
 
+/// Stops a terminal from turning the line feeds that programs write into carriage return and line feed: who reads the
+/// other side gets what was written.
+///
+/// # Errors
+/// `ENOTTY`.
+pub fn pass_line_feeds(terminal: impl AsFd) -> io::Result<()> {
+    let mut modes = termios::tcgetattr(&terminal)?;
+    modes.output_modes.remove(termios::OutputModes::ONLCR);
+    Ok(termios::tcsetattr(&terminal, termios::OptionalActions::Now, &modes)?)
+}
+
 /// Makes a terminal the controlling one of the caller's session.
 ///
 /// # Errors
@@ -90,6 +112,8 @@ impl<Fd: AsFd> RawMode<Fd> {
         let before = termios::tcgetattr(&terminal)?;
         let mut raw = before.clone();
         raw.make_raw();
+        // What is written there has bare line feeds ([`pass_line_feeds`]), which it has to make lines of.
+        raw.output_modes |= before.output_modes & termios::OutputModes::OPOST;
         termios::tcsetattr(&terminal, termios::OptionalActions::Now, &raw)?;
         Ok(Self { terminal, before })
     }

@@ -23,6 +23,7 @@
 
 mod arch;
 mod bpf;
+mod door;
 mod emit;
 mod install;
 mod multiplex;
@@ -30,7 +31,7 @@ mod profile;
 mod select;
 mod tables;
 
-pub use self::{arch::Machine, bpf::Instruction, install::InstallError};
+pub use self::{arch::Machine, bpf::Instruction, door::Door, install::InstallError};
 
 use minke_model::runtime_spec::Seccomp;
 

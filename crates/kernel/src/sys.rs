@@ -92,6 +92,101 @@ pub(crate) unsafe fn clone3(
     Ok(Some((pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })))
 }
 
+/// clone(2) without a new stack, as fork(2), with a password in the arguments that it doesn't use. True in the child.
+///
+/// # Safety
+/// As for [`clone3`]; `parent_tid` points at a word that the kernel may write.
+pub(crate) unsafe fn clone_sibling(flags: u64, parent_tid: *mut i32, password: [u64; 2]) -> io::Result<bool> {
+    // SAFETY: no stack is given and no memory is shared (the caller's promise). The fifth argument is the thread's
+    // local storage or the child's word for its own pid, which are only looked at with flags of their own.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, parent_tid, 0, password[0], password[1]) })?;
+    Ok(pid == 0)
+}
+
+/// setsid(2), with a password in two arguments.
+pub(crate) fn setsid_with(password: [u64; 2]) -> io::Result<()> {
+    // SAFETY: setsid takes no arguments.
+    check(unsafe { libc::syscall(libc::SYS_setsid, 0, 0, 0, 0, password[0], password[1]) }).map(drop)
+}
+
+/// setrlimit(2) of the calling process by prlimit(2), with a password in the arguments after its own.
+pub(crate) fn prlimit_self_with(resource: u32, soft: u64, hard: u64, password: [u64; 2]) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let old = ptr::null::<libc::rlimit64>();
+    // SAFETY: the new limit outlives the call and no old one is asked for.
+    check(unsafe {
+        libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, old, password[0], password[1])
+    })
+    .map(drop)
+}
+
+/// ioctl_tty(2) `TIOCSCTTY`, with a password in the arguments after its own.
+pub(crate) fn tiocsctty_with(fd: i32, password: [u64; 2]) -> io::Result<()> {
+    // SAFETY: this request takes a number, 0.
+    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::TIOCSCTTY, 0, 0, password[0], password[1]) })
+        .map(drop)
+}
+
+/// 64 random bits.
+pub(crate) fn random() -> io::Result<u64> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the kernel writes at most the length that is given; so few bytes come whole.
+    check(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } as libc::c_long)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// A zeroed word in a page that is shared with children.
+pub(crate) fn shared_word() -> io::Result<ptr::NonNull<std::sync::atomic::AtomicI32>> {
+    // SAFETY: a new mapping at a place that the kernel chooses.
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            size_of::<i32>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    ptr::NonNull::new(page.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+}
+
+/// madvise(2) `MADV_DONTFORK` of the page that holds a word of [`shared_word`].
+pub(crate) fn leave_out_of_children(word: ptr::NonNull<std::sync::atomic::AtomicI32>) -> io::Result<()> {
+    // SAFETY: the page stays mapped here; the caller's children never use it.
+    check(libc::c_long::from(unsafe {
+        libc::madvise(word.as_ptr().cast(), size_of::<i32>(), libc::MADV_DONTFORK)
+    }))
+    .map(drop)
+}
+
+/// Unmaps the page that holds a word of [`shared_word`].
+pub(crate) fn unmap_word(word: ptr::NonNull<std::sync::atomic::AtomicI32>) {
+    // SAFETY: its owner is dropped, and nobody else has the pointer.
+    unsafe { libc::munmap(word.as_ptr().cast(), size_of::<i32>()) };
+}
+
+/// Overwrites the environment in memory. No other thread may use it.
+pub(crate) fn wipe_environment() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: the C library's array ends in null and holds C strings that may be written; there is one thread (the
+    // caller's promise), and afterwards the array is empty, so that nobody reads the strings.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            ptr::write_bytes(*entry, 0, libc::strlen(*entry));
+            *entry = ptr::null_mut();
+            entry = entry.add(1);
+        }
+    }
+}
+
 /// Ends the process at once: no destructors, no buffers flushed.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no preconditions.
@@ -241,10 +336,10 @@ pub(crate) fn allow_keyring_search(serial: i32) -> io::Result<()> {
         .map(drop)
 }
 
-/// sched_setattr(2) of the calling thread.
-pub(crate) fn sched_setattr(attr: &SchedAttr) -> io::Result<()> {
+/// sched_setattr(2) of a thread; 0 is the calling one.
+pub(crate) fn sched_setattr(thread: i32, attr: &SchedAttr) -> io::Result<()> {
     // SAFETY: `attr` carries its own size and outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(attr), 0) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, thread, ptr::from_ref(attr), 0) }).map(drop)
 }
 
 /// ioprio_set(2) of the calling process.
@@ -284,6 +379,15 @@ pub(crate) fn prlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Resu
         )
     })
     .map(drop)
+}
+
+/// The calling process's hard limit of a resource, getrlimit(2).
+pub(crate) fn hard_limit(resource: u32) -> io::Result<u64> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = ptr::null::<libc::rlimit64>();
+    // SAFETY: no limit is set, and the old one has its place, which outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new, &raw mut limit) })?;
+    Ok(limit.rlim_max)
 }
 
 /// Adds flags to a network interface of the socket's namespace (netdevice(7), `SIOCGIFFLAGS`, `SIOCSIFFLAGS`).

@@ -45,6 +45,10 @@ pub(crate) enum FromInit {
     MountsDone,
     /// Only the start is missing.
     Ready,
+    /// The listener of the filter of a process that `exec` adds comes along.
+    Listener,
+    /// The process that will execute the program of `exec` has been made, and waits for `Start`.
+    Made,
     /// It went wrong and the process ends.
     Failed(InitError),
 }

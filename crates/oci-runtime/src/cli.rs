@@ -3,8 +3,10 @@
 //! Flags, output and exit codes are runc's, so that whatever calls runc can call this. Each command is one entry of
 //! [`COMMANDS`], from which parsing and help are made.
 
+mod checkpoint;
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod flags;
@@ -12,8 +14,11 @@ mod foreground;
 mod kill;
 mod list;
 mod log;
+mod notify;
 mod pause;
 mod ps;
+mod restore;
+mod rootless;
 mod run;
 mod spec;
 mod start;
@@ -31,14 +36,14 @@ use minke_oci_runtime::container::{LoadError, Stored};
 use self::{
     flags::{Flag, Parsed},
     log::{Format, Log},
+    rootless::Rootless,
 };
-
-/// Where state is kept unless `--root` says otherwise; it belongs on a tmpfs.
-const DEFAULT_ROOT: &str = "/run/minke-oci";
 
 /// What holds for all commands.
 struct Global {
     root: PathBuf,
+    rootless: Rootless,
+    systemd_cgroup: bool,
     log: Log,
 }
 
@@ -61,14 +66,17 @@ struct Command {
 }
 
 const COMMANDS: &[&Command] = &[
+    &checkpoint::COMMAND,
     &create::COMMAND,
     &delete::COMMAND,
+    &events::COMMAND,
     &exec::COMMAND,
     &features::COMMAND,
     &kill::COMMAND,
     &list::COMMAND,
     &pause::PAUSE,
     &ps::COMMAND,
+    &restore::COMMAND,
     &pause::RESUME,
     &run::COMMAND,
     &spec::COMMAND,
@@ -82,9 +90,23 @@ const GLOBAL_FLAGS: &[Flag] = &[
     Flag::switch("debug", None, "also log what only helps with debugging"),
     Flag::value("log", None, "PATH", "the file to log to (default: standard error)"),
     Flag::value("log-format", None, "FORMAT", "text or json (default: text)"),
-    Flag::value("root", None, "PATH", "where state is kept (default: /run/minke-oci)"),
-    Flag::switch("systemd-cgroup", None, "not supported: cgroups are made in the cgroup file system"),
-    Flag::value("rootless", None, "MODE", "true, false or auto; accepted for compatibility"),
+    Flag::value(
+        "root",
+        None,
+        "PATH",
+        "where state is kept (default: /run/minke-oci, or minke-oci in $XDG_RUNTIME_DIR)",
+    ),
+    Flag::switch(
+        "systemd-cgroup",
+        None,
+        "have systemd make cgroups; cgroupsPath is \"slice:prefix:name\" then",
+    ),
+    Flag::value(
+        "rootless",
+        None,
+        "MODE",
+        "do without cgroups that may not be made: true, false or auto (default: auto)",
+    ),
 ];
 
 /// Runs the program; the one place where errors become exit codes.
@@ -114,22 +136,20 @@ impl From<anyhow::Error> for Failed {
 
 fn parse_and_run(log: &mut Log) -> Result<u8, Failed> {
     let mut parser = lexopt::Parser::from_env();
-    let mut root = PathBuf::from(DEFAULT_ROOT);
+    let mut root = None;
+    let mut rootless = Rootless::default();
+    let mut systemd_cgroup = false;
     let command = loop {
         match parser.next().map_err(anyhow::Error::from)? {
             None | Some(Arg::Short('h') | Arg::Long("help")) => return Ok(print_help()),
             Some(Arg::Short('v') | Arg::Long("version")) => return Ok(print_version()),
             Some(Arg::Value(name)) => break name,
-            Some(Arg::Long("debug")) => log.debug = true,
-            Some(Arg::Long("root")) => root = value(&mut parser)?.into(),
+            Some(Arg::Long("debug")) => log.debug = switch(&mut parser)?,
+            Some(Arg::Long("root")) => root = Some(state_root(value(&mut parser)?)?),
             Some(Arg::Long("log")) => log.path = Some(value(&mut parser)?.into()),
             Some(Arg::Long("log-format")) => log.format = Format::parse(&value(&mut parser)?)?,
-            Some(Arg::Long("rootless")) => drop(value(&mut parser)?),
-            Some(Arg::Long("systemd-cgroup")) => {
-                return Err(
-                    anyhow::anyhow!("--systemd-cgroup: the systemd cgroup driver is not supported").into()
-                );
-            }
+            Some(Arg::Long("rootless")) => rootless = Rootless::parse(&value(&mut parser)?)?,
+            Some(Arg::Long("systemd-cgroup")) => systemd_cgroup = switch(&mut parser)?,
             Some(other) => return Err(anyhow::Error::from(other.unexpected()).into()),
         }
     };
@@ -140,10 +160,11 @@ fn parse_and_run(log: &mut Log) -> Result<u8, Failed> {
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return Err(Failed {
             code: 3,
-            error: anyhow::anyhow!("unknown command {name:?}; see minke-oci --help"),
+            error: anyhow::anyhow!("No help topic for '{name}': unknown command; see minke-oci --help"),
         });
     };
-    let global = Global { root, log: log.clone() };
+    let root = root.unwrap_or_else(rootless::state_root);
+    let global = Global { root, rootless, systemd_cgroup, log: log.clone() };
     dispatch(command, &global, &mut parser).map_err(|error| Failed { code: command.failure, error })
 }
 
@@ -155,6 +176,8 @@ fn dispatch(command: &Command, global: &Global, parser: &mut lexopt::Parser) -> 
     check_count(command, parsed.operands.len())?;
     if command.sealed {
         minke_kernel::sealed::ensure().context("run from a sealed copy of the program")?;
+        // What the start has used is used no more.
+        minke_kernel::own_code::unmap_unused();
     }
     (command.run)(global, parsed)
 }
@@ -174,6 +197,25 @@ fn value(parser: &mut lexopt::Parser) -> anyhow::Result<OsString> {
     Ok(parser.value()?)
 }
 
+/// All that is in the state root counts as a container's.
+fn state_root(path: OsString) -> anyhow::Result<PathBuf> {
+    let path = PathBuf::from(path);
+    if path.as_os_str().is_empty() || path.components().eq([std::path::Component::RootDir]) {
+        bail!("Option --root argument should not be set to /");
+    }
+    Ok(path)
+}
+
+/// runc's switches also take =true and =false.
+fn switch(parser: &mut lexopt::Parser) -> anyhow::Result<bool> {
+    match parser.optional_value() {
+        None => Ok(true),
+        Some(value) if value == "true" => Ok(true),
+        Some(value) if value == "false" => Ok(false),
+        Some(value) => bail!("{value:?} is neither true nor false"),
+    }
+}
+
 fn print_version() -> u8 {
     println!("minke-oci version {}", env!("CARGO_PKG_VERSION"));
     println!("spec: {}", runtime_spec::VERSION);
@@ -181,7 +223,7 @@ fn print_version() -> u8 {
 }
 
 fn print_help() -> u8 {
-    println!("minke-oci - run containers described by OCI bundles\n");
+    println!("NAME:\n   minke-oci - run containers described by OCI bundles\n");
     println!("USAGE:\n   minke-oci [global options] COMMAND [command options] [arguments...]\n");
     println!("COMMANDS:");
     for command in COMMANDS {
@@ -196,7 +238,7 @@ fn print_help() -> u8 {
 fn command_help(command: &Command) -> String {
     let name = command.name;
     format!(
-        "minke-oci {name} - {}\n\nUSAGE:\n   minke-oci {name} [command options] {}\n\nOPTIONS:\n{}   --help, -h   show help\n",
+        "NAME:\n   minke-oci {name} - {}\n\nUSAGE:\n   minke-oci {name} [command options] {}\n\nOPTIONS:\n{}   --help, -h   show help\n",
         command.summary,
         command.operands,
         flags::help(command.flags),

@@ -4,6 +4,9 @@
 //! a deserializer give the same answer, but double the code of every type that is read, and the runtime is
 //! loaded once for each container.
 
+mod shape;
+
+use minke_kernel::own_code;
 use minke_model::runtime_spec::{Process, Resources, Spec};
 use serde::de::DeserializeOwned;
 
@@ -29,7 +32,7 @@ pub enum ConfigError {
 /// # Errors
 /// [`ConfigError`].
 pub fn spec(text: &[u8]) -> Result<Spec, ConfigError> {
-    parse(text)
+    parse(text, "")
 }
 
 /// Reads a process, as `exec --process` takes it.
@@ -37,7 +40,7 @@ pub fn spec(text: &[u8]) -> Result<Spec, ConfigError> {
 /// # Errors
 /// [`ConfigError`].
 pub fn process(text: &[u8]) -> Result<Process, ConfigError> {
-    parse(text)
+    parse(text, "process")
 }
 
 /// Reads limits, as `update --resources` takes them.
@@ -45,11 +48,17 @@ pub fn process(text: &[u8]) -> Result<Process, ConfigError> {
 /// # Errors
 /// [`ConfigError`].
 pub fn resources(text: &[u8]) -> Result<Resources, ConfigError> {
-    parse(text)
+    parse(text, "linux.resources")
 }
 
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ConfigError> {
-    serde_json::from_slice(text).map_err(|reason| {
+/// Parses what is `part` of a configuration; the empty name is the whole.
+fn parse<T: DeserializeOwned>(text: &[u8], part: &str) -> Result<T, ConfigError> {
+    own_code::unmap_unused();
+    let parsed = serde_json::from_slice(text).and_then(|value| match shape::misplaced_list(text, part) {
+        None => Ok(value),
+        Some(at) => Err(expected_object(text, at)),
+    });
+    parsed.map_err(|reason| {
         let field = match reason.classify() {
             serde_json::error::Category::Data => field_at(text, offset(text, reason.line(), reason.column())),
             _ => String::new(),
@@ -59,6 +68,13 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ConfigError> {
             false => ConfigError::Field { field, reason },
         }
     })
+}
+
+/// The parser's own words, with the place of what is wrong in the form that it reads back.
+fn expected_object(text: &[u8], at: usize) -> serde_json::Error {
+    let line = text[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = at - text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    serde::de::Error::custom(format!("invalid type: sequence, expected a map at line {line} column {column}"))
 }
 
 /// How many bytes come before a place that the parser names: its columns count bytes, its lines from 1.

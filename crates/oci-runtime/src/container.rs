@@ -1,13 +1,21 @@
 //! A container from the host's side: create, start, exec, signal, pause, update, delete.
 
+mod checkpoint;
 mod clone;
 mod create;
 mod delete;
 mod error;
 mod exec;
+mod exec_cgroup;
 mod id_map;
+mod id_tools;
+mod limits;
+mod net_devices;
+mod restore;
+mod rootless;
 mod start;
 mod state;
+mod systemd_cgroup;
 mod undo;
 pub(crate) mod validate;
 
@@ -20,7 +28,7 @@ use minke_kernel::{
     cgroup::{Cgroup, CgroupError},
     process,
 };
-use minke_model::runtime_spec::{Personality, Process, Resources, Seccomp, Spec, Status};
+use minke_model::runtime_spec::{MemoryPolicy, Personality, Process, Resources, Seccomp, Spec, Status};
 
 pub(crate) use self::error::ActionError;
 use self::state::StateDir;
@@ -28,6 +36,9 @@ pub use self::{
     create::OVERLAY_ANNOTATION,
     error::{CreateError, DeleteError, ExecError, InitError, InitErrorKind, OperationError, StartError},
     exec::Joining,
+    limits::Limits,
+    restore::restore,
+    rootless::is_rootless,
     state::{LoadError, Record, Stored, list},
 };
 use crate::step::Step;
@@ -70,6 +81,12 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
+    /// Do without cgroups that the caller may not make, where the configuration asks for none.
+    pub rootless: bool,
+    /// Have systemd make the cgroup; `linux.cgroupsPath` is `slice:prefix:name` then.
+    pub systemd_cgroup: bool,
+    /// Make the directory `notify` in the state's, for a socket that is the caller's.
+    pub notify: bool,
 }
 
 /// How a process is added to a container.
@@ -81,6 +98,10 @@ pub struct ExecOptions {
     pub preserve_fds: u32,
     /// Where its pid is written, if anywhere.
     pub pid_file: Option<PathBuf>,
+    /// Its new terminal passes line feeds as they are, for who copies its output to something that may be no terminal.
+    pub passes_line_feeds: bool,
+    /// Cgroups below the container's: `PATH` on v2, `CONTROLLER[,CONTROLLER…]:PATH` on v1.
+    pub cgroups: Vec<String>,
 }
 
 /// A new container.
@@ -88,6 +109,10 @@ pub struct ExecOptions {
 pub struct Created {
     /// Its handle.
     pub container: Container,
+    /// What the caller should know although it doesn't matter to the outcome.
+    pub warnings: Vec<String>,
+    /// What people may want to know, and programs need not hear.
+    pub notes: Vec<String>,
     /// The terminal's master side, with [`Stdio::Pty`].
     pub pty_master: Option<OwnedFd>,
 }
@@ -120,6 +145,7 @@ pub struct Container {
 struct ExecContext {
     seccomp: Option<Seccomp>,
     personality: Option<Personality>,
+    memory_policy: Option<MemoryPolicy>,
 }
 
 /// Makes everything that `spec` asks for, up to the point where the user's program is executed.
@@ -147,6 +173,7 @@ impl Container {
         let exec = ExecContext {
             seccomp: linux.and_then(|linux| linux.seccomp.clone()),
             personality: linux.and_then(|linux| linux.personality.clone()),
+            memory_policy: linux.and_then(|linux| linux.memory_policy.clone()),
         };
         let cgroup = record.cgroup().map_err(refused)?;
         Ok(Some(Self { record, dir, pidfd, channel: None, cgroup, exec }))
@@ -232,8 +259,18 @@ impl Container {
     ///
     /// # Errors
     /// What the cgroup said.
-    pub fn update(&self, resources: &Resources) -> Result<(), OperationError> {
-        self.group()?.apply(resources).map_err(refused)
+    pub fn update(&mut self, resources: &Resources) -> Result<(), OperationError> {
+        let (whole, limits) = self.record.limits.complete(resources);
+        let group = self.group()?;
+        match &self.record.systemd {
+            Some(unit) => systemd_cgroup::update(unit, group, &whole)?,
+            None => group.apply(&whole).map_err(refused)?,
+        }
+        if limits != self.record.limits {
+            self.record.limits = limits;
+            self.dir.save(&self.record).action(|| "write the state".into())?;
+        }
+        Ok(())
     }
 
     /// How many processes the kernel has killed for memory.
@@ -245,11 +282,11 @@ impl Container {
     }
 
     /// Removes the container: its processes, cgroup and state; runs the poststop hooks. Without `force` a first process
-    /// that still runs is an error and nothing is removed.
+    /// that still runs is an error and nothing is removed. Returns warnings: poststop hooks that failed.
     ///
     /// # Errors
     /// All that could not be removed; the rest is gone all the same.
-    pub fn delete(self, force: bool) -> Result<(), DeleteError> {
+    pub fn delete(self, force: bool) -> Result<Vec<String>, DeleteError> {
         let lives = process::stat(self.pid()).ok().flatten();
         let lives = lives.is_some_and(|stat| stat.start_time == self.start_time() && !stat.is_dead());
         if lives && !force {

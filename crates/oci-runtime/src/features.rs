@@ -18,20 +18,20 @@ pub fn features() -> Value {
         "linux": {
             "namespaces": namespaces,
             "capabilities": caps::names(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
             "seccomp": seccomp(),
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
             "intelRdt": { "enabled": false },
             "memoryPolicy": { "modes": limits::memory_modes(), "flags": limits::memory_flags().collect::<Vec<_>>() },
             "mountExtensions": { "idmap": { "enabled": true } },
-            "netDevices": { "enabled": false },
+            "netDevices": { "enabled": true },
         },
         "annotations": {
             "dev.minke.version": env!("CARGO_PKG_VERSION"),
-            "org.opencontainers.runc.checkpoint.enabled": "false",
+            "org.opencontainers.runc.checkpoint.enabled": "true",
         },
-        "potentiallyUnsafeConfigAnnotations": [OVERLAY_ANNOTATION],
+        "potentiallyUnsafeConfigAnnotations": [OVERLAY_ANNOTATION, "org.systemd.property.", "org.criu.config"],
     })
 }
 

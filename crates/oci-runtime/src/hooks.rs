@@ -25,7 +25,7 @@ const LONGEST_QUOTE: u64 = 4096;
 
 /// A hook that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("hooks.{stage}[{index}] ({path}): {reason}")]
+#[error("hooks.{stage}[{index}]: error running {stage} hook #{index}: {path}: {reason}")]
 pub(crate) struct HookError {
     stage: &'static str,
     index: usize,
@@ -37,8 +37,12 @@ impl From<HookError> for InitError {
     fn from(error: HookError) -> Self {
         Self {
             kind: InitErrorKind::Other,
-            step: format!("hooks.{}[{}] ({})", error.stage, error.index, error.path),
-            message: error.reason,
+            step: format!("hooks.{}[{}]", error.stage, error.index),
+            // The words that runc has for it.
+            message: format!(
+                "error running {} hook #{}: {}: {}",
+                error.stage, error.index, error.path, error.reason
+            ),
             errno: None,
         }
     }
@@ -89,8 +93,11 @@ fn command(hook: &Hook, output: &File) -> io::Result<Command> {
     if let Some((name, args)) = hook.args.split_first() {
         command.arg0(name).args(args);
     }
-    let env = hook.env.iter().filter_map(|entry| entry.split_once('='));
-    command.env_clear().envs(env).stdin(Stdio::piped());
+    // As with runc, a hook without an environment of its own gets the runtime's, with its PATH.
+    if !hook.env.is_empty() {
+        command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    }
+    command.stdin(Stdio::piped());
     command.stdout(output.try_clone()?).stderr(output.try_clone()?);
     Ok(command)
 }
@@ -143,7 +150,10 @@ mod tests {
     fn a_hook_gets_the_state_and_its_words_are_in_the_error() {
         let hook = shell("grep -q '\"status\":\"creating\"' || exit 9; echo no luck >&2; exit 3", None);
         let error = run_all("prestart", &[shell("true", None), hook], &state()).unwrap_err();
-        assert_eq!(error.to_string(), "hooks.prestart[1] (/bin/sh): exit status: 3: no luck");
+        assert_eq!(
+            error.to_string(),
+            "hooks.prestart[1]: error running prestart hook #1: /bin/sh: exit status: 3: no luck"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cgroups;
 pub(crate) mod console;
 mod copy_up;
 mod devices;
+mod escort;
 mod gate;
 mod masks;
 mod mount_check;
@@ -20,14 +21,15 @@ pub(crate) mod stdio;
 
 use std::{
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use minke_kernel::{
     cgroup::Layout,
-    identity, link, mount,
+    identity, limits, link, mount,
     namespace::{self, Kinds},
+    own_code,
     path::Root,
     process as kernel_process,
     procfs::Proc,
@@ -43,7 +45,11 @@ use crate::{
     step::{Step, failed},
 };
 
-pub(crate) use self::{gate::ACCEPTED, mounts::bind_source};
+pub(crate) use self::{
+    escort::{Escort, is_possible as can_be_escorted},
+    gate::ACCEPTED,
+    mounts::bind_source,
+};
 
 /// All that the container's process needs, prepared by the creator so that mistakes show before anything is made.
 pub(crate) struct Plan<'a> {
@@ -72,8 +78,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) listener: OwnedFd,
     pub(crate) stdio: Stdio,
     pub(crate) preserve_fds: u32,
+    /// Makes the first process in the end, where this one is not it.
+    pub(crate) escort: Option<Escort<'a>>,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
+    pub(crate) by_ordinary_user: bool,
 }
 
 impl Plan<'_> {
@@ -81,8 +90,20 @@ impl Plan<'_> {
         self.new.contains(kind)
     }
 
-    fn has(&self, kind: NamespaceType) -> bool {
+    pub(crate) fn has(&self, kind: NamespaceType) -> bool {
         self.has_new(kind) || self.joins.iter().any(|(joined, _)| *joined == kind)
+    }
+
+    /// All that the container's process works with: the plan's own descriptors, and its end of the channel.
+    pub(crate) fn descriptors<'a>(&'a self, channel: &'a OwnedFd) -> Vec<BorrowedFd<'a>> {
+        let mut all = vec![channel.as_fd(), self.proc.as_fd(), self.listener.as_fd()];
+        all.extend(self.joins.iter().map(|(_, namespace)| namespace.as_fd()));
+        all.extend(self.prepared.iter().flatten().map(AsFd::as_fd));
+        all.extend(self.placement.descriptors());
+        if let Stdio::Fds { stdin, stdout, stderr } = &self.stdio {
+            all.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        }
+        all
     }
 
     fn hooks(&self) -> Option<&Hooks> {
@@ -135,16 +156,18 @@ impl Creator {
     }
 }
 
-/// The container's process. Returns its exit status, only when it couldn't execute the user's program.
-pub(crate) fn run(mut plan: Plan<'_>, channel: OwnedFd) -> i32 {
+/// The container's process, until it executes the user's program. It doesn't return: what it has closed under the hands of
+/// its owners must not be closed again.
+pub(crate) fn run(mut plan: Plan<'_>, channel: OwnedFd) -> ! {
     let mut creator = Creator { channel, placed: None };
-    let error = match prepare(&mut plan, &mut creator) {
-        Ok(ready) => return gate::start(&plan, creator.channel, ready),
-        Err(error) => error,
-    };
-    // When the creator is gone too, nobody is left to tell.
-    let _ = creator.send(&FromInit::Failed(error), None);
-    1
+    match prepare(&mut plan, &mut creator) {
+        Ok(ready) => kernel_process::exit_now(gate::start(&plan, creator.channel, ready)),
+        Err(error) => {
+            // When the creator is gone too, nobody is left to tell.
+            let _ = creator.send(&FromInit::Failed(error), None);
+            kernel_process::exit_now(1)
+        }
+    }
 }
 
 /// Everything before the start.
@@ -153,23 +176,25 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
     kernel_process::die_with_parent().step(|| "tie the process to its creator".into())?;
     identity::set_umask(0);
     identity::new_session().step(|| "start a session".into())?;
+    plan.placement.enter_early()?;
     join_namespaces(plan, creator)?;
     if !plan.no_new_keyring {
-        keyring(plan)?;
+        join_keyring(plan.id)?;
     }
     let stdio = std::mem::take(&mut plan.stdio);
     set_names(plan)?;
     let notify = process::notify_target(plan.linux.seccomp.as_ref(), plan.seccomp.as_ref())?;
+    build_root(plan, creator, stdio)?;
+    // Now that it is in its cgroup, whose CPUs are the container's.
+    limits::reset_cpu_affinity().step(|| "run on all CPUs".into())?;
     if plan.has_new(NamespaceType::Mount) {
-        build_root(plan, creator, stdio)?;
-    } else {
-        stdio::install(stdio)?;
-        enter_cgroups(plan)?;
-        write_sysctls(plan)?;
+        stdio::reopen_null();
     }
+    own_code::unmap_unused();
     let pid = creator.wait_until_placed()?;
     let notify = notify.map(|target| target.for_container(pid, container_state(plan, Status::Creating, pid)));
-    let ready = process::enter(
+    escort::join(plan)?;
+    let mut ready = process::enter(
         plan.process,
         plan.linux.personality.as_ref(),
         process::Context {
@@ -183,6 +208,25 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
         },
     )?;
     kernel_process::outlive_parent().step(|| "untie the process from its creator".into())?;
+    // Doors into the cgroups and namespaces that it was made with: while it waits, it needs none.
+    drop(std::mem::take(&mut plan.placement));
+    plan.joins.clear();
+    plan.prepared.clear();
+    if ready.notifies() {
+        // Who listens is told while the container is created, as with runc: its maker may wait for that.
+        ready.drop_privileges()?;
+    }
+    escort::hand_over(plan, &mut ready, creator)?;
+    if !ready.notifies() {
+        // It may wait for long, and whoever shares its pid namespace may look into it: what is left is how it is started.
+        let kept = [plan.listener.as_fd(), creator.channel.as_fd()];
+        kernel_process::close_other_copies_in_child(&kept, plan.preserve_fds);
+    }
+    let alone = plan.has_new(NamespaceType::User) && plan.has_new(NamespaceType::Pid);
+    if plan.by_ordinary_user && alone && !ready.notifies() {
+        // For `exec`, which finds the namespaces in /proc/PID: that is root's while the process is undumpable.
+        kernel_process::set_dumpable().step(|| "make the process dumpable".into())?;
+    }
     creator.send(&FromInit::Ready, None)?;
     Ok(ready)
 }
@@ -191,6 +235,8 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
 fn join_namespaces(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitError> {
     if plan.has_new(NamespaceType::User) {
         creator.wait_until_placed()?;
+        // An ordinary user's process had to show itself until its ids were mapped.
+        kernel_process::set_undumpable().step(|| "make the process undumpable".into())?;
     }
     if plan.in_user_namespace() {
         become_root()?;
@@ -199,7 +245,11 @@ fn join_namespaces(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitErr
     let (mount, others): (Vec<_>, Vec<_>) =
         plan.joins.iter().partition(|(kind, _)| *kind == NamespaceType::Mount);
     for (kind, namespace) in others.into_iter().chain(mount) {
-        if !matches!(kind, NamespaceType::User | NamespaceType::Pid) {
+        // The process was made in those; a time namespace can be another user namespace's than the one it is in.
+        let made_in = matches!(kind, NamespaceType::User | NamespaceType::Pid | NamespaceType::Time);
+        if !made_in
+            && !namespace::is_own(namespace, *kind).step(|| format!("linux.namespaces: find {kind}"))?
+        {
             namespace::join(namespace, *kind).step(|| format!("linux.namespaces: join {kind}"))?;
         }
     }
@@ -230,8 +280,9 @@ pub(crate) fn become_root() -> Result<(), InitError> {
     }
 }
 
-fn keyring(plan: &Plan<'_>) -> Result<(), InitError> {
-    match identity::new_session_keyring(&format!("_ses.{}", plan.id)) {
+/// The session keyring of a container's processes: the caller's would give them what it holds.
+pub(crate) fn join_keyring(container: &str) -> Result<(), InitError> {
+    match identity::new_session_keyring(&format!("_ses.{container}")) {
         // A kernel without keyrings has none that could be shared.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOSYS.raw_os_error()) => Ok(()),
         result => result.step(|| "make a session keyring".into()),
@@ -260,18 +311,25 @@ fn build_root(plan: &mut Plan<'_>, creator: &mut Creator, stdio: Stdio) -> Resul
         .map(drop)
         .or_else(|error| if root.locate(Path::new(&plan.process.cwd)).is_ok() { Ok(()) } else { Err(error) })
         .step(|| format!("process.cwd: make {}", plan.process.cwd))?;
-    run_hooks_before_pivot(plan, creator)?;
+    run_hooks_before_pivot(plan, creator, &root)?;
     write_sysctls(plan)?;
     masks::apply(plan.linux, &root)?;
     late.apply()?;
     rootfs::enter(plan, root)
 }
 
-fn run_hooks_before_pivot(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitError> {
+fn run_hooks_before_pivot(plan: &Plan<'_>, creator: &mut Creator, root: &Root) -> Result<(), InitError> {
     let Some(hooks) = plan.hooks() else { return Ok(()) };
     if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
         creator.wait_for_hooks()?;
     }
+    if hooks.create_container.is_empty() {
+        return Ok(());
+    }
+    // Hooks that change the root name its files by relative paths, as runc lets them.
+    rustix::process::fchdir(root)
+        .map_err(Into::into)
+        .step(|| "hooks.createContainer: enter the root".into())?;
     let state = container_state(plan, Status::Creating, own_pid());
     hooks::run_all("createContainer", &hooks.create_container, &state).map_err(Into::into)
 }

@@ -9,9 +9,13 @@
 mod channel;
 pub mod config;
 pub mod container;
+pub mod criu;
 pub mod features;
+#[cfg(test)]
+mod fuzz;
 mod hooks;
 mod init;
 mod placement;
 mod step;
 pub mod supervise;
+mod systemd;

@@ -7,12 +7,15 @@
 //! checks, so this works in a user namespace too. Entering late also leaves the runtime's own memory out of the container's account.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
+
+use minke_kernel::identity;
 
 use crate::{container::InitError, step::Step};
 
@@ -21,6 +24,9 @@ use crate::{container::InitError, step::Step};
 pub(crate) struct Placement {
     unified: Option<OwnedFd>,
     tasks: Vec<(PathBuf, File)>,
+    /// Opened by an ordinary user, who may only move processes of the same id.
+    by_ordinary_user: bool,
+    entered: Cell<bool>,
 }
 
 impl Placement {
@@ -35,7 +41,8 @@ impl Placement {
         let open =
             |path: &Path| Ok((path.to_owned(), OpenOptions::new().write(true).open(path.join("tasks"))?));
         let tasks = directories.into_iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Self { unified, tasks })
+        let by_ordinary_user = identity::effective_user() != 0;
+        Ok(Self { unified, tasks, by_ordinary_user, entered: Cell::default() })
     }
 
     /// The directory for `CLONE_INTO_CGROUP`.
@@ -48,11 +55,19 @@ impl Placement {
         self.unified().into_iter().chain(self.tasks.iter().map(|(_, file)| file.as_fd()))
     }
 
-    /// Moves the calling process, which must have a single thread, into the v1 cgroups.
+    /// Moves the calling process, which must have a single thread, into the v1 cgroups; only once.
     pub(crate) fn enter(&self) -> Result<(), InitError> {
+        if self.entered.replace(true) {
+            return Ok(());
+        }
         self.tasks.iter().try_for_each(|(path, file)| {
             let mut file = file;
             file.write_all(b"0").step(|| format!("enter the cgroup {}", path.display()))
         })
+    }
+
+    /// The same before the process becomes root of its user namespace, where that would be too late.
+    pub(crate) fn enter_early(&self) -> Result<(), InitError> {
+        if self.by_ordinary_user { self.enter() } else { Ok(()) }
     }
 }

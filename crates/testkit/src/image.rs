@@ -37,8 +37,7 @@ impl Rootfs {
         let program = std::fs::read(busybox()).expect("busybox can be read");
         let mut rootfs = Self::empty();
         for dir in [
-            "bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "usr/bin", "var", "var/log",
-            "var/www",
+            "bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var", "var/log", "var/www",
         ] {
             rootfs = rootfs.add(dir, 0o755, Entry::Dir);
         }

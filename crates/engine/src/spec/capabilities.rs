@@ -71,7 +71,11 @@ pub(crate) fn held(
             (false, false) => (DEFAULT.contains(&name) || named(&add, name)) && !named(&drop, name),
         }
     };
-    Ok(caps::names().iter().filter(|name| wanted(name) && engine.has(name)).map(|name| (*name).to_owned()).collect())
+    Ok(caps::names()
+        .iter()
+        .filter(|name| wanted(name) && engine.has(name))
+        .map(|name| (*name).to_owned())
+        .collect())
 }
 
 /// The sets of a process: an ordinary user starts with none effective, but may gain them by set-user-id

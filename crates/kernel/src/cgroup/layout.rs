@@ -3,6 +3,8 @@
 //! Read from /proc/self/mountinfo (proc_pid_mountinfo(5)) and /proc/self/cgroup (cgroups(7));
 //! reading is apart from parsing, so that every layout is tested on any host.
 
+mod usual;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -52,7 +54,11 @@ impl Layout {
         let read = |path: &'static str| {
             fs::read_to_string(path).map_err(|source| CgroupError::Detect { path, source })
         };
-        let layout = Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        let own = read("/proc/self/cgroup")?;
+        if let Some(layout) = usual::find(&own) {
+            return Ok(layout);
+        }
+        let layout = Layout::parse(&read("/proc/self/mountinfo")?, &own);
         if layout.unified.is_none() && layout.legacy.is_empty() {
             return Err(CgroupError::NoHierarchy);
         }
@@ -74,12 +80,8 @@ impl Layout {
                 }
                 continue;
             }
-            let controllers: Controllers = mount
-                .options
-                .split(',')
-                .filter_map(Controller::from_name)
-                .filter(|c| !seen.contains(*c))
-                .collect();
+            let controllers: Controllers =
+                names(mount.options).iter().filter(|controller| !seen.contains(*controller)).collect();
             let systemd = mount.options.split(',').any(|option| option == "name=systemd")
                 && !layout.legacy.iter().any(|h| h.name.is_some());
             if systemd || !controllers.is_empty() {
@@ -154,10 +156,15 @@ fn own_path<'a>(
         let matches = match (version2, name) {
             (true, _) => list.is_empty(),
             (false, Some(name)) if controllers.is_empty() => list.strip_prefix("name=") == Some(name),
-            (false, _) => list.split(',').filter_map(Controller::from_name).any(|c| controllers.contains(c)),
+            (false, _) => names(list).iter().any(|controller| controllers.contains(controller)),
         };
         matches.then_some(path)
     })
+}
+
+/// The known controllers of a list with commas.
+fn names(list: &str) -> Controllers {
+    list.split(',').filter_map(Controller::from_name).collect()
 }
 
 /// Undoes the octal escapes that mountinfo has for blanks and backslashes.

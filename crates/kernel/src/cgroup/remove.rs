@@ -54,7 +54,7 @@ pub(super) fn remove_all(paths: Vec<&Path>) -> Result<(), CgroupError> {
 }
 
 /// Removes one directory; only if that fails are there children to look for.
-fn remove_tree(path: &Path) -> Result<(), Errno> {
+pub(super) fn remove_tree(path: &Path) -> Result<(), Errno> {
     match rustix::fs::rmdir(path) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::BUSY | Errno::NOTEMPTY) => {}

@@ -60,6 +60,13 @@ impl Assembler {
         Assembler { reversed: Vec::with_capacity(instructions), returns: Vec::new() }
     }
 
+    /// Goes on in front of a finished program; returns where that starts.
+    pub(super) fn in_front_of(program: &[Instruction]) -> (Assembler, Position) {
+        let reversed: Vec<Instruction> = program.iter().rev().copied().collect();
+        let start = Position(reversed.len().saturating_sub(1));
+        (Assembler { reversed, returns: Vec::new() }, start)
+    }
+
     /// Ends the program with `value`; shares an instruction that does so within reach.
     pub(super) fn ret(&mut self, value: u32) -> Position {
         let near = self.reversed.len().saturating_sub(128);

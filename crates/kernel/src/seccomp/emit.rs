@@ -10,9 +10,9 @@ use super::{
 };
 
 /// Offsets in `struct seccomp_data` (linux/seccomp.h).
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const ARGUMENTS: u32 = 16;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCHITECTURE: u32 = 4;
+pub(super) const ARGUMENTS: u32 = 16;
 
 /// A bit above what Docker's profile needs for three architectures.
 const USUAL_LENGTH: usize = 1024;

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::IsTerminal,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
@@ -17,6 +18,7 @@ use minke_oci_runtime::{
 use super::{
     Command, Global,
     flags::{Flag, Parsed},
+    notify,
 };
 
 pub(super) const COMMAND: Command = Command {
@@ -55,7 +57,12 @@ pub(super) const PRESERVE_FDS: Flag = Flag::value(
 
 fn create(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let (spec, options) = prepare(global, &parsed, true).context("minke-oci create failed")?;
-    let created = container::create(&spec, options).context("minke-oci create failed")?;
+    let created = container::create(&spec, options)
+        .inspect_err(|_| warn(global, &capability_warnings(spec.process.as_ref()), false))
+        .context("minke-oci create failed")?;
+    warn(global, &capability_warnings(spec.process.as_ref()), true);
+    warn(global, &created.warnings, false);
+    warn(global, &created.notes, true);
     hand_over(&parsed, &created).or_else(|error| {
         created.container.delete(true)?;
         Err(error)
@@ -71,8 +78,8 @@ pub(super) fn prepare(
 ) -> anyhow::Result<(Spec, CreateOptions)> {
     let bundle = parsed.path("bundle").unwrap_or_else(|| PathBuf::from("."));
     let mut spec = load_spec(&bundle)?;
-    warn_about_capabilities(global, spec.process.as_ref());
     let mut preserve_fds = parsed.parsed("preserve-fds")?.unwrap_or(0);
+    let notify = notify::prepare(global, parsed.operand(0)?, &mut spec)?;
     let mut terminal = false;
     if let Some(process) = &mut spec.process {
         preserve_fds += pass_listen_fds(process);
@@ -88,17 +95,40 @@ pub(super) fn prepare(
         preserve_fds,
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
+        rootless: global.rootless.applies(),
+        systemd_cgroup: global.systemd_cgroup,
+        notify,
     };
     Ok((spec, options))
 }
 
+/// Warns after the container was made, since callers read the last line of a log as the error. `quietly`, only people and
+/// logs are told: what a runtime writes to a standard error that is the container's too is taken for its output.
+pub(super) fn warn(global: &Global, warnings: &[String], quietly: bool) {
+    if !quietly || global.log.path.is_some() || std::io::stderr().is_terminal() {
+        warnings.iter().for_each(|warning| global.log.warning(warning));
+    }
+}
+
 /// A capability that isn't known can't be granted; the specification asks for a warning.
-pub(super) fn warn_about_capabilities(global: &Global, process: Option<&Process>) {
-    let Some(capabilities) = process.and_then(|process| process.capabilities.as_ref()) else { return };
+pub(super) fn capability_warnings(process: Option<&Process>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Some(capabilities) = process.and_then(|process| process.capabilities.as_ref()) else {
+        return warnings;
+    };
     let (_, unknown) = caps::parse(capabilities);
     if !unknown.is_empty() {
-        global.log.warning(&format!("ignoring unknown capabilities: {}", unknown.join(", ")));
+        // Programs look for runc's words.
+        let names = unknown.join(" ");
+        warnings.push(format!("ignoring unknown or unavailable capabilities: [{names}]"));
     }
+    let can =
+        |name: &&String| capabilities.permitted.contains(name) && capabilities.inheritable.contains(name);
+    for name in capabilities.ambient.iter().filter(|name| caps::number(name).is_some() && !can(name)) {
+        let reason = "it is not both permitted and inheritable";
+        warnings.push(format!("can't raise ambient capability {name}: {reason}"));
+    }
+    warnings
 }
 
 /// The streams that go with `terminal`, `--detach` and `--console-socket`.
@@ -118,6 +148,11 @@ pub(super) fn stdio(parsed: &Parsed, terminal: bool, detach: bool) -> anyhow::Re
 
 /// systemd's socket activation: the descriptors from 3 on, announced under the container's own pid.
 pub(super) fn pass_listen_fds(process: &mut Process) -> u32 {
+    // sd_listen_fds(3): they are the caller's who isn't named here.
+    let pid = env::var("LISTEN_PID").ok().and_then(|pid| pid.parse().ok());
+    if pid.is_some_and(|pid: u32| pid != std::process::id()) {
+        return 0;
+    }
     let count = env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     if count > 0 {
         process.env.push(format!("LISTEN_FDS={count}"));

@@ -7,7 +7,7 @@ use minke_model::runtime_spec::Status;
 use minke_oci_runtime::container::LoadError;
 
 use super::{
-    Command, Global,
+    Command, Global, create,
     flags::{Flag, Parsed},
     try_find,
 };
@@ -36,6 +36,7 @@ fn delete(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
         _ if force => {}
         status => bail!("cannot delete container {id} that is not stopped: {status}"),
     }
-    stored.delete().with_context(|| format!("delete container {id}"))?;
+    let warnings = stored.delete().with_context(|| format!("delete container {id}"))?;
+    create::warn(global, &warnings, false);
     Ok(0)
 }

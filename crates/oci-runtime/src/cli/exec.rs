@@ -3,6 +3,7 @@
 use std::{fs, os::fd::AsFd};
 
 use anyhow::{Context, anyhow, bail};
+use minke_kernel::limits;
 use minke_model::runtime_spec::{Capabilities, Process, Spec, Status};
 use minke_oci_runtime::{
     config,
@@ -45,6 +46,7 @@ const FLAGS: &[Flag] = &[
     Flag::switch("no-new-privs", None, "set no_new_privs"),
     Flag::value("cap", Some('c'), "CAP", "add a capability to all sets (repeatable)"),
     PRESERVE_FDS,
+    Flag::value("cgroup", None, "[CONTROLLER:]PATH", "run in an existing cgroup below (repeatable)"),
     Flag::switch("ignore-paused", None, "go on in a paused container"),
 ];
 
@@ -63,18 +65,30 @@ fn exec(global: &Global, parsed: &Parsed) -> anyhow::Result<u8> {
     }
     let spec = create::load_spec(&stored.record.bundle)?;
     let mut process = wanted_process(parsed, &spec)?;
-    create::warn_about_capabilities(global, Some(&process));
+    let warnings = create::capability_warnings(Some(&process));
+    let affinity = process.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.initial.as_deref());
+    if let Some(mask) = affinity.and_then(|list| limits::mask_text(list).ok()) {
+        global.log.debug(|| format!("initial CPU affinity: {mask}"));
+    }
     let detach = parsed.has("detach");
     let preserve_fds = parsed.parsed("preserve-fds")?.unwrap_or(0) + create::pass_listen_fds(&mut process);
     let options = ExecOptions {
+        passes_line_feeds: !detach,
         stdio: create::stdio(parsed, process.terminal, detach)?,
         preserve_fds,
         pid_file: parsed.path("pid-file"),
+        cgroups: parsed.values("cgroup").map(|text| text.map(str::to_owned)).collect::<Result<_, _>>()?,
     };
     let container = Container::attach(stored, Some(&spec))?;
     let container = container.ok_or_else(|| anyhow!("cannot exec in a stopped container"))?;
     let foreground = (!detach).then(Foreground::prepare).transpose()?;
+    if !detach {
+        create::warn(global, &warnings, detach);
+    }
     let child = container.exec(&process, options).context("unable to start container process")?;
+    if detach {
+        create::warn(global, &warnings, detach);
+    }
     let master = child.pty_master.as_ref().map(AsFd::as_fd).filter(|_| detach);
     create::send_descriptors(parsed, master, child.pidfd.as_fd())?;
     match foreground {
@@ -133,8 +147,11 @@ fn set_user(process: &mut Process, text: &str) -> anyhow::Result<()> {
 }
 
 fn add_capability(sets: &mut Capabilities, name: &str) {
-    let lists = [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.inheritable];
-    for list in lists.into_iter().chain([&mut sets.ambient]) {
+    // What isn't inheritable can't be ambient. An inheritable capability that nobody asked for would be given to
+    // programs whose files only say that they may have it (CVE-2022-29162).
+    let ambient = (!sets.inheritable.is_empty()).then_some(&mut sets.ambient);
+    let lists = [&mut sets.bounding, &mut sets.effective, &mut sets.permitted];
+    for list in lists.into_iter().chain(ambient) {
         if !list.iter().any(|known| known == name) {
             list.push(name.to_owned());
         }

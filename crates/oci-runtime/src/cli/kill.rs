@@ -45,14 +45,15 @@ fn kill(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let signal = number(signal).ok_or_else(|| anyhow!("unknown signal {signal:?}"))?;
     let stored = find(global, &parsed)?;
     if parsed.has("all") {
-        return kill_all(&stored, signal);
+        return kill_all(global, &stored, signal);
     }
-    if stored.status() == Status::Stopped {
+    // The first process's end is not the others' where the pid namespace isn't the container's own.
+    let outlived = signal == KILL && stored.record.shares_pid_namespace;
+    if stored.status() == Status::Stopped && !outlived {
         bail!("container not running");
     }
-    // Without a pid namespace of its own, others live on when the first process dies.
-    if signal == KILL && stored.record.shares_pid_namespace {
-        return kill_all(&stored, signal);
+    if outlived {
+        return kill_all(global, &stored, signal);
     }
     let paused = stored.status() == Status::Paused;
     let container = Container::attach(stored, None)?.ok_or_else(|| anyhow!("container not running"))?;
@@ -64,25 +65,45 @@ fn kill(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn kill_all(stored: &Stored, signal: i32) -> anyhow::Result<u8> {
-    let Some(group) = stored.record.cgroup()? else { return Ok(0) };
+fn kill_all(global: &Global, stored: &Stored, signal: i32) -> anyhow::Result<u8> {
+    let Some(group) = stored.record.cgroup()? else { return kill_without_cgroup(global, stored, signal) };
     if signal == KILL {
         group.kill_all()?;
         return Ok(0);
     }
     for pid in group.pids()? {
-        // One that has ended meanwhile needs no signal.
-        if let Ok(pidfd) = process::open(pid.as_raw_nonzero().get()) {
-            let _ = process::signal(&pidfd, signal);
-        }
+        send(pid.as_raw_nonzero().get(), signal);
     }
     Ok(0)
+}
+
+/// A container without a cgroup has no list of its processes. Those of a pid namespace of its own are known, and end with
+/// the first; of others only that one is.
+fn kill_without_cgroup(global: &Global, stored: &Stored, signal: i32) -> anyhow::Result<u8> {
+    let Some(pidfd) = &stored.process else { return Ok(0) };
+    if stored.record.shares_pid_namespace {
+        global.log.warning(
+            "failed to kill all processes: the container has neither a cgroup nor a pid namespace of its own",
+        );
+    } else if signal != KILL {
+        stored.pids()?.iter().filter(|pid| **pid != stored.record.pid).for_each(|pid| send(*pid, signal));
+    }
+    process::signal(pidfd, signal)?;
+    Ok(0)
+}
+
+/// One that has ended meanwhile needs no signal.
+fn send(pid: i32, signal: i32) {
+    if let Ok(pidfd) = process::open(pid) {
+        let _ = process::signal(&pidfd, signal);
+    }
 }
 
 /// A signal by number or by name, with or without `SIG`.
 fn number(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {
-        return (1..=LAST).contains(&number).then_some(number);
+        // 0 only asks whether the process is there.
+        return (0..=LAST).contains(&number).then_some(number);
     }
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
@@ -113,7 +134,7 @@ mod tests {
             assert_eq!(number(text), Some(9), "{text}");
         }
         assert_eq!((number("SYS"), number("RTMIN+3"), number("SIGRTMAX")), (Some(31), Some(37), Some(64)));
-        for text in ["FOO", "0", "65", "", "RTMIN+40", "-9"] {
+        for text in ["FOO", "65", "", "RTMIN+40", "-9"] {
             assert_eq!(number(text), None, "{text}");
         }
     }

@@ -29,6 +29,10 @@ const FLAGS: &[Flag] = &[
 ];
 
 fn list(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
+    // The usual place is made on demand; a place that was asked for has to be there.
+    if !global.root.exists() && global.root != super::rootless::state_root() {
+        bail!("open {}: no such file or directory", global.root.display());
+    }
     let stored = container::list(&global.root).with_context(|| format!("read {}", global.root.display()))?;
     let views: Vec<_> =
         stored.iter().map(|stored| StateView::new(stored, user_name(stored.record.owner))).collect();

@@ -61,6 +61,13 @@ impl Log {
         self.write("warning", message);
     }
 
+    /// Logs what only helps with debugging, where that was asked for.
+    pub(super) fn debug(&self, message: impl FnOnce() -> String) {
+        if self.debug {
+            self.write("debug", &message());
+        }
+    }
+
     fn write(&self, level: &str, message: &str) {
         let line = self.line(level, message);
         let opened = self.path.as_ref().map(|path| File::options().append(true).create(true).open(path));

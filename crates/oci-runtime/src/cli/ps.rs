@@ -1,4 +1,4 @@
-//! `ps`: the processes of a container, by its cgroup.
+//! `ps`: the processes of a container.
 
 use std::process;
 
@@ -23,11 +23,7 @@ pub(super) const COMMAND: Command = Command {
 
 fn ps(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let stored = find(global, &parsed)?;
-    let pids = match stored.record.cgroup()? {
-        Some(group) => group.pids()?,
-        None => Vec::new(),
-    };
-    let pids: Vec<i32> = pids.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+    let pids = stored.pids()?;
     match parsed.text("format")?.unwrap_or("table") {
         "json" => println!("{}", serde_json::to_string(&pids)?),
         "table" => print!("{}", table(&parsed, &pids)?),

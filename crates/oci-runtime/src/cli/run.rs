@@ -1,7 +1,7 @@
 //! `run`: create, start, and unless detached wait and delete.
 
 use anyhow::Context;
-use minke_kernel::process;
+use minke_kernel::{process, pty};
 use minke_oci_runtime::container::{self, Created};
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     create::{self, BUNDLE, CONSOLE_SOCKET, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PIDFD_SOCKET, PRESERVE_FDS},
     flags::{Flag, Parsed},
     foreground::Foreground,
+    notify::Notify,
 };
 
 pub(super) const COMMAND: Command = Command {
@@ -44,23 +45,45 @@ fn run(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     }
     // Before anything is started, so that no signal is lost.
     let foreground = (!detach).then(Foreground::prepare).transpose()?;
-    let Created { mut container, pty_master } =
+    let Created { mut container, warnings, notes, pty_master } =
         container::create(&spec, options).context("minke-oci run failed")?;
+    create::warn(global, &create::capability_warnings(spec.process.as_ref()), detach);
+    create::warn(global, &warnings, false);
+    create::warn(global, &notes, true);
+    if let Some(master) = pty_master.as_ref().filter(|_| !detach) {
+        // Before the program can write anything.
+        pty::pass_line_feeds(master).context("set up the terminal")?;
+    }
+    let notify = Notify::open(global, &container.record().id);
     let started = create::send_descriptors(
         &parsed,
         pty_master.as_ref().map(std::os::fd::AsFd::as_fd).filter(|_| detach),
         container.pidfd(),
     )
-    .and_then(|()| Ok(container.start()?));
-    if let Err(error) = started {
-        // The first error is what matters.
-        let _ = container.delete(true);
-        return Err(error.context("minke-oci run failed: unable to start container process"));
+    .and_then(|()| Ok(container.start()?))
+    .and(notify);
+    let notify = match started {
+        Ok(notify) => notify,
+        Err(error) => {
+            // The first error is what matters.
+            let _ = container.delete(true);
+            return Err(error.context("minke-oci run failed: unable to start container process"));
+        }
+    };
+    let Some(foreground) = foreground else {
+        if let Some(notify) = notify {
+            notify.attend(container.pidfd(), container.pid()).context("notify")?;
+        }
+        return Ok(0);
+    };
+    if let Some(notify) = notify {
+        // The service's main process is this one, and it has signals and a terminal to attend to.
+        let pidfd = container.pidfd().try_clone_to_owned().context("copy the pidfd")?;
+        std::thread::spawn(move || notify.attend(pidfd, std::process::id() as i32));
     }
-    let Some(foreground) = foreground else { return Ok(0) };
     let status = foreground.attend(container.pidfd(), pty_master);
     if !parsed.has("keep") {
-        container.delete(true)?;
+        create::warn(global, &container.delete(true)?, false);
     }
     status
 }

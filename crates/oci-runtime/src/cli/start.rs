@@ -1,10 +1,10 @@
 //! `start`: let a created container's process execute the user's program.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use minke_model::runtime_spec::Status;
 use minke_oci_runtime::container::Container;
 
-use super::{Command, Global, find, flags::Parsed};
+use super::{Command, Global, find, flags::Parsed, notify::Notify};
 
 pub(super) const COMMAND: Command = Command {
     name: "start",
@@ -26,8 +26,14 @@ fn start(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
         Status::Running => bail!("cannot start an already running container"),
         status => bail!("cannot start a container in the {status} state"),
     }
+    let notify = Notify::open(global, &stored.record.id)?;
     match Container::attach(stored, None)? {
-        Some(mut container) => container.start()?,
+        Some(mut container) => {
+            container.start()?;
+            if let Some(notify) = notify {
+                notify.attend(container.pidfd(), container.pid()).context("notify")?;
+            }
+        }
         None => bail!("cannot start a container that has stopped"),
     }
     Ok(0)

@@ -3,10 +3,14 @@
 use std::{
     fs,
     io::{self, Read},
+    str::FromStr,
 };
 
-use anyhow::{Context, anyhow};
-use minke_model::runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources};
+use anyhow::{Context, anyhow, bail};
+use minke_model::{
+    quantity::parse_bytes,
+    runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources},
+};
 use minke_oci_runtime::{config, container::Container};
 
 use super::{
@@ -42,17 +46,39 @@ const FLAGS: &[Flag] = &[
     Flag::value("memory-reservation", None, "BYTES", "soft memory limit"),
     Flag::value("memory-swap", None, "BYTES", "memory and swap together; -1 is unlimited"),
     Flag::value("pids-limit", None, "N", "number of tasks"),
+    Flag::value("kernel-memory", None, "BYTES", "obsolete and ignored"),
+    Flag::value("kernel-memory-tcp", None, "BYTES", "obsolete and ignored"),
+    Flag::value("l3-cache-schema", None, "SCHEMA", "the L3 cache schema of Intel RDT; not supported"),
+    Flag::value("mem-bw-schema", None, "SCHEMA", "the memory bandwidth schema of Intel RDT; not supported"),
 ];
 
 fn update(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let stored = find(global, &parsed)?;
-    let resources = match parsed.path("resources") {
+    let mut resources = match parsed.path("resources") {
         Some(path) => read(&path)?,
         None => from_flags(&parsed)?,
     };
-    let container = Container::attach(stored, None)?.ok_or_else(|| anyhow!("container not running"))?;
+    // As runc: managers send the whole of a container's resources, and rules that a hook added must stay.
+    resources.devices.clear();
+    refuse_rdt(&parsed)?;
+    if parsed.has("kernel-memory") || parsed.has("kernel-memory-tcp") {
+        global.log.warning("Kernel memory settings are ignored and will be removed");
+    }
+    let container = Container::attach(stored, None)?;
+    let mut container = container.ok_or_else(|| anyhow!("container not running"))?;
     container.update(&resources)?;
     Ok(0)
+}
+
+/// No container has a group of Intel RDT, so none can be changed.
+fn refuse_rdt(parsed: &Parsed) -> anyhow::Result<()> {
+    if parsed.has("l3-cache-schema") {
+        bail!("Intel RDT/CAT: l3 cache schema is not enabled");
+    }
+    if parsed.has("mem-bw-schema") {
+        bail!("Intel RDT/MBA: memory bandwidth schema is not enabled");
+    }
+    Ok(())
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Resources> {
@@ -66,26 +92,26 @@ fn read(path: &std::path::Path) -> anyhow::Result<Resources> {
 }
 
 fn from_flags(parsed: &Parsed) -> anyhow::Result<Resources> {
-    let list = |name| parsed.text(name).map(|text| text.map(str::to_owned));
+    let list = |name| parsed.text(name).map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
     let cpu = Cpu {
-        shares: parsed.parsed("cpu-share")?,
-        quota: parsed.parsed("cpu-quota")?,
-        burst: parsed.parsed("cpu-burst")?,
-        period: parsed.parsed("cpu-period")?,
-        realtime_runtime: parsed.parsed("cpu-rt-runtime")?,
-        realtime_period: parsed.parsed("cpu-rt-period")?,
+        shares: number(parsed, "cpu-share")?,
+        quota: number(parsed, "cpu-quota")?,
+        burst: number(parsed, "cpu-burst")?,
+        period: number(parsed, "cpu-period")?,
+        realtime_runtime: number(parsed, "cpu-rt-runtime")?,
+        realtime_period: number(parsed, "cpu-rt-period")?,
         cpus: list("cpuset-cpus")?,
         mems: list("cpuset-mems")?,
-        idle: parsed.parsed("cpu-idle")?,
+        idle: number(parsed, "cpu-idle")?,
     };
     let memory = Memory {
-        limit: parsed.parsed("memory")?,
-        reservation: parsed.parsed("memory-reservation")?,
-        swap: parsed.parsed("memory-swap")?,
+        limit: bytes(parsed, "memory")?,
+        reservation: bytes(parsed, "memory-reservation")?,
+        swap: bytes(parsed, "memory-swap")?,
         ..Memory::default()
     };
-    let block_io = BlockIo { weight: parsed.parsed("blkio-weight")?, ..BlockIo::default() };
-    let pids = Pids { limit: parsed.parsed("pids-limit")? };
+    let block_io = BlockIo { weight: number(parsed, "blkio-weight")?, ..BlockIo::default() };
+    let pids = Pids { limit: number(parsed, "pids-limit")? };
     Ok(Resources {
         cpu: (cpu != Cpu::default()).then_some(cpu),
         memory: (memory != Memory::default()).then_some(memory),
@@ -93,4 +119,22 @@ fn from_flags(parsed: &Parsed) -> anyhow::Result<Resources> {
         pids: (pids != Pids::default()).then_some(pids),
         ..Resources::default()
     })
+}
+
+/// A number; an empty text is as good as none.
+fn number<T: FromStr>(parsed: &Parsed, name: &str) -> anyhow::Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let given = parsed.text(name)?.filter(|text| !text.is_empty());
+    given.map(|text| text.parse().with_context(|| format!("invalid value for {name}: {text:?}"))).transpose()
+}
+
+/// A size with or without a unit (`64m`), or -1.
+fn bytes(parsed: &Parsed, name: &str) -> anyhow::Result<Option<i64>> {
+    match parsed.text(name)?.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some("-1") => Ok(Some(-1)),
+        Some(text) => parse_bytes(text).map(Some).with_context(|| format!("invalid value for {name}")),
+    }
 }

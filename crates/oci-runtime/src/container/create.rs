@@ -3,6 +3,8 @@
 //! Whatever was made is undone when a later step fails ([`Undo`]).
 
 use std::{
+    borrow::Cow,
+    collections::BTreeMap,
     fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -11,28 +13,34 @@ use std::{
 use minke_kernel::{
     cgroup::{self, Cgroup, CgroupError, Layout},
     limits,
-    mount::Overlay,
+    mount::{self, Overlay},
     namespace::{self, Kinds},
+    own_code,
+    pid_slot::PidSlot,
     process::{self, Child},
     procfs::Proc,
-    seccomp, socket,
+    seccomp::{self, Door},
+    socket,
 };
 use minke_model::runtime_spec::{Hooks, Linux, NamespaceType, Process, Resources, Spec, Status};
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Container, CreateError, CreateOptions, Created, ExecContext,
-    clone::{self, CloneRequest},
-    id_map,
+    Container, CreateError, CreateOptions, Created, ExecContext, Limits, Stdio,
+    clone::{self, CloneRequest, Made},
+    delete,
+    exec::Attention,
+    id_map, net_devices, rootless,
     state::{Record, StateDir},
+    systemd_cgroup,
     undo::Undo,
     validate::{self, config},
 };
 use crate::{
     channel::{self, FromInit, ToInit},
     hooks,
-    init::{self, Plan},
+    init::{self, Escort, Plan},
     placement::Placement,
     step::{Step, plain},
 };
@@ -53,10 +61,13 @@ struct OverlayAnnotation {
 
 /// See [`super::create`].
 pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, CreateError> {
+    // Each phase runs through other code: that of the last is given back, here and below, so that 2 MiB are enough.
+    own_code::unmap_unused();
     validate::spec(spec)?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
     let process = spec.process.as_ref().ok_or_else(|| config("process", "missing"))?;
+    rootless::check(linux)?;
     refuse_absent_features(spec, linux, process)?;
     // From here on, nobody in the container's namespaces may look into this process or its child.
     process::set_undumpable().action(|| "make the process undumpable".into())?;
@@ -76,19 +87,65 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         let dir = dir.clone();
         move || drop(dir.remove())
     });
-    let (layout, cgroup) = make_cgroup(&options.id, linux, &mut undo)?;
+    if options.notify {
+        dir.make_notify().action(|| "make the directory of the notify socket".into())?;
+    }
+    let mut record = record(spec, &options, &paths, linux, namespaces.new);
+    // Before there is anything that a creator which is killed would leave without a trace.
+    let announce = |planned| {
+        record.cgroup_paths = planned;
+        Ok(dir.save(&record).action(|| "write the state".into())?)
+    };
+    let (mut warnings, mut notes) = (Vec::new(), Vec::new());
+    let mut filling = None;
+    let (layout, cgroup) = match (options.systemd_cgroup, options.rootless) {
+        (true, _) => {
+            let (layout, group, made) = systemd_cgroup::make(&options.id, spec, linux, &mut undo)?;
+            filling = Some(made);
+            (Some(layout), Some(group))
+        }
+        (false, true) => {
+            rootless::make_cgroup(&options.id, linux, &mut undo, (&mut warnings, &mut notes), announce)?
+        }
+        (false, false) => make_cgroup(&options.id, linux, &mut undo, announce)?,
+    };
     let listener = dir.listen().action(|| "make the start socket".into())?;
     let (ours, theirs) = socket::pair().action(|| "make the channel".into())?;
     let cgroup_paths = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
-    let placement = Placement::open(&cgroup_paths).action(|| "open the cgroup".into())?;
+    let placement = match &filling {
+        // Into a user's cgroups only systemd can bring a process from outside.
+        Some(filling) if filling.unit().user => Placement::default(),
+        _ => Placement::open(&cgroup_paths).action(|| "open the cgroup".into())?,
+    };
 
-    let user_join = namespaces.take_fd(NamespaceType::User)?;
-    let pid_join = namespaces.take_fd(NamespaceType::Pid)?;
+    let network = namespaces.take_fd(NamespaceType::Network)?;
+    let notifies = filter.as_ref().is_some_and(seccomp::Program::notifies);
+    let is_escorted = namespaces.new.contains(NamespaceType::Mount)
+        && !user
+        && !notifies
+        && !rootless::is_rootless()
+        && namespaces.take_fd(NamespaceType::Pid)?.as_ref().is_some_and(init::can_be_escorted);
+    let made_inside = is_escorted.then(PidSlot::new).transpose();
+    let made_inside = made_inside.action(|| "make room for a pid".into())?;
+    let door = is_escorted.then(Door::new).transpose().action(|| "draw random numbers".into())?;
+    let escort = made_inside.as_ref().zip(door).map(|(made, door)| Escort {
+        door,
+        made,
+        process_limit: Attention::process_limit(process),
+        has_terminal: matches!(options.stdio, Stdio::Pty),
+    });
+    let set_up = if is_escorted { Attention::postponed(process) } else { Cow::Borrowed(process) };
+    let joined = Joined {
+        user: namespaces.take_fd(NamespaceType::User)?,
+        pid: namespaces.take_fd(NamespaceType::Pid)?.filter(|_| !is_escorted),
+        time: namespaces.take_fd(NamespaceType::Time)?,
+        early: if user { namespaces.foreign()? } else { Vec::new() },
+    };
     let plan = Plan {
         id: &options.id,
         spec,
         linux,
-        process,
+        process: &set_up,
         bundle: &paths.bundle,
         rootfs: &paths.rootfs,
         overlay,
@@ -103,42 +160,96 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         listener,
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
+        escort,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
+        by_ordinary_user: rootless::is_ordinary_user(),
     };
     let proc = Proc::open().action(|| "open /proc".into())?;
-    let mut record = record(spec, &options.id, &paths, &plan);
+    record.cgroup_paths.clone_from(&plan.cgroup_paths);
+    if !plan.has(NamespaceType::Mount) {
+        let below = mount::id_at(&paths.rootfs).action(|| format!("stat {}", paths.rootfs.display()))?;
+        record.mount_below = Some(below);
+        let rootfs = paths.rootfs.clone();
+        undo.add(move || drop(delete::unmount(&rootfs, below)));
+    }
+    record.systemd = filling.as_ref().map(|filling| filling.unit().clone());
     let unified = plan.placement.unified().map(|fd| fd.try_clone_to_owned()).transpose();
     let unified = unified.action(|| "copy the cgroup's descriptor".into())?;
-    let child = clone_init(plan, user_join, pid_join, unified.as_ref(), &proc, &ours, theirs)?;
-    let Child { pid, pidfd } = child;
+    own_code::unmap_unused();
+    let made = clone_init(plan, &joined, unified.as_ref(), &proc, theirs)?;
+    let Child { mut pid, mut pidfd } = made.child;
     undo.add({
         let pidfd = pidfd.try_clone().action(|| "copy the pidfd".into())?;
         move || kill(&pidfd)
     });
-    place(&proc, pid, linux, process, namespaces.new)?;
+    if let Some(filling) = &mut filling {
+        filling.add(pid)?;
+    }
+    if namespaces.new.contains(NamespaceType::User) {
+        place(&proc, pid, linux, process, made.ids_are_mapped)?;
+    }
+    net_devices::transfer(linux, pid, network.as_ref())?;
     record.pid = pid;
     record.start_time = start_time(pid)?;
-    let has_hooks = spec.hooks.is_some();
-    if has_hooks {
-        dir.save(&record).action(|| "write the state".into())?;
+    // The process works on meanwhile.
+    dir.save(&record).action(|| "write the state".into())?;
+    let pty_master = match serve(&ours, pid, spec.hooks.as_ref(), &record) {
+        Ok(master) => master,
+        Err(error) => {
+            if let Some(inside) = first_process(made_inside.as_ref()) {
+                kill(&inside.pidfd);
+            }
+            drop(undo);
+            // What went wrong is the error that counts.
+            delete::poststop(&record);
+            return Err(error);
+        }
+    };
+    if let Some(inside) = first_process(made_inside.as_ref()) {
+        // Who built the container has nothing more to do.
+        let _ = process::wait(&pidfd);
+        (pid, pidfd) = (inside.pid, inside.pidfd);
+        undo.add({
+            let pidfd = pidfd.try_clone().action(|| "copy the pidfd".into())?;
+            move || kill(&pidfd)
+        });
+        if let Some(scheduler) = process.scheduler.as_ref().filter(|wanted| limits::is_lost_by_fork(wanted)) {
+            limits::set_scheduler(pid, scheduler).action(|| "process.scheduler: set".into())?;
+        }
+        record.pid = pid;
+        record.start_time = start_time(pid)?;
     }
-    let pty_master = serve(&ours, pid, spec.hooks.as_ref(), &record)?;
+    if let Some(filling) = filling {
+        filling.settle(cgroup.as_ref())?;
+    }
+    record.is_unfinished = false;
     dir.save(&record).action(|| "write the state".into())?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, pid).action(|| format!("write the pid file {}", path.display()))?;
     }
+    own_code::unmap_unused();
     undo.disarm();
-    let exec = ExecContext { seccomp: linux.seccomp.clone(), personality: linux.personality.clone() };
+    let exec = ExecContext {
+        seccomp: linux.seccomp.clone(),
+        personality: linux.personality.clone(),
+        memory_policy: linux.memory_policy.clone(),
+    };
     let container = Container { record, dir, pidfd, channel: Some(ours), cgroup, exec };
-    Ok(Created { container, pty_master })
+    Ok(Created { container, warnings, notes, pty_master })
+}
+
+/// The process that was made inside a joined pid namespace: a child of the caller's that isn't reaped.
+fn first_process(made: Option<&PidSlot>) -> Option<Child> {
+    let pid = made?.get()?;
+    Some(Child { pid, pidfd: process::open(pid).ok()? })
 }
 
 /// Features that are asked for and that the host hasn't are refused, for ignoring them would drop protection.
 fn refuse_absent_features(spec: &Spec, linux: &Linux, process: &Process) -> Result<(), CreateError> {
     let given = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
-    if given(&linux.mount_label) {
-        return Err(config("linux.mountLabel", "SELinux labels of mounts are not supported"));
+    if given(&linux.mount_label) && !init::process::has_selinux() {
+        return Err(config("linux.mountLabel", "SELinux is not enabled on this host"));
     }
     if linux.intel_rdt.is_some() {
         let reason = match Path::new("/sys/fs/resctrl/schemata").exists() {
@@ -146,9 +257,6 @@ fn refuse_absent_features(spec: &Spec, linux: &Linux, process: &Process) -> Resu
             false => "the host has no resctrl file system (Intel RDT)",
         };
         return Err(config("linux.intelRdt", reason));
-    }
-    if !linux.net_devices.is_empty() {
-        return Err(config("linux.netDevices", "moving network devices is not supported"));
     }
     let _ = spec;
     refuse_absent_labels(process)
@@ -168,13 +276,13 @@ pub(super) fn refuse_absent_labels(process: &Process) -> Result<(), CreateError>
 }
 
 /// The bundle's and the root's absolute paths.
-struct Paths {
-    bundle: PathBuf,
-    rootfs: PathBuf,
+pub(super) struct Paths {
+    pub(super) bundle: PathBuf,
+    pub(super) rootfs: PathBuf,
 }
 
 impl Paths {
-    fn resolve(spec: &Spec, bundle: &Path) -> Result<Self, CreateError> {
+    pub(super) fn resolve(spec: &Spec, bundle: &Path) -> Result<Self, CreateError> {
         let bundle = resolve(bundle).action(|| format!("find the bundle {}", bundle.display()))?;
         let root = spec.root.as_ref().map(|root| root.path.as_str()).unwrap_or_default();
         let rootfs = bundle.join(root);
@@ -195,7 +303,7 @@ impl Paths {
     clippy::disallowed_methods,
     reason = "bundle and root are where the caller says; nothing in them is followed"
 )]
-fn resolve(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
@@ -245,6 +353,13 @@ impl Namespaces {
         self.joins.iter().map(|(kind, _)| *kind).collect()
     }
 
+    /// Copies of the descriptors of namespaces that another user namespace may own.
+    fn foreign(&self) -> Result<Vec<(NamespaceType, OwnedFd)>, CreateError> {
+        const KINDS: [NamespaceType; 3] = [NamespaceType::Network, NamespaceType::Ipc, NamespaceType::Uts];
+        let copy = |kind| Ok(self.take_fd(kind)?.map(|fd| (kind, fd)));
+        KINDS.into_iter().filter_map(|kind| copy(kind).transpose()).collect()
+    }
+
     /// A copy of the descriptor of a namespace that is joined.
     fn take_fd(&self, kind: NamespaceType) -> Result<Option<OwnedFd>, CreateError> {
         let found = self.joins.iter().find(|(joined, _)| *joined == kind);
@@ -259,11 +374,13 @@ pub(super) fn compile_filter(linux: &Linux) -> Result<Option<seccomp::Program>, 
 }
 
 /// Makes the cgroup with its limits. A host without any hierarchy can still run a container that asks for no limits.
-fn make_cgroup(
+pub(super) fn make_cgroup(
     id: &str,
     linux: &Linux,
     undo: &mut Undo,
+    announce: impl FnOnce(BTreeMap<String, PathBuf>) -> Result<(), CreateError>,
 ) -> Result<(Option<Layout>, Option<Cgroup>), CreateError> {
+    own_code::unmap_unused();
     let part = |error: &CgroupError| CreateError::Part(chain(error));
     let layout = match Layout::detect() {
         Err(CgroupError::NoHierarchy) if linux.resources.is_none() && linux.cgroups_path.is_none() => {
@@ -272,7 +389,9 @@ fn make_cgroup(
         result => result.map_err(|error| part(&error))?,
     };
     let path = linux.cgroups_path.as_deref().filter(|path| !path.is_empty()).unwrap_or(id);
+    announce(Cgroup::planned_paths(&layout, path).map_err(|error| part(&error))?)?;
     let group = Cgroup::create_in(&layout, path).map_err(|error| part(&error))?;
+    refuse_inhabited(&group, path)?;
     let paths = group.paths();
     undo.add(move || drop(Cgroup::remove_paths(paths.values())));
     let mut resources = linux.resources.clone().unwrap_or_default();
@@ -281,8 +400,20 @@ fn make_cgroup(
     Ok((Some(layout), Some(group)))
 }
 
+/// A cgroup with processes is another container's: this one's limits would be theirs, and its end their end.
+fn refuse_inhabited(group: &Cgroup, path: &str) -> Result<(), CreateError> {
+    let inhabitants = group.pids().map_err(|error| CreateError::Part(chain(&error)))?;
+    match inhabitants.len() {
+        0 => Ok(()),
+        count => {
+            let reason = format!("{path}: container's cgroup is not empty: {count} process(es) found");
+            Err(config("linux.cgroupsPath", reason))
+        }
+    }
+}
+
 /// Rules of the configuration come first, then what every container needs.
-fn with_default_devices(resources: &mut Resources) {
+pub(super) fn with_default_devices(resources: &mut Resources) {
     if !resources.devices.is_empty() {
         resources.devices.extend(cgroup::default_device_rules());
     }
@@ -303,66 +434,118 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn record(spec: &Spec, id: &str, paths: &Paths, plan: &Plan<'_>) -> Record {
+pub(super) fn record(
+    spec: &Spec,
+    options: &CreateOptions,
+    paths: &Paths,
+    linux: &Linux,
+    new: Kinds,
+) -> Record {
     let hooks = spec.hooks.clone().unwrap_or_default();
     Record {
-        id: id.to_owned(),
+        id: options.id.clone(),
+        is_unfinished: true,
         bundle: paths.bundle.clone(),
         rootfs: paths.rootfs.clone(),
+        mount_below: None,
         pid: 0,
         start_time: 0,
         created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
         owner: minke_kernel::identity::effective_user(),
-        shares_pid_namespace: !plan.new.contains(NamespaceType::Pid),
+        shares_pid_namespace: !new.contains(NamespaceType::Pid),
+        no_new_keyring: options.no_new_keyring,
         annotations: spec.annotations.clone(),
         hooks: Hooks { poststart: hooks.poststart, poststop: hooks.poststop, ..Hooks::default() },
-        cgroup_paths: plan.cgroup_paths.clone(),
+        cgroup_paths: BTreeMap::new(),
+        limits: Limits::of(linux.resources.as_ref()),
+        systemd: None,
+        descriptors: streams(&options.stdio),
     }
+}
+
+/// What the standard streams are, which a restore after a checkpoint gives back: `pipe:[4026]`.
+fn streams(stdio: &Stdio) -> Vec<String> {
+    let name = |number| fs::read_link(format!("/proc/self/fd/{number}"));
+    match stdio {
+        Stdio::Inherit => {
+            (0..3).map(|number| name(number).unwrap_or_default().display().to_string()).collect()
+        }
+        Stdio::Fds { .. } | Stdio::Pty => Vec::new(),
+    }
+}
+
+/// Namespaces that exist and that matter to how the process is made.
+struct Joined {
+    user: Option<OwnedFd>,
+    pid: Option<OwnedFd>,
+    time: Option<OwnedFd>,
+    /// See [`Namespaces::foreign`].
+    early: Vec<(NamespaceType, OwnedFd)>,
 }
 
 fn clone_init(
     plan: Plan<'_>,
-    user: Option<OwnedFd>,
-    pid: Option<OwnedFd>,
+    joined: &Joined,
     unified: Option<&OwnedFd>,
     proc: &Proc,
-    ours: &OwnedFd,
     theirs: OwnedFd,
-) -> Result<Child, CreateError> {
+) -> Result<Made, CreateError> {
+    let ordinary_user = rootless::is_ordinary_user();
+    let linux = plan.linux;
     let request = CloneRequest {
         new: plan.new,
-        join_user: user.as_ref().map(AsFd::as_fd),
-        join_pid: pid.as_ref().map(AsFd::as_fd),
+        join_user: joined.user.as_ref().map(AsFd::as_fd),
+        join_pid: joined.pid.as_ref().map(AsFd::as_fd),
+        join_time: joined.time.as_ref().map(AsFd::as_fd),
+        join_early: joined.early.iter().map(|(kind, namespace)| (*kind, namespace.as_fd())).collect(),
         cgroup: unified.map(AsFd::as_fd),
-        linux: plan.linux,
+        linux,
         proc,
+        map_ids: &|pid| id_map::write(proc, pid, &linux.uid_mappings, &linux.gid_mappings),
     };
-    let ours = ours.as_fd();
+    // Ids are mapped through /proc/PID, which is root's while a process is undumpable. The child hides again by itself.
+    let shows = ordinary_user && plan.new.contains(NamespaceType::User);
+    if shows {
+        process::set_dumpable().action(|| "make the process dumpable".into())?;
+    }
     let made = clone::spawn(&request, || {
-        // Else the child would keep its own channel open and never see the creator leave.
-        process::close_copy_in_child(ours);
+        // Else the child would keep its own channel open and never see the creator leave; and what the caller has open is
+        // nothing that a container's process should have, not even while it waits.
+        process::close_other_copies_in_child(&plan.descriptors(&theirs), plan.preserve_fds);
         init::run(plan, theirs)
     });
+    if shows {
+        process::set_undumpable().action(|| "make the process undumpable".into())?;
+    }
     Ok(made.action(|| "linux.namespaces: make the process".into())?)
 }
 
-/// What only the creator may do for its child: ids, and limits above its own.
-fn place(proc: &Proc, pid: i32, linux: &Linux, process: &Process, new: Kinds) -> Result<(), CreateError> {
-    if !new.contains(NamespaceType::User) {
-        return Ok(());
+/// What only the creator may do for its child in a new user namespace: ids, and limits above its own.
+fn place(
+    proc: &Proc,
+    pid: i32,
+    linux: &Linux,
+    process: &Process,
+    ids_are_mapped: bool,
+) -> Result<(), CreateError> {
+    if !ids_are_mapped {
+        id_map::write(proc, pid, &linux.uid_mappings, &linux.gid_mappings)
+            .action(|| "linux.uidMappings: write".into())?;
     }
-    id_map::write(proc, pid, &linux.uid_mappings, &linux.gid_mappings)
-        .action(|| "linux.uidMappings: write".into())?;
     if let Some(score) = process.oom_score_adj {
         init::process::set_oom_score(proc, &pid.to_string(), score)?;
     }
     for (i, limit) in process.rlimits.iter().enumerate() {
+        // The process sets them all, but late: what it does until then may need more files than its program may have.
+        if !limits::raises(limit).action(|| format!("process.rlimits[{i}]: read {}", limit.kind))? {
+            continue;
+        }
         limits::set_rlimit(pid, limit).action(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
     }
     Ok(())
 }
 
-fn start_time(pid: i32) -> Result<u64, CreateError> {
+pub(super) fn start_time(pid: i32) -> Result<u64, CreateError> {
     let stat = process::stat(pid).action(|| format!("read /proc/{pid}/stat"))?;
     stat.map(|stat| stat.start_time)
         .ok_or_else(|| CreateError::Part("the container's process ended early".into()))
@@ -376,18 +559,25 @@ fn serve(
     record: &Record,
 ) -> Result<Option<OwnedFd>, CreateError> {
     send(channel, &ToInit::Placed { pid })?;
-    let mut master = None;
+    own_code::unmap_unused();
+    let (mut master, mut hooks_have_run) = (None, false);
     loop {
         let received =
             channel::receive::<FromInit>(channel).action(|| "listen to the container's process".into())?;
         match received {
             Some((FromInit::Ready, _)) => return Ok(master),
-            Some((FromInit::Terminal, fd)) => master = fd,
-            Some((FromInit::MountsDone, _)) => {
+            // Each is said once, and first by who may say it: a process that was made in a joined pid namespace may be in
+            // other hands already.
+            Some((FromInit::Terminal, fd)) if master.is_none() => master = fd,
+            Some((FromInit::MountsDone, _)) if !hooks_have_run => {
+                hooks_have_run = true;
                 run_hooks(hooks, record)?;
                 send(channel, &ToInit::HooksDone)?;
             }
             Some((FromInit::Failed(error), _)) => return Err(error.into()),
+            Some(_) => {
+                return Err(CreateError::Part("unexpected message".into()));
+            }
             None => {
                 return Err(CreateError::Part("the container's process was killed while it was made".into()));
             }

@@ -1,30 +1,50 @@
-//! Adding a process to a running container.
+//! Adding a process to a running container, in two stages.
 //!
-//! The new process is a child of the caller's: made in the container's pid namespace and cgroup, it
-//! joins all other namespaces at once through the pidfd of the first process, so that a reused pid can't lead
-//! it into another container.
+//! What runs in the container may hold `CAP_SYS_PTRACE` and look into, or take over, every process that it can name. So
+//! nothing that has rights or descriptors of the host's is ever in its pid namespace: an escort outside of it does all that
+//! needs rights, gives them up, and then makes the process, which is born with no more than the program may have.
+//!
+//! ```text
+//!  caller                       escort (the host's pid namespace)             the process (the container's)
+//!    │ clone3 ─────────────────▶ │ enters the cgroups
+//!    │ Placed ─────────────────▶ │ joins all namespaces, by the pidfd of the first process,
+//!    │                           │ so that a reused pid can't lead it into another container
+//!    │ ◀─────────── Terminal+fd  │ limits, labels, user, directory, capabilities, filter
+//!    │                           │ clone(CLONE_PARENT) ──────────────────────▶ │ setsid
+//!    │ ◀──────────────── Made    │ exits            only if the caller has     │ waits
+//!    │ Start ──────────────────────────────────────  more to do for it ──────▶ │ execve
+//!    │ ◀──── end of file, or Failed at any time
+//! ```
+//!
+//! A filter's listener comes with a message of its own, `Listener`. The kernel tells the caller the process's pid (`CLONE_PARENT_SETTID`), nobody in the container does.
+
+mod attention;
+mod escort;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use minke_kernel::{
-    identity, limits,
+    limits,
     namespace::{self, Kinds},
-    path::Root,
+    pid_slot::PidSlot,
     process::{self, Child, CloneOptions},
     procfs::Proc,
-    seccomp, socket,
+    seccomp::{self, Door},
+    socket,
 };
-use minke_model::runtime_spec::{NamespaceType, Process, Status};
+use minke_model::runtime_spec::{NamespaceType, Process};
+use rustix::process::Signal;
 
+pub(crate) use self::attention::Attention;
+use self::escort::Job;
 use super::{
     Container, CreateError, ExecChild, ExecError, ExecOptions, InitError, InitErrorKind, Stdio, create,
-    validate,
+    exec_cgroup, validate,
 };
 use crate::{
     channel::{self, FromInit, ToInit},
     init,
-    placement::Placement,
-    step::{Step, failed},
+    step::Step,
 };
 
 impl From<InitError> for ExecError {
@@ -47,28 +67,22 @@ impl From<CreateError> for ExecError {
     }
 }
 
-/// What the new process works with.
-struct Job<'a> {
-    container: &'a Container,
-    process: &'a Process,
-    kinds: Kinds,
-    filter: Option<seccomp::Program>,
-    proc: Proc,
-    placement: Placement,
-    stdio: Stdio,
-    preserve_fds: u32,
-}
-
-/// A process on its way into a container, between clone and execve.
+/// A process on its way into a container, until its execve.
 ///
-/// It is in the container's pid namespace from its first moment, and processes there may stop it, or freeze or starve
-/// its cgroup. So it takes as long as it takes, and whoever has other duties waits for its descriptor to become
-/// readable before each [`Joining::advance`].
+/// Processes in the container may stop it once it is made, or freeze or starve its cgroup. So it takes as long as it
+/// takes, and whoever has other duties waits for its descriptor to become readable before each [`Joining::advance`].
 #[derive(Debug)]
 pub struct Joining {
-    child: Child,
+    escort: Child,
     channel: OwnedFd,
+    /// The process's pid, once it is made.
+    made: PidSlot,
+    /// Few need any.
+    attention: Option<Box<Attention>>,
+    listener: Option<OwnedFd>,
+    awaits_terminal: bool,
     pty_master: Option<OwnedFd>,
+    is_reaped: bool,
 }
 
 impl AsFd for Joining {
@@ -78,36 +92,76 @@ impl AsFd for Joining {
 }
 
 impl Joining {
-    /// Its pid, as the caller sees it.
+    /// Its pid, as the caller sees it; its escort's as long as it isn't made. It is a child of the caller's.
     pub fn pid(&self) -> i32 {
-        self.child.pid
+        self.made.get().unwrap_or(self.escort.pid)
     }
 
-    /// Hears one thing from the process, waiting for it; `None` when there is more to come. `Some(Ok(()))` is that it has
+    /// Says that the caller has reaped [`Joining::pid`].
+    pub fn note_reaped(&mut self) {
+        self.is_reaped = true;
+    }
+
+    /// Hears one thing about the process, waiting for it; `None` when there is more to come. `Some(Ok(()))` is that it has
     /// executed its program, or was killed, which its exit status tells.
     pub fn advance(&mut self) -> Option<Result<(), ExecError>> {
         let received = channel::receive::<FromInit>(&self.channel);
         match received.action(|| "listen to the new process".into()) {
             // Close-on-exec closed it.
-            Ok(None) => Some(Ok(())),
+            Ok(None) if self.made.get().is_some() => Some(Ok(())),
+            Ok(None) => Some(Err(ExecError::State("the new process was killed before it was made".into()))),
             Ok(Some((FromInit::Terminal, fd))) => {
-                self.pty_master = fd;
+                // The escort's word, which comes first; the process may be in other hands already.
+                if std::mem::take(&mut self.awaits_terminal) {
+                    self.pty_master = fd;
+                }
                 None
             }
+            Ok(Some((FromInit::Listener, Some(listener)))) => self.take_listener(listener).err().map(Err),
+            Ok(Some((FromInit::Made, _))) => self.attend().err().map(Err),
             Ok(Some((FromInit::Failed(error), _))) => Some(Err(error.into())),
             Ok(Some((other, _))) => Some(Err(ExecError::State(format!("unexpected {other:?}")))),
             Err(error) => Some(Err(error.into())),
         }
     }
 
-    /// Kills the process; it is still the caller's to reap.
-    pub fn kill(&self) {
-        let _ = process::signal(&self.child.pidfd, rustix::process::Signal::KILL.as_raw());
+    /// The listener waits for the process's pid, unless its consent is needed before there is one.
+    fn take_listener(&mut self, listener: OwnedFd) -> Result<(), ExecError> {
+        match &mut self.attention {
+            Some(attention) if attention.hands_over_early() && self.made.get().is_none() => {
+                attention.hand_over(self.escort.pid, &listener)
+            }
+            _ => {
+                self.listener = Some(listener);
+                Ok(())
+            }
+        }
     }
 
-    /// The process, after [`Joining::advance`] has said that it executed its program.
-    pub fn into_child(self) -> ExecChild {
-        ExecChild { pid: self.child.pid, pidfd: self.child.pidfd, pty_master: self.pty_master }
+    /// Does what it waits for, once: the message may be a forgery then.
+    fn attend(&mut self) -> Result<(), ExecError> {
+        let (Some(attention), Some(pid), false) = (self.attention.take(), self.made.get(), self.is_reaped)
+        else {
+            return Err(ExecError::State("unexpected message of the new process".into()));
+        };
+        attention.give(pid, self.listener.take())?;
+        send(&self.channel, &ToInit::Start)
+    }
+
+    /// Kills it; it is still the caller's to reap.
+    pub fn kill(&self) {
+        let _ = process::signal(&self.escort.pidfd, Signal::KILL.as_raw());
+        // Not reaped by the caller, who alone could, so the number is still its own.
+        if let Some(pid) = self.made.get().filter(|_| !self.is_reaped)
+            && let Ok(pidfd) = process::open(pid)
+        {
+            let _ = process::signal(&pidfd, Signal::KILL.as_raw());
+        }
+    }
+
+    /// The terminal's master side, after [`Joining::advance`] has said that it executed its program.
+    pub fn into_terminal(self) -> Option<OwnedFd> {
+        self.pty_master
     }
 }
 
@@ -119,22 +173,31 @@ pub(super) fn exec(
 ) -> Result<ExecChild, ExecError> {
     let pid_file = options.pid_file.clone();
     let mut joining = join_container(container, process, options)?;
-    let mut attend = || {
-        loop {
-            if let Some(result) = joining.advance() {
-                break result;
-            }
+    let result = loop {
+        if let Some(result) = joining.advance() {
+            break result;
         }
     };
-    let finished = attend().and_then(|()| match &pid_file {
-        Some(path) => Ok(create::write_pid_file(path, joining.pid())
-            .action(|| format!("write the pid file {}", path.display()))?),
-        None => Ok(()),
+    let arrived = result.and_then(|()| {
+        let pid = joining.pid();
+        let pidfd = process::open(pid).action(|| format!("open process {pid}"))?;
+        if let Some(path) = &pid_file {
+            create::write_pid_file(path, pid).action(|| format!("write the pid file {}", path.display()))?;
+        }
+        Ok((pid, pidfd))
     });
-    if finished.is_err() {
-        create::kill(&joining.child.pidfd);
+    if arrived.is_err() {
+        joining.kill();
     }
-    finished.map(|()| joining.into_child())
+    // It has nothing more to do, and its end is nobody else's business.
+    let _ = process::wait(&joining.escort.pidfd);
+    if arrived.is_err()
+        && let Some(pidfd) = joining.made.get().and_then(|pid| process::open(pid).ok())
+    {
+        create::kill(&pidfd);
+    }
+    let (pid, pidfd) = arrived?;
+    Ok(ExecChild { pid, pidfd, pty_master: joining.into_terminal() })
 }
 
 /// See [`Container::join`].
@@ -148,147 +211,81 @@ pub(super) fn join_container(
     process::set_undumpable().action(|| "make the process undumpable".into())?;
     let filter = container.exec.seccomp.as_ref().map(seccomp::compile).transpose();
     let filter = filter.map_err(|error| ExecError::State(format!("linux.{error}")))?;
+    let attention = Attention::needed(container, process, filter.as_ref())?;
+    let early = Attention::postponed(process);
     let proc = Proc::open().action(|| "open /proc".into())?;
     let kinds = namespace::differing(container.pid())
         .action(|| format!("read the namespaces of process {}", container.pid()))?;
     let (ours, theirs) = socket::pair().action(|| "make the channel".into())?;
-    let placement = match &container.cgroup {
-        Some(group) => Placement::open(&group.paths()).action(|| "open the cgroup".into())?,
-        None => Placement::default(),
-    };
+    let below = exec_cgroup::parse(&options.cgroups)?;
+    let placement = exec_cgroup::placement(container, &below)?;
+    let made = PidSlot::new().action(|| "make room for the new process's pid".into())?;
+    let door = Door::new().action(|| "draw random numbers".into())?;
+    let unified = placement.unified().map(|fd| fd.try_clone_to_owned()).transpose();
+    let unified = unified.action(|| "copy the cgroup's descriptor".into())?;
     let job = Job {
         container,
-        process,
+        process: &early,
         kinds,
         filter,
         proc,
         placement,
         stdio: options.stdio,
+        passes_line_feeds: options.passes_line_feeds,
         preserve_fds: options.preserve_fds,
+        door,
+        made: &made,
+        process_limit: Attention::process_limit(process),
+        is_attended: attention.is_some(),
     };
-    let child = spawn(job, &ours, theirs)?;
-    match place(process, kinds, &child, &ours) {
-        Ok(()) => Ok(Joining { child, channel: ours, pty_master: None }),
+    let awaits_terminal = matches!(job.stdio, Stdio::Pty);
+    let clone = CloneOptions { cgroup: unified.as_ref().map(AsFd::as_fd), ..CloneOptions::default() };
+    let our_end = ours.as_fd();
+    let spawned = process::spawn(&clone, || {
+        // Else the child would keep its own channel open and never see the caller leave.
+        process::close_copy_in_child(our_end);
+        escort::run(job, &theirs)
+    });
+    let escort = spawned.action(|| "make the process".into())?;
+    let placed = exec_cgroup::attach(container, &below, escort.pid)
+        .and_then(|()| place(&early, kinds, &escort, &ours));
+    match placed {
+        Ok(()) => Ok(Joining {
+            escort,
+            channel: ours,
+            made,
+            attention: attention.map(Box::new),
+            listener: None,
+            awaits_terminal,
+            pty_master: None,
+            is_reaped: false,
+        }),
         Err(error) => {
-            create::kill(&child.pidfd);
+            create::kill(&escort.pidfd);
             Err(error)
         }
     }
 }
 
-/// Clones while this process is in the container's pid namespace for children.
-fn spawn(job: Job<'_>, ours: &OwnedFd, theirs: OwnedFd) -> Result<Child, ExecError> {
-    let step = || "make the process".to_owned();
-    let container = job.container;
-    let home = std::fs::File::open("/proc/self/ns/pid").action(step)?;
-    let visits = job.kinds.contains(NamespaceType::Pid);
-    if visits {
-        namespace::join_process(&container.pidfd, Kinds::of(NamespaceType::Pid))
-            .action(|| "join the pid namespace".into())?;
-    }
-    let unified = job.placement.unified().map(|fd| fd.try_clone_to_owned()).transpose();
-    let unified = unified.action(|| "copy the cgroup's descriptor".into())?;
-    let options = CloneOptions { cgroup: unified.as_ref().map(AsFd::as_fd), ..CloneOptions::default() };
-    let ours = ours.as_fd();
-    let spawned = process::spawn(&options, || {
-        process::close_copy_in_child(ours);
-        run(job, &theirs)
-    });
-    if visits {
-        namespace::join(&home, NamespaceType::Pid).action(|| "leave the pid namespace".into())?;
-    }
-    Ok(spawned.action(step)?)
-}
-
-/// Does what only the creator may do for the new process.
-fn place(process: &Process, kinds: Kinds, child: &Child, channel: &OwnedFd) -> Result<(), ExecError> {
+/// Does what only the caller may do for the escort: in a user namespace limits can't be raised.
+fn place(process: &Process, kinds: Kinds, escort: &Child, channel: &OwnedFd) -> Result<(), ExecError> {
     if kinds.contains(NamespaceType::User) {
         let proc = Proc::open().action(|| "open /proc".into())?;
         if let Some(score) = process.oom_score_adj {
-            init::process::set_oom_score(&proc, &child.pid.to_string(), score)?;
+            init::process::set_oom_score(&proc, &escort.pid.to_string(), score)?;
         }
         for (i, limit) in process.rlimits.iter().enumerate() {
-            limits::set_rlimit(child.pid, limit)
+            limits::set_rlimit(escort.pid, limit)
                 .action(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
         }
     }
-    match channel::send(channel, &ToInit::Placed { pid: child.pid }, None) {
-        // It has ended already, and has said why.
+    send(channel, &ToInit::Placed { pid: escort.pid })
+}
+
+/// One that has ended already has said why: its message is read by the caller.
+fn send(channel: &OwnedFd, message: &ToInit) -> Result<(), ExecError> {
+    match channel::send(channel, message, None) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result.action(|| "speak to the new process".into())?),
     }
-}
-
-/// The new process. Returns its exit status, only when it couldn't execute the program.
-fn run(job: Job<'_>, channel: &OwnedFd) -> i32 {
-    let error = match enter(job, channel) {
-        Ok(ready) => ready.execute(),
-        Err(error) => error,
-    };
-    let _ = channel::send(channel, &FromInit::Failed(error), None);
-    1
-}
-
-/// Closes what the new process has of its maker's. It is visible in the container from its first moment, so what it need
-/// not have, a process there that may trace others must not find in it.
-fn close_others(job: &Job<'_>, channel: &OwnedFd) {
-    let mut kept = vec![channel.as_fd(), job.proc.as_fd(), job.container.pidfd.as_fd()];
-    kept.extend(job.placement.descriptors());
-    if let Stdio::Fds { stdin, stdout, stderr } = &job.stdio {
-        kept.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-    }
-    process::close_other_copies_in_child(&kept, job.preserve_fds);
-}
-
-fn enter(job: Job<'_>, channel: &OwnedFd) -> Result<init::process::Ready, InitError> {
-    close_others(&job, channel);
-    process::reset_signals();
-    identity::new_session().step(|| "start a session".into())?;
-    let affinity = job.process.exec_cpu_affinity.as_ref();
-    if let Some(list) = affinity.and_then(|affinity| affinity.initial.as_ref()) {
-        limits::set_cpu_affinity(list).step(|| "process.execCPUAffinity.initial: set".into())?;
-    }
-    let notify = init::process::notify_target(job.container.exec.seccomp.as_ref(), job.filter.as_ref())?;
-    let pid = match channel::receive(channel).step(|| "wait for the creator".into())? {
-        Some((ToInit::Placed { pid }, _)) => pid,
-        _ => return Err(failed("wait for the creator", "it is gone")),
-    };
-    if let Some(list) = affinity.and_then(|affinity| affinity.last.as_ref()) {
-        limits::set_cpu_affinity(list).step(|| "process.execCPUAffinity.final: set".into())?;
-    }
-    job.placement.enter()?;
-    let in_user_namespace = job.kinds.contains(NamespaceType::User);
-    join(&job)?;
-    match job.stdio {
-        Stdio::Pty => {
-            let root = Root::open("/".as_ref()).step(|| "open the root".into())?;
-            let terminal = init::console::open(&root, job.process)?;
-            channel::send(channel, &FromInit::Terminal, Some(&terminal.master))
-                .step(|| "answer the creator".into())?;
-            init::console::install(&terminal.slave)?;
-        }
-        other => init::stdio::install(other)?,
-    }
-    let record = &job.container.record;
-    let notify = notify.map(|target| target.for_container(pid, record.state(Status::Running)));
-    let context = init::process::Context {
-        proc: &job.proc,
-        seccomp: job.filter,
-        notify,
-        in_user_namespace,
-        memory_policy: None,
-        preserve_fds: job.preserve_fds,
-        limits_are_set: in_user_namespace,
-    };
-    init::process::enter(job.process, job.container.exec.personality.as_ref(), context)
-}
-
-/// Joins all namespaces but pid, in which the process was made, and time, which needs a call of its own on kernels before 5.8.
-fn join(job: &Job<'_>) -> Result<(), InitError> {
-    let kinds = job.kinds.without(NamespaceType::Pid);
-    if kinds.is_empty() {
-        return Ok(());
-    }
-    namespace::join_process(&job.container.pidfd, kinds).step(|| "join the namespaces".into())?;
-    if job.kinds.contains(NamespaceType::User) { init::become_root() } else { Ok(()) }
 }

@@ -3,7 +3,7 @@
 use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 
 use minke_kernel::{
-    mount,
+    identity, mount,
     namespace::Kinds,
     process::{self, CloneOptions},
     procfs::Proc,
@@ -11,13 +11,35 @@ use minke_kernel::{
 };
 use minke_model::runtime_spec::{IdMapping, Mount, NamespaceType};
 
-use super::CreateError;
+use super::{
+    CreateError,
+    id_tools::{self, Ids},
+    rootless,
+};
 use crate::{init::mount_options, step::Step};
 
 /// Writes the mappings of the user namespace that process `pid` was made in.
+///
+/// An ordinary user may map one own id, and that of a group only after giving up setgroups(2), which could drop
+/// a group that denies something; all else is left to newuidmap and newgidmap.
 pub(super) fn write(proc: &Proc, pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> io::Result<()> {
-    proc.write(format!("{pid}/uid_map"), lines(uids).as_bytes())?;
-    proc.write(format!("{pid}/gid_map"), lines(gids).as_bytes())
+    let user = rootless::is_ordinary_user();
+    let refused = |error: &io::Error| user && error.kind() == io::ErrorKind::PermissionDenied;
+    match proc.write(format!("{pid}/uid_map"), lines(uids).as_bytes()) {
+        Err(error) if refused(&error) => id_tools::map(Ids::Users, pid, uids)?,
+        result => result?,
+    }
+    if user && is_own_group(gids) {
+        proc.write(format!("{pid}/setgroups"), b"deny")?;
+    }
+    match proc.write(format!("{pid}/gid_map"), lines(gids).as_bytes()) {
+        Err(error) if refused(&error) => id_tools::map(Ids::Groups, pid, gids),
+        result => result,
+    }
+}
+
+fn is_own_group(gids: &[IdMapping]) -> bool {
+    matches!(gids, [map] if map.size == 1 && map.host_id == identity::effective_group())
 }
 
 fn lines(mappings: &[IdMapping]) -> String {
@@ -64,8 +86,18 @@ pub(super) fn prepare_mounts(
             prepared.push(None);
             continue;
         }
-        let clone = mount::clone_path(&source, recursive)
-            .action(|| format!("mounts[{i}].source: bind {}", source.display()))?;
+        let clone = match mount::clone_path(&source, recursive) {
+            // The container's process has the right in its own user namespace, and an ordinary user reaches no more.
+            Err(error) if rootless::is_ordinary_user() && error.kind() == io::ErrorKind::PermissionDenied => {
+                if mapped {
+                    let reason = "id-mapped mounts are not supported for rootless containers";
+                    return Err(super::validate::config(format!("mounts[{i}].uidMappings"), reason));
+                }
+                prepared.push(None);
+                continue;
+            }
+            result => result.action(|| format!("mounts[{i}].source: bind {}", source.display()))?,
+        };
         if mapped {
             let maps = if mount.uid_mappings.is_empty() {
                 container.unwrap_or_default()

@@ -19,8 +19,8 @@ use minke_kernel::{
 use minke_model::runtime_spec::{Hooks, State, Status, VERSION};
 use serde::{Deserialize, Serialize};
 
-use super::{ActionError, CreateError, validate};
-use crate::step::Step;
+use super::{ActionError, CreateError, Limits, validate};
+use crate::{step::Step, systemd::Unit};
 
 const STATE_FILE: &str = "state.json";
 const START_SOCKET: &str = "start.sock";
@@ -43,9 +43,18 @@ pub struct Record {
     pub created: String,
     /// The user who created it.
     pub owner: u32,
+    /// Whether its creator hasn't finished (or was killed before it could).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unfinished: bool,
     /// Whether its processes are in a pid namespace that isn't its own, so that they outlive the first one.
     #[serde(default)]
     pub shares_pid_namespace: bool,
+    /// Whether its processes keep their creators' session keyrings.
+    #[serde(default)]
+    pub no_new_keyring: bool,
+    /// Which mount was at `rootfs` before the container's, where those are the host's too: without a mount namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount_below: Option<u64>,
     /// The configuration's annotations.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
@@ -55,6 +64,15 @@ pub struct Record {
     /// The cgroup's directories by controller.
     #[serde(default)]
     pub cgroup_paths: BTreeMap<String, PathBuf>,
+    /// Limits that updates build on.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// The unit of the systemd driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) systemd: Option<Unit>,
+    /// What the first process's standard streams were when it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) descriptors: Vec<String>,
 }
 
 /// A container as it is found on disk, with its first process if that lives.
@@ -120,6 +138,16 @@ impl StateDir {
             _ => ActionError { action: format!("make {}", path.display()), source }.into(),
         })?;
         Ok(Self { path })
+    }
+
+    /// Makes a directory that the container sees, for a socket.
+    pub(crate) fn make_notify(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o755).create(self.path.join("notify"))
+    }
+
+    /// A path in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
     /// Makes the socket on which the container's process waits for its start.
@@ -228,6 +256,9 @@ impl Stored {
         if self.process.is_none() {
             return Status::Stopped;
         }
+        if self.record.is_unfinished {
+            return Status::Creating;
+        }
         let frozen = || matches!(self.record.cgroup(), Ok(Some(group)) if group.is_frozen().unwrap_or(false));
         if frozen() {
             Status::Paused
@@ -269,10 +300,16 @@ mod tests {
             start_time,
             created: "2026-01-02T03:04:05Z".into(),
             owner: 0,
+            is_unfinished: false,
             shares_pid_namespace: false,
+            no_new_keyring: false,
+            mount_below: None,
             annotations: BTreeMap::new(),
             hooks: Hooks::default(),
             cgroup_paths: BTreeMap::new(),
+            limits: Limits::default(),
+            systemd: None,
+            descriptors: Vec::new(),
         }
     }
 

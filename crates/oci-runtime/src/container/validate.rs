@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use minke_kernel::limits;
+use minke_kernel::{limits, procfs};
 use minke_model::runtime_spec::{Hook, Hooks, Linux, Namespace, NamespaceType, Process, Spec};
 
 use super::CreateError;
@@ -68,6 +68,11 @@ pub(crate) fn process(process: &Process) -> Result<(), CreateError> {
     if !process.cwd.starts_with('/') {
         return Err(config("process.cwd", format!("must be an absolute path, is {:?}", process.cwd)));
     }
+    let user = &process.user;
+    ids("process.user", Some(user.uid), Some(user.gid))?;
+    if user.additional_gids.contains(&NO_ID) {
+        return Err(config("process.user.additionalGids", format!("{NO_ID} is no id")));
+    }
     let mut seen = BTreeSet::new();
     for (i, limit) in process.rlimits.iter().enumerate() {
         let field = format!("process.rlimits[{i}].type");
@@ -85,6 +90,16 @@ pub(crate) fn process(process: &Process) -> Result<(), CreateError> {
     if zero { Err(config("process", "a string holds a zero byte")) } else { Ok(()) }
 }
 
+/// What the kernel takes for "leave it as it is".
+const NO_ID: u32 = u32::MAX;
+
+fn ids(field: &str, uid: Option<u32>, gid: Option<u32>) -> Result<(), CreateError> {
+    match [("uid", uid), ("gid", gid)].into_iter().find(|(_, id)| *id == Some(NO_ID)) {
+        Some((name, _)) => Err(config(format!("{field}.{name}"), format!("{NO_ID} is no id"))),
+        None => Ok(()),
+    }
+}
+
 fn namespaces(namespaces: &[Namespace]) -> Result<(), CreateError> {
     let mut seen = BTreeSet::new();
     for (i, namespace) in namespaces.iter().enumerate() {
@@ -92,10 +107,6 @@ fn namespaces(namespaces: &[Namespace]) -> Result<(), CreateError> {
             let reason = format!("{} is given twice", namespace.kind);
             return Err(config(format!("linux.namespaces[{i}].type"), reason));
         }
-    }
-    if !seen.contains(&NamespaceType::Mount) {
-        let reason = "a mount namespace is needed: without one, the container's mounts would be the host's";
-        return Err(config("linux.namespaces", reason));
     }
     Ok(())
 }
@@ -122,7 +133,7 @@ fn names(spec: &Spec, linux: &Linux) -> Result<(), CreateError> {
     if !linux.net_devices.is_empty() && !has(linux, NamespaceType::Network) {
         return Err(config("linux.netDevices", "can't be moved without a network namespace"));
     }
-    Ok(())
+    super::net_devices::check(linux)
 }
 
 fn id_mappings(linux: &Linux) -> Result<(), CreateError> {
@@ -154,7 +165,10 @@ fn sysctls(spec: &Spec, linux: &Linux) -> Result<(), CreateError> {
         "kernel.shm_rmid_forced",
     ];
     for name in linux.sysctl.keys() {
-        let dotted = name.replace('/', ".");
+        let Some(path) = procfs::sysctl_path(name) else {
+            return Err(config(format!("linux.sysctl[{name:?}]"), "is not the name of a parameter"));
+        };
+        let dotted = path.replace('/', ".");
         let needed = if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
             NamespaceType::Ipc
         } else if dotted.starts_with("net.") {
@@ -192,13 +206,18 @@ fn paths(spec: &Spec, linux: &Linux) -> Result<(), CreateError> {
             return Err(config(format!("mounts[{i}].destination"), "missing"));
         }
     }
-    let listed = linux.masked_paths.iter().map(|path| ("linux.maskedPaths", path));
-    let listed = listed.chain(linux.readonly_paths.iter().map(|path| ("linux.readonlyPaths", path)));
-    let listed = listed.chain(linux.devices.iter().map(|device| ("linux.devices", &device.path)));
-    for (field, path) in listed {
-        if !Path::new(path).is_absolute() {
-            return Err(config(field, format!("{path:?} is not an absolute path")));
-        }
+    let hides = !linux.masked_paths.is_empty() || !linux.readonly_paths.is_empty();
+    if hides && !has(linux, NamespaceType::Mount) {
+        let reason =
+            "maskedPaths and readonlyPaths need a mount namespace: all mounts are the host's without one";
+        return Err(config("linux.namespaces", reason));
+    }
+    for (i, device) in linux.devices.iter().enumerate() {
+        ids(&format!("linux.devices[{i}]"), device.uid, device.gid)?;
+    }
+    // Masked and read-only paths start at the container's root however they are written, as runc has it.
+    if let Some(device) = linux.devices.iter().find(|device| !Path::new(&device.path).is_absolute()) {
+        return Err(config("linux.devices", format!("{:?} is not an absolute path", device.path)));
     }
     Ok(())
 }
@@ -261,13 +280,20 @@ mod tests {
         refused(|spec| spec.process.as_mut().unwrap().cwd = "tmp".into(), "process.cwd");
         refused(|spec| spec.process.as_mut().unwrap().args.clear(), "process.args");
         refused(|spec| spec.hostname = Some("x".into()), "hostname");
-        refused(|spec| spec.linux = None, "linux.namespaces");
         let sysctl = |name: &str| {
             let name = name.to_owned();
             move |spec: &mut Spec| drop(spec.linux.as_mut().unwrap().sysctl.insert(name, "1".into()))
         };
         refused(sysctl("kernel.core_pattern"), "linux.sysctl");
         refused(sysctl("net.ipv4.ip_forward"), "linux.sysctl");
+        refused(
+            sysctl("net/../kernel/core_pattern"),
+            "linux.sysctl[\"net/../kernel/core_pattern\"]: is not the name",
+        );
+        refused(
+            sysctl("net.//.kernel.core_pattern"),
+            "linux.sysctl[\"net.//.kernel.core_pattern\"]: is not the name",
+        );
         let twice = |spec: &mut Spec| {
             spec.hostname = Some("web".into());
             let linux = spec.linux.as_mut().unwrap();

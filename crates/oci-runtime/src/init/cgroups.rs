@@ -28,7 +28,7 @@ pub(super) fn make(job: &Job<'_, '_>, kind: &str) -> Result<(), InitError> {
     let layout = layout.ok_or_else(|| failed(job.name, "no cgroup hierarchy is mounted on the host"))?;
     let path = super::mounts::clean(&job.mount.destination);
     let target = job.root.mkdir_all(&path).step(|| format!("{}.destination: make", job.name))?;
-    super::mount_check::target(job.name, &path, &target, None)?;
+    super::mount_check::target(job.name, job.root, &path, &target, None)?;
     if kind == "cgroup2" || layout.mode() == Mode::Unified {
         let hierarchy = layout.unified.as_ref();
         let hierarchy = hierarchy.ok_or_else(|| failed(job.name, "the host has no cgroup v2"))?;

@@ -32,7 +32,11 @@ pub(super) fn set_up(
     let target = root.create_file_without_links(Path::new("/dev/console")).step(step)?;
     mount::clone_fd(&terminal.slave, false).and_then(|node| mount::attach(node, target)).step(step)?;
     creator.send(&FromInit::Terminal, Some(&terminal.master))?;
-    install(&terminal.slave)
+    match plan.escort {
+        // Only the leader of the session can make it the controlling one.
+        Some(_) => stdio::install_everywhere(&terminal.slave),
+        None => install(&terminal.slave),
+    }
 }
 
 /// Opens a terminal of the root's devpts (or of the runtime's own where it has none) with the size that is asked for.

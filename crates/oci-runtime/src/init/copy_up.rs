@@ -43,8 +43,12 @@ fn copy_directory(from: &OwnedFd, to: &OwnedFd, depth: usize) -> io::Result<()> 
                 copy_directory(&open_directory(from, name)?, &open_directory(to, name)?, depth + 1)?;
             }
             FileType::RegularFile => {
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                // It may have become something else meanwhile: a FIFO must not hold this up.
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
                 let mut source = File::from(fs::openat(from, name, flags, Mode::empty())?);
+                if !source.metadata()?.is_file() {
+                    return Err(io::Error::other("a file was exchanged while it was copied"));
+                }
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 io::copy(&mut source, &mut File::from(fs::openat(to, name, flags, mode)?))?;
             }

@@ -89,8 +89,9 @@ fn make_node(device: &Device, parent: &OwnedFd, name: &OsStr) -> io::Result<()> 
     let (uid, gid) = (device.uid.unwrap_or_default(), device.gid.unwrap_or_default());
     if (uid, gid) != (0, 0) {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        // The mode stays: only set-id bits would be lost, which mean nothing here. Setting it again would follow a link
+        // that somebody who shares the directory has put in the node's place.
         fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-        fs::chmodat(parent, name, mode, AtFlags::empty())?;
     }
     Ok(())
 }

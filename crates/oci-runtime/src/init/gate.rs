@@ -13,9 +13,12 @@ use std::{
     },
 };
 
-use minke_kernel::socket;
+use minke_kernel::{process as kernel_process, socket};
 use minke_model::runtime_spec::Status;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::Signal,
+};
 
 use super::{Plan, container_state, own_pid, process::Ready};
 use crate::{
@@ -27,6 +30,11 @@ use crate::{
 /// What the process answers to whoever connects, before anything can go wrong.
 pub(crate) const ACCEPTED: u8 = b'+';
 
+/// Signals that end a program which has said nothing about them. The kernel keeps them from the first process of a pid
+/// namespace, but who ends a container that was never started means it.
+const ENDING: [i32; 4] =
+    [Signal::HUP.as_raw(), Signal::INT.as_raw(), Signal::QUIT.as_raw(), Signal::TERM.as_raw()];
+
 /// Who started the container.
 enum Starter {
     Creator(OwnedFd),
@@ -37,7 +45,10 @@ enum Starter {
 ///
 /// The hooks' programs are the image's, so they run with no more rights than the user's program will have.
 pub(super) fn start(plan: &Plan<'_>, channel: OwnedFd, mut ready: Ready) -> i32 {
-    let Some(starter) = wait(plan, channel) else { return 1 };
+    let Ok(ending) = kernel_process::signal_fd(&ENDING) else { return 1 };
+    let Some(starter) = wait(plan, channel, &ending) else { return 1 };
+    drop(ending);
+    kernel_process::reset_signals();
     let error = match ready.drop_privileges().and_then(|()| run_hooks(plan)) {
         Ok(()) => ready.become_program(),
         Err(error) => error,
@@ -46,17 +57,20 @@ pub(super) fn start(plan: &Plan<'_>, channel: OwnedFd, mut ready: Ready) -> i32 
     1
 }
 
-fn wait(plan: &Plan<'_>, channel: OwnedFd) -> Option<Starter> {
+fn wait(plan: &Plan<'_>, channel: OwnedFd, ending: &OwnedFd) -> Option<Starter> {
     let mut channel = Some(channel);
     loop {
-        let mut fds = vec![PollFd::new(&plan.listener, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&plan.listener, PollFlags::IN), PollFd::new(ending, PollFlags::IN)];
         fds.extend(channel.as_ref().map(|channel| PollFd::new(channel, PollFlags::IN)));
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return None,
         }
         let listener_ready = !fds[0].revents().is_empty();
-        let channel_ready = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        if !fds[1].revents().is_empty() {
+            return None;
+        }
+        let channel_ready = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
         if listener_ready && let Some(connection) = accept(plan) {
             return Some(Starter::Connection(connection));
@@ -80,7 +94,11 @@ fn accept(plan: &Plan<'_>) -> Option<UnixStream> {
 fn run_hooks(plan: &Plan<'_>) -> Result<(), InitError> {
     let Some(hooks) = plan.hooks() else { return Ok(()) };
     let state = container_state(plan, Status::Created, own_pid());
-    hooks::run_all("startContainer", &hooks.start_container, &state).map_err(Into::into)
+    let mut hooks = hooks.start_container.clone();
+    // The program's environment, and never the runtime's, which is the host's.
+    let inherited = hooks.iter_mut().filter(|hook| hook.env.is_empty());
+    inherited.for_each(|hook| hook.env = super::program::environment(plan.process));
+    hooks::run_all("startContainer", &hooks, &state).map_err(Into::into)
 }
 
 impl Starter {

@@ -30,7 +30,9 @@ pub(super) fn apply(linux: &Linux, root: &Root) -> Result<(), InitError> {
         }
     }
     let mut covers = Covers::default();
-    for path in &linux.masked_paths {
+    // What is listed twice is covered once.
+    let masked: std::collections::BTreeSet<&str> = linux.masked_paths.iter().map(String::as_str).collect();
+    for path in masked {
         let step = || format!("linux.maskedPaths: {path}");
         if let Some(place) = find(root, Path::new(path)).step(step)? {
             covers.cover(root, &place).step(step)?;

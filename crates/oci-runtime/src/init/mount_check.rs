@@ -10,6 +10,7 @@ use std::{
     path::Path,
 };
 
+use minke_kernel::path::Root;
 use rustix::fs::{FsWord, PROC_SUPER_MAGIC};
 
 use crate::{
@@ -37,12 +38,13 @@ const COVERABLE: [&str; 12] = [
 /// detached mount of a bind; `None` is a file system other than proc.
 pub(super) fn target(
     name: &str,
+    root: &Root,
     path: &Path,
     target: &OwnedFd,
     bound: Option<&OwnedFd>,
 ) -> Result<(), InitError> {
     let step = || format!("{name}.destination: look at its file system");
-    if path == Path::new("/proc") {
+    if path == Path::new("/proc") || is_proc_of(root, target).step(step)? {
         return match bound {
             Some(source) if file_system(source).step(step)? == PROC_SUPER_MAGIC => Ok(()),
             _ => Err(failed(format!("{name}.destination"), "only procfs may be mounted on /proc")),
@@ -53,6 +55,13 @@ pub(super) fn target(
         return Err(failed(format!("{name}.destination"), "must not be inside procfs"));
     }
     Ok(())
+}
+
+/// Whether a place is the root's /proc, reached by another name: through a link, or `..`.
+fn is_proc_of(root: &Root, place: &OwnedFd) -> io::Result<bool> {
+    let Ok(proc) = root.locate(Path::new("/proc")) else { return Ok(false) };
+    let (one, other) = (rustix::fs::fstat(place)?, rustix::fs::fstat(&proc)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 fn file_system(fd: impl AsFd) -> io::Result<FsWord> {

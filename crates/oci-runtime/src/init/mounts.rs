@@ -18,7 +18,7 @@ use minke_model::runtime_spec::{Mount, Spec};
 use rustix::io::Errno;
 
 use super::{
-    Plan, cgroups, copy_up, is_directory, mount_check,
+    Plan, cgroups, copy_up, escort, is_directory, mount_check,
     mount_options::{self, MountOptions},
 };
 use crate::{
@@ -128,8 +128,10 @@ impl Job<'_, '_> {
         self.mount.kind.as_deref().filter(|kind| !kind.is_empty())
     }
 
+    /// Where it goes in the container. As with runc, the host's path of a place in the root is that place.
     fn path(&self) -> PathBuf {
-        clean(&self.mount.destination)
+        let path = clean(&self.mount.destination);
+        path.strip_prefix(self.plan.rootfs).map(|inside| Path::new("/").join(inside)).unwrap_or(path)
     }
 
     fn bind(&self, prepared: Option<OwnedFd>, recursive: bool) -> Result<(), InitError> {
@@ -144,7 +146,7 @@ impl Job<'_, '_> {
         let target =
             if directory { self.root.mkdir_all(&self.path()) } else { self.root.create_file(&self.path()) };
         let target = target.step(|| format!("{}.destination: make", self.name))?;
-        mount_check::target(self.name, &self.path(), &target, Some(&detached))?;
+        mount_check::target(self.name, self.root, &self.path(), &target, Some(&detached))?;
         self.restrict(&detached)?;
         self.attach(&detached, &target)
     }
@@ -170,7 +172,7 @@ impl Job<'_, '_> {
         let path = self.path();
         let existed = super::exists(self.root, &path);
         let target = self.root.mkdir_all(&path).step(|| format!("{}.destination: make", self.name))?;
-        mount_check::target(self.name, &path, &target, None)?;
+        mount_check::target(self.name, self.root, &path, &target, None)?;
         let mut parameters = self.options.parameters.clone();
         if existed && !parameters.iter().any(|parameter| parameter.key == "mode") {
             // The image's directory keeps its mode; a new one has tmpfs's own, 1777.
@@ -197,18 +199,26 @@ impl Job<'_, '_> {
         let path = self.path();
         let target = if matches!(kind, "proc" | "sysfs") {
             // A link here would let the image decide where kernel interfaces appear (CVE-2019-19921, CVE-2023-27561).
-            self.root.mkdir_all_without_links(&path)
+            self.root.mkdir_all_without_links(&path).map_err(|error| match error {
+                error if is(&error, Errno::LOOP) || is(&error, Errno::NOTDIR) => {
+                    io::Error::other(format!("filesystem {kind:?} must be mounted on ordinary directory"))
+                }
+                error => error,
+            })
         } else {
             self.root.mkdir_all(&path)
         };
         let target = target.step(|| format!("{}.destination: make", self.name))?;
         if kind != "proc" {
-            mount_check::target(self.name, &path, &target, None)?;
+            mount_check::target(self.name, self.root, &path, &target, None)?;
         }
         let mut parameters = self.options.parameters.clone();
         if self.options.attributes.is_read_only() && !is_virtual(kind) {
             // A device's file system must not be written even by its own recovery.
             parameters.push(Parameter::flag("ro"));
+        }
+        if kind == "proc" {
+            parameters.extend(escort::proc_parameter(self.plan));
         }
         let detached = self.new_filesystem(kind, &parameters, &self.options.attributes)?;
         self.attach(&detached, &target)
@@ -221,7 +231,12 @@ impl Job<'_, '_> {
         attributes: &Attributes,
     ) -> Result<OwnedFd, InitError> {
         let source = self.mount.source.as_deref().filter(|source| !source.is_empty()).unwrap_or(kind);
-        mount::filesystem(kind, Some(source), parameters, attributes)
+        let label = self.plan.linux.mount_label.as_deref().filter(|label| !label.is_empty());
+        // The kernel's own file systems have labels of their own.
+        let label = label.filter(|_| !matches!(kind, "proc" | "sysfs"));
+        let label = label.map(|label| Parameter::new("context", label));
+        let parameters: Vec<_> = parameters.iter().cloned().chain(label).collect();
+        mount::filesystem(kind, Some(source), &parameters, attributes)
             .step(|| format!("{}: mount {kind}", self.name))
     }
 

@@ -5,14 +5,21 @@
 
 use std::{
     ffi::CString,
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
-use minke_kernel::{caps, identity, limits, process as kernel_process, procfs::Proc, seccomp, socket};
+use minke_kernel::{
+    caps, identity, limits, process as kernel_process,
+    procfs::Proc,
+    seccomp::{self, Door},
+    socket,
+};
 use minke_model::runtime_spec::{
     ContainerProcessState, MemoryPolicy, Personality, Process, Seccomp, State, VERSION,
 };
+use rustix::io::Errno;
 use std::os::fd::AsFd;
 
 use super::{program, stdio};
@@ -29,7 +36,7 @@ pub(crate) struct Context<'a> {
     pub(crate) in_user_namespace: bool,
     pub(crate) memory_policy: Option<&'a MemoryPolicy>,
     pub(crate) preserve_fds: u32,
-    /// The creator has set rlimits and the OOM score already.
+    /// The creator has set the OOM score already, and rlimits that only it may raise.
     pub(crate) limits_are_set: bool,
 }
 
@@ -42,9 +49,12 @@ pub(crate) struct Ready {
     capabilities: caps::Sets,
     seccomp: Option<seccomp::Program>,
     notify: Option<Notify>,
+    /// The last privileges are gone already.
+    dropped: bool,
 }
 
 /// A connection to the listener of a filter's notifications.
+#[derive(Debug)]
 pub(crate) struct NotifyTarget {
     socket: OwnedFd,
     metadata: Option<String>,
@@ -67,6 +77,15 @@ impl NotifyTarget {
             state,
         };
         Notify { socket: self.socket, state }
+    }
+}
+
+impl Notify {
+    /// Sends the filter's descriptor to whoever listens.
+    pub(crate) fn hand_over(&self, listener: &OwnedFd) -> Result<(), InitError> {
+        let text = serde_json::to_vec(&self.state).map_err(std::io::Error::from);
+        text.and_then(|text| socket::send(&self.socket, &text, &[listener.as_fd()]))
+            .step(|| "linux.seccomp.listenerPath: send the descriptor".into())
     }
 }
 
@@ -94,19 +113,26 @@ pub(crate) fn enter(
     context: Context<'_>,
 ) -> Result<Ready, InitError> {
     set_scheduling(process, personality, context.memory_policy)?;
-    if !context.limits_are_set {
-        set_limits(process, context.proc)?;
+    if !context.limits_are_set
+        && let Some(score) = process.oom_score_adj
+    {
+        set_oom_score(context.proc, "self", score)?;
     }
+    set_limits(process)?;
     set_labels(process, context.proc)?;
     let (capabilities, _unknown) = process.capabilities.as_ref().map(caps::parse).unwrap_or_default();
     stdio::give_to(process.user.uid);
     // As root first: the directory may be closed to the user (as runc does it).
     let early = change_directory(process);
-    switch_user(process, &capabilities, context.in_user_namespace)?;
+    switch_user(process, &capabilities, &context)?;
     if early.is_err() {
         change_directory(process)?;
     }
     verify_directory(process)?;
+    let inheritable = caps::are_inheritable(&capabilities);
+    inheritable
+        .and_then(|can| if can { Ok(()) } else { Err(rustix::io::Errno::PERM.into()) })
+        .step(|| "process.capabilities.inheritable: set what the bounding set lacks".into())?;
     let env = program::environment(process);
     let path = program::find(&process.args[0], &env)?;
     kernel_process::close_on_exec_from(3 + context.preserve_fds)
@@ -119,33 +145,56 @@ pub(crate) fn enter(
         capabilities,
         seccomp: context.seccomp,
         notify: context.notify,
+        dropped: false,
     })
 }
 
 impl Ready {
-    /// Drops the last privileges and becomes the user's program; returns only what went wrong.
-    pub(crate) fn execute(mut self) -> InitError {
-        match self.drop_privileges() {
-            Ok(()) => self.become_program(),
-            Err(error) => error,
-        }
-    }
-
     /// Drops the last privileges: from here on, the process may do what the user's program may.
     pub(crate) fn drop_privileges(&mut self) -> Result<(), InitError> {
+        if std::mem::replace(&mut self.dropped, true) {
+            return Ok(());
+        }
+        let (filter, notify) = (self.seccomp.take(), self.notify.take());
+        self.drop_privileges_under(filter, |listener| match notify {
+            Some(notify) => notify.hand_over(&listener),
+            None => Ok(()),
+        })
+    }
+
+    /// Whether a listener waits for the filter.
+    pub(crate) fn notifies(&self) -> bool {
+        self.notify.is_some()
+    }
+
+    /// The same in a process that has yet to make the one that becomes the program: through `door`, whatever the
+    /// filter says. `hand_over` gets the listener of the filter, if it has one.
+    pub(crate) fn drop_privileges_before(
+        &mut self,
+        door: &Door,
+        hand_over: impl FnOnce(OwnedFd) -> Result<(), InitError>,
+    ) -> Result<(), InitError> {
+        self.dropped = true;
+        let filter = self.seccomp.take().map(|filter| filter.with_door(door)).transpose();
+        let filter = filter.map_err(|error| failed("linux.seccomp", error.to_string()))?;
+        self.drop_privileges_under(filter, hand_over)
+    }
+
+    /// The listener is handed over at once: what follows may need its consent.
+    fn drop_privileges_under(
+        &self,
+        filter: Option<seccomp::Program>,
+        hand_over: impl FnOnce(OwnedFd) -> Result<(), InitError>,
+    ) -> Result<(), InitError> {
         let step = || "process.capabilities: set".to_owned();
-        let mut filter = self.seccomp.take();
-        let mut notify = self.notify.take();
         if self.no_new_privileges {
             caps::apply(&self.capabilities).step(step)?;
             caps::set_no_new_privileges().step(|| "process.noNewPrivileges: set".into())?;
-            install(filter.take(), notify.take())?;
-        } else {
-            // Without no_new_privs only CAP_SYS_ADMIN may install a filter, so it comes before they are dropped.
-            install(filter.take(), notify.take())?;
-            caps::apply(&self.capabilities).step(step)?;
+            return install(filter)?.map_or(Ok(()), hand_over);
         }
-        Ok(())
+        // Without no_new_privs only CAP_SYS_ADMIN may install a filter, so it comes before they are dropped.
+        install(filter)?.map_or(Ok(()), hand_over)?;
+        caps::apply(&self.capabilities).step(step)
     }
 
     /// Becomes the user's program; returns only why it couldn't.
@@ -158,18 +207,14 @@ impl Ready {
     }
 }
 
-fn install(filter: Option<seccomp::Program>, notify: Option<Notify>) -> Result<(), InitError> {
-    let Some(filter) = filter else { return Ok(()) };
-    let listener = filter.install().map_err(|error| InitError {
+fn install(filter: Option<seccomp::Program>) -> Result<Option<OwnedFd>, InitError> {
+    let Some(filter) = filter else { return Ok(None) };
+    filter.install().map_err(|error| InitError {
         kind: InitErrorKind::Other,
         step: "linux.seccomp".into(),
         message: with_source(&error),
         errno: None,
-    })?;
-    let (Some(listener), Some(notify)) = (listener, notify) else { return Ok(()) };
-    let text = serde_json::to_vec(&notify.state).map_err(std::io::Error::from);
-    text.and_then(|text| socket::send(&notify.socket, &text, &[listener.as_fd()]))
-        .step(|| "linux.seccomp.listenerPath: send the descriptor".into())
+    })
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {
@@ -185,7 +230,7 @@ fn set_scheduling(
     memory_policy: Option<&MemoryPolicy>,
 ) -> Result<(), InitError> {
     if let Some(scheduler) = &process.scheduler {
-        limits::set_scheduler(scheduler).step(|| "process.scheduler: set".into())?;
+        limits::set_scheduler(0, scheduler).step(|| "process.scheduler: set".into())?;
     }
     if let Some(priority) = &process.io_priority {
         limits::set_io_priority(priority).step(|| "process.ioPriority: set".into())?;
@@ -193,7 +238,7 @@ fn set_scheduling(
     if let Some(personality) = personality {
         limits::set_personality(personality).step(|| "linux.personality: set".into())?;
     }
-    if let Some(policy) = memory_policy.filter(|policy| !policy.mode.is_empty()) {
+    if let Some(policy) = memory_policy {
         limits::set_memory_policy(policy).step(|| "linux.memoryPolicy: set".into())?;
     }
     Ok(())
@@ -226,10 +271,7 @@ fn set_labels(process: &Process, proc: &Proc) -> Result<(), InitError> {
     Ok(())
 }
 
-fn set_limits(process: &Process, proc: &Proc) -> Result<(), InitError> {
-    if let Some(score) = process.oom_score_adj {
-        set_oom_score(proc, "self", score)?;
-    }
+fn set_limits(process: &Process) -> Result<(), InitError> {
     for (i, limit) in process.rlimits.iter().enumerate() {
         limits::set_rlimit(0, limit).step(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
     }
@@ -243,28 +285,37 @@ pub(crate) fn set_oom_score(proc: &Proc, process: &str, score: i32) -> Result<()
 }
 
 /// Ids, groups and what must happen around their change. Capabilities are kept until [`Ready::execute`].
-fn switch_user(
-    process: &Process,
-    capabilities: &caps::Sets,
-    in_user_namespace: bool,
-) -> Result<(), InitError> {
+fn switch_user(process: &Process, capabilities: &caps::Sets, context: &Context<'_>) -> Result<(), InitError> {
     let user = &process.user;
     caps::limit_bounding(capabilities.bounding).step(|| "process.capabilities.bounding: set".into())?;
     caps::keep_over_setuid(true).step(|| "keep capabilities".into())?;
     match identity::set_supplementary_groups(&user.additional_gids) {
-        // A user namespace with a single id may not change groups; none were asked for.
+        // A user namespace with a single id may not change groups: none were asked for, or it is one that the runtime
+        // was started in, where an image's groups are nothing that its caller could grant.
         Err(error)
-            if in_user_namespace
-                && user.additional_gids.is_empty()
-                && error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            if (user.additional_gids.is_empty() || !context.in_user_namespace)
+                && error.kind() == std::io::ErrorKind::PermissionDenied
+                && context.proc.read("self/setgroups").is_ok_and(|text| text.starts_with("deny")) => {}
         result => result.step(|| format!("process.user.additionalGids: set {:?}", user.additional_gids))?,
     }
-    identity::set_group(user.gid).step(|| format!("process.user.gid: set {}", user.gid))?;
-    identity::set_user(user.uid).step(|| format!("process.user.uid: set {}", user.uid))?;
+    identity::set_group(user.gid)
+        .map_err(explain_id)
+        .step(|| format!("process.user.gid: set {}", user.gid))?;
+    identity::set_user(user.uid)
+        .map_err(explain_id)
+        .step(|| format!("process.user.uid: set {}", user.uid))?;
     caps::keep_over_setuid(false).step(|| "keep capabilities".into())?;
     caps::raise_effective().step(|| "keep capabilities".into())?;
     identity::set_umask(user.umask.unwrap_or(0o022));
     Ok(())
+}
+
+/// The kernel calls an id invalid that the user namespace doesn't map.
+fn explain_id(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::INVAL) => io::Error::new(error.kind(), "it is not mapped in the user namespace"),
+        _ => error,
+    }
 }
 
 fn change_directory(process: &Process) -> Result<(), InitError> {

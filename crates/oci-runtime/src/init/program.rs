@@ -3,14 +3,16 @@
 //! The messages start as those of Go's os/exec, since dockerd and others tell the exit codes 126 and 127 from them.
 
 use std::{
-    fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
+use minke_kernel::path::Root;
 use minke_model::runtime_spec::Process;
 use rustix::{
-    fs::{Access, AtFlags, CWD},
+    fs::{Access, AtFlags, CWD, OFlags},
     io::Errno,
 };
 
@@ -22,24 +24,41 @@ use crate::{
 /// The longest /etc/passwd that is read, in bytes: it is the image's.
 const LONGEST_PASSWD: u64 = 4 << 20;
 
-/// The process's environment, with `HOME` from the container's /etc/passwd where it isn't given.
+/// The process's environment: of several entries for a name the last, and `HOME` from the container's /etc/passwd where
+/// it isn't given or empty.
 pub(super) fn environment(process: &Process) -> Vec<String> {
-    let mut env = process.env.clone();
-    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+    let mut env = last_of_each_name(&process.env);
+    if !env.iter().any(|entry| entry.strip_prefix("HOME=").is_some_and(|home| !home.is_empty())) {
+        env.retain(|entry| !entry.starts_with("HOME="));
         env.push(format!("HOME={}", home_of(process.user.uid)));
     }
     env
 }
 
+/// What comes later replaces what came before: which of two entries a program takes is its own choice else.
+fn last_of_each_name(env: &[String]) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut kept: Vec<String> = env.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+    kept.reverse();
+    kept
+}
+
 fn home_of(uid: u32) -> String {
-    let text = match fs::metadata("/etc/passwd") {
-        Ok(metadata) if metadata.is_file() && metadata.size() <= LONGEST_PASSWD => {
-            fs::read("/etc/passwd").ok()
-        }
-        _ => None,
-    };
-    let text = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
-    home_in(&text, uid).unwrap_or("/").to_owned()
+    let text = passwd().unwrap_or_default();
+    home_in(&String::from_utf8_lossy(&text), uid).unwrap_or("/").to_owned()
+}
+
+/// The container's /etc/passwd, which may be anything: a FIFO isn't waited for, and an endless file isn't read to its end.
+fn passwd() -> io::Result<Vec<u8>> {
+    let file =
+        Root::open(Path::new("/"))?.open_at(Path::new("/etc/passwd"), OFlags::RDONLY | OFlags::NONBLOCK)?;
+    let mut text = Vec::new();
+    let file = fs::File::from(file);
+    if file.metadata()?.is_file() {
+        file.take(LONGEST_PASSWD).read_to_end(&mut text)?;
+    }
+    Ok(text)
 }
 
 /// passwd(5): name, password, uid, gid, comment, home.
@@ -145,6 +164,14 @@ mod tests {
         let plain = error("/etc/passwd", "");
         assert_eq!(plain.kind, InitErrorKind::NotExecutable);
         assert!(plain.to_string().contains("permission denied"), "{plain}");
+    }
+
+    #[test]
+    fn of_several_entries_for_a_variable_the_last_counts_and_an_empty_home_is_none() {
+        let env = ["A=1", "HOME=", "B=2", "A=3"].map(str::to_owned).to_vec();
+        let env = environment(&Process { env, ..Process::default() });
+        assert_eq!(env[..2], ["B=2", "A=3"]);
+        assert!(env[2].len() > "HOME=".len() && env.len() == 3, "{env:?}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The container's root: assembled in its own mount namespace, entered with pivot_root(2).
 //!
 //! No mount is left on the host, so nothing leaks and nothing is busy: when the last process of the
-//! namespace ends, its mounts are gone.
+//! namespace ends, its mounts are gone. Only a configuration without a mount namespace has it otherwise: the specification
+//! wants the runtime's own then, so all is mounted at the root's place on the host, and taken away on deletion.
 
 use std::{os::fd::AsFd, path::Path};
 
@@ -9,6 +10,8 @@ use minke_kernel::{
     mount::{self, Attribute, Propagation},
     path::Root,
 };
+
+use minke_model::runtime_spec::NamespaceType;
 
 use super::{Plan, mount_options};
 use crate::{
@@ -24,9 +27,14 @@ pub(super) fn assemble(plan: &Plan<'_>) -> Result<Root, InitError> {
         Some(overlay) => mount::overlay(overlay).step(|| "root: mount the overlay".into())?,
         None => mount::clone_path(path, true).step(|| format!("root.path: bind {}", path.display()))?,
     };
-    // pivot_root(2) refuses a shared root.
-    mount::set_propagation(&root, Propagation::Private, false)
-        .step(|| "root: make the mount private".into())?;
+    // pivot_root(2) refuses a shared root; one that takes the host's later mounts in is fine, where that is asked for.
+    let wanted = plan.linux.rootfs_propagation.as_deref().and_then(mount_options::propagation);
+    let propagation = match wanted {
+        Some((Propagation::Slave, _)) => Propagation::Slave,
+        _ => Propagation::Private,
+    };
+    mount::set_propagation(&root, propagation, false)
+        .step(|| "root: change the mount's propagation".into())?;
     mount::attach_at(&root, path).step(|| format!("root.path: mount on {}", path.display()))?;
     Ok(Root::from_fd(root))
 }
@@ -34,11 +42,15 @@ pub(super) fn assemble(plan: &Plan<'_>) -> Result<Root, InitError> {
 /// Nothing that is mounted here may reach the host, unless `shared` asks for it: then propagation stays as the
 /// host has it. With `slave` (the default) the host's later mounts still come in where a bind wants them.
 fn isolate(plan: &Plan<'_>) -> Result<(), InitError> {
+    if !plan.has(NamespaceType::Mount) {
+        // The mounts of the host are not the container's to change.
+        return Ok(());
+    }
     let wanted = plan.linux.rootfs_propagation.as_deref().unwrap_or_default();
     let propagation = match mount_options::propagation(wanted) {
         None if wanted.is_empty() => Propagation::Slave,
         None => return Err(failed("linux.rootfsPropagation", format!("unknown value {wanted:?}"))),
-        Some((Propagation::Shared, _)) => return Ok(()),
+        Some((Propagation::Shared, _)) => return isolate_parent(plan.rootfs),
         Some((Propagation::Slave, _)) => Propagation::Slave,
         // An unbindable root couldn't be bound below; it becomes so in the end.
         Some((Propagation::Private | Propagation::Unbindable, _)) => Propagation::Private,
@@ -48,9 +60,27 @@ fn isolate(plan: &Plan<'_>) -> Result<(), InitError> {
     mount::set_propagation(&host, propagation, true).step(step)
 }
 
+/// Makes only the mount private that the root is about to be mounted on: else that would spread to the host, and
+/// pivot_root(2) refuses a root whose parent is shared.
+fn isolate_parent(rootfs: &Path) -> Result<(), InitError> {
+    let step = || format!("linux.rootfsPropagation: make the mount below {} private", rootfs.display());
+    for directory in rootfs.ancestors() {
+        let place = super::open_host(directory).step(step)?;
+        match mount::set_propagation(&place, Propagation::Private, false) {
+            // Not the mount's root: that is further up.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {}
+            result => return result.step(step),
+        }
+    }
+    Ok(())
+}
+
 /// Makes the assembled root the process's root, with the attributes that it must not have before.
 pub(super) fn enter(plan: &Plan<'_>, root: Root) -> Result<(), InitError> {
-    if plan.no_pivot {
+    if !plan.has(NamespaceType::Mount) {
+        // In the host's own namespace the root can only be changed for this process.
+        mount::change_root(root.as_fd()).step(|| "root: chroot".into())?;
+    } else if plan.no_pivot {
         mount::move_root(root.as_fd()).step(|| "root: move the mount to /".into())?;
     } else {
         mount::pivot(root.as_fd()).step(|| "root: pivot_root".into())?;

@@ -75,8 +75,10 @@ impl Server {
 
     /// A child has ended: if it was a newcomer, its last words come before its end.
     pub(super) fn hear_out(&mut self, pid: i32) {
-        let found = self.newcomers.iter().find(|(_, newcomer)| newcomer.joining.pid() == pid);
-        let Some(key) = found.map(|(key, _)| *key) else { return };
+        let found = self.newcomers.iter_mut().find(|(_, newcomer)| newcomer.joining.pid() == pid);
+        let Some((key, newcomer)) = found else { return };
+        let key = *key;
+        newcomer.joining.note_reaped();
         // Not by waiting for the end of file: a debugger in the container may have copied the descriptor.
         while self.newcomers.get(&key).is_some_and(|newcomer| is_readable(&newcomer.joining)) {
             self.newcomer_ready(key);
@@ -95,8 +97,8 @@ impl Server {
         let client = addition.connection;
         let answer = match result {
             Ok(()) => {
-                let child = joining.into_child();
-                self.add(addition, Executed { pid: child.pid, pty_master: child.pty_master })
+                let pid = joining.pid();
+                self.add(addition, Executed { pid, pty_master: joining.into_terminal() })
             }
             Err(error) => {
                 joining.kill();

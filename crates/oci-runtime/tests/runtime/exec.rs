@@ -43,7 +43,7 @@ fn exit_codes_and_signals_of_the_process_are_returned() {
 #[test]
 fn flags_change_the_process() {
     let bundle = running();
-    let script = "id -u; id -g; id -G; echo $A; pwd; grep CapEff /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2";
+    let script = "id -u; id -g; id -G; echo $A; pwd; grep CapBnd /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2";
     let flags = [
         "exec",
         "-u",
@@ -59,7 +59,7 @@ fn flags_change_the_process() {
         "CAP_NET_RAW",
     ];
     let outcome = bundle.call(&[&flags[..], &[&bundle.id, "sh", "-c", script]].concat()).succeeded();
-    assert_eq!(outcome.lines(), ["33", "34", "34 50", "b", "/tmp", "0000000000002000", "1"]);
+    assert_eq!(outcome.lines(), ["33", "34", "34 50", "b", "/tmp", "00000000080020e1", "1"]);
 }
 
 #[test]

@@ -80,6 +80,9 @@ fn a_paused_container_can_be_deleted_by_force() {
 #[test]
 fn list_and_ps_have_their_formats() {
     let mut bundle = Bundle::new("");
+    // A place that was asked for has to be there, as with runc.
+    bundle.call(&["list"]).failed_with(1, &["no such file or directory"]);
+    std::fs::create_dir(bundle.state_root()).unwrap();
     assert_eq!(bundle.call(&["list", "-q"]).succeeded().stdout, "");
     assert_eq!(bundle.call(&["list", "-f", "json"]).succeeded().stdout, "null\n");
     bundle.start_sleeping();

@@ -6,14 +6,22 @@
 
 mod bundle;
 mod cgroups;
+mod checkpoint;
+mod conformance;
 mod escapes;
+mod events;
 mod exec;
 mod hooks;
 mod identity;
+mod joining;
+mod killed;
 mod lifecycle;
 mod mistakes;
 mod mounts;
 mod namespaces;
+mod notify;
 mod rootfs;
+mod rootless;
 mod seccomp;
 mod terminal;
+mod update;

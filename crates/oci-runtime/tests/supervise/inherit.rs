@@ -43,3 +43,21 @@ async fn a_network_namespace_and_a_port_arrive_and_are_held() {
     container.wait().await;
     eventually("the port is free again", || TcpStream::connect(address).is_err()).await;
 }
+
+#[tokio::test]
+async fn no_descriptor_of_the_supervisor_is_open_in_the_container() {
+    let list = "for f in /proc/$$/fd/*; do readlink $f; done; true";
+    let container = shell(&format!("{list}; sleep 30")).spawn().await.start().await;
+    let supervisor = format!("/proc/{}/fd", container.supervisor_pid());
+    assert!(std::fs::read_dir(supervisor).unwrap().count() > 8, "it has descriptors that could be found");
+    let is_own = |line: &str| line == "/dev/null" || line.starts_with("pipe:");
+    eventually("three streams", || container.logged("stdout").lines().count() >= 3).await;
+    let open = container.logged("stdout");
+    assert!(open.lines().count() == 3 && open.lines().all(is_own), "{open}");
+    let mut added =
+        container.supervisor.exec("e", crate::bench::added(list), crate::bench::OUTPUT, false).await.unwrap();
+    let (stdout, _) =
+        crate::bench::demultiplex(&crate::bench::read_all(added.stream.as_mut().unwrap()).await);
+    let open = String::from_utf8(stdout).unwrap();
+    assert!(open.lines().count() == 3 && open.lines().all(is_own), "{open}");
+}

@@ -49,6 +49,19 @@ pub(super) fn settings(memory: Option<&Memory>) -> Result<Vec<Setting>, CgroupEr
     if let Some(reservation) = set(memory.reservation) {
         add("memory.reservation", "memory.soft_limit_in_bytes", reservation.max(-1).to_string());
     }
+    if let Some(buffers) = set(memory.kernel_tcp) {
+        // Deprecated, and one day gone; while it is there, it counts.
+        let setting = Setting::new(
+            Controller::Memory,
+            "memory.kernelTCP",
+            "memory.kmem.tcp.limit_in_bytes",
+            buffers.max(-1).to_string(),
+        );
+        settings.push(setting.ignore_absent());
+    }
+    let mut add = |field: &'static str, file: &'static str, value: String| {
+        settings.push(Setting::new(Controller::Memory, field, file, value));
+    };
     if let Some(swappiness) = memory.swappiness {
         add("memory.swappiness", "memory.swappiness", swappiness.to_string());
     }
@@ -135,10 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn buffers_of_tcp_are_limited_where_the_kernel_still_can() {
+        let memory = Memory { kernel_tcp: Some(4096), ..Memory::default() };
+        assert_eq!(files(memory), [("memory.kmem.tcp.limit_in_bytes".into(), "4096".into())]);
+    }
+
+    #[test]
     fn deprecated_fields_are_ignored() {
         let memory = Memory {
             kernel: Some(1),
-            kernel_tcp: Some(1),
             use_hierarchy: Some(true),
             disable_oom_killer: Some(false),
             ..Memory::default()

@@ -76,7 +76,8 @@ impl Driver for Builtin {
     }
 
     fn update(&mut self, resources: &Resources) -> Result<(), Failure> {
-        self.container()?.update(resources).map_err(|error| operation_failure(&error))
+        let container = self.container.as_mut().ok_or_else(gone)?;
+        container.update(resources).map_err(|error| operation_failure(&error))
     }
 
     fn oom_killed(&self) -> bool {
@@ -87,7 +88,7 @@ impl Driver for Builtin {
 
     fn delete(&mut self) -> Result<(), Failure> {
         let Some(container) = self.container.take() else { return Ok(()) };
-        container.delete(true).map_err(|error| failure(FailureKind::Internal, "", &error))
+        container.delete(true).map(drop).map_err(|error| failure(FailureKind::Internal, "", &error))
     }
 }
 
