@@ -325,9 +325,20 @@ pub fn id_at(path: &Path) -> io::Result<u64> {
 
 /// Moves the mount that `root` is over `/` and makes it the root (for hosts where pivot_root(2) can't).
 ///
+/// The host's mounts stay in the namespace, out of reach. But a user namespace in it may mount procfs and sysfs anew only where
+/// some visible one has nothing hidden, and theirs would count: they are taken away.
+///
 /// # Errors
 /// What the kernel says.
 pub fn move_root(root: BorrowedFd<'_>) -> io::Result<()> {
+    let own = rustix::fs::statx(root, "", rustix::fs::AtFlags::EMPTY_PATH, rustix::fs::StatxFlags::MNT_ID)?
+        .stx_mnt_id;
+    for path in unhidden(&std::fs::read_to_string("/proc/self/mountinfo")?, own) {
+        // What can't be unmounted (it came with a less privileged namespace) is hidden.
+        if rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_err() {
+            attach_at(filesystem("tmpfs", None, &[], &Attributes::default())?, &path)?;
+        }
+    }
     rustix::process::fchdir(root)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(root, "", CWD, "/", flags)?;
@@ -335,9 +346,68 @@ pub fn move_root(root: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// Where whole procfs and sysfs are mounted, deepest first, in the mountinfo of proc_pid_mountinfo(5); those on the mount
+/// `own`, and on what is mounted on that, are left out.
+fn unhidden(mountinfo: &str, own: u64) -> Vec<std::path::PathBuf> {
+    let mut inside = vec![own];
+    let mut found = Vec::new();
+    for line in mountinfo.lines() {
+        let mut fields = line.split(' ');
+        let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok());
+        let (Some(id), Some(parent)) = (number(), number()) else { continue };
+        if inside.contains(&parent) {
+            inside.push(id);
+            continue;
+        }
+        let (Some(source), Some(point)) = (fields.nth(1), fields.next()) else { continue };
+        let kind = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').next());
+        if source == "/" && matches!(kind, Some("proc" | "sysfs")) {
+            found.push(unescape(point));
+        }
+    }
+    found.reverse();
+    found
+}
+
+/// Undoes the octal escapes that mountinfo has for blanks and backslashes.
+pub(crate) fn unescape(text: &str) -> std::path::PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
+            digits.iter().try_fold(0u8, |value, digit| match digit {
+                b'0'..=b'7' => value.checked_mul(8)?.checked_add(digit - b'0'),
+                _ => None,
+            })
+        });
+        match octal {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    std::path::PathBuf::from(std::ffi::OsString::from_vec(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hosts_whole_proc_and_sys_are_found_and_the_containers_left_out() {
+        let info = "20 1 0:1 / / rw - ext4 x rw\n21 20 0:2 / /proc rw - proc proc rw\n22 20 0:3 / /sys rw - sysfs s rw\n\
+                    23 20 0:2 /sys /part rw - proc proc rw\n24 20 0:2 / /a\\040b rw - proc proc rw\n\
+                    30 20 0:9 / /root rw - ext4 x rw\n31 30 0:2 / /root/proc rw - proc proc rw\n\
+                    32 31 0:2 /sys /root/proc/sys ro - proc proc rw\n";
+        let paths: Vec<_> = ["/a b", "/sys", "/proc"].iter().map(std::path::PathBuf::from).collect();
+        assert_eq!(unhidden(info, 30), paths);
+    }
 
     #[test]
     fn the_last_word_about_an_attribute_counts() {

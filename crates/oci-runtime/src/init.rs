@@ -41,6 +41,7 @@ use crate::{
     channel::{self, FromInit, ToInit},
     container::{InitError, Stdio},
     hooks,
+    landlock::Rules,
     placement::Placement,
     step::{Step, failed},
 };
@@ -70,6 +71,7 @@ pub(crate) struct Plan<'a> {
     /// Mounts that only the creator may make, by their index.
     pub(crate) prepared: Vec<Option<OwnedFd>>,
     pub(crate) seccomp: Option<seccomp::Program>,
+    pub(crate) landlock: Option<Rules>,
     pub(crate) proc: Proc,
     pub(crate) cgroup_layout: Option<Layout>,
     pub(crate) cgroup_paths: std::collections::BTreeMap<String, PathBuf>,
@@ -201,6 +203,7 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
             proc: &plan.proc,
             seccomp: plan.seccomp.take(),
             notify,
+            landlock: plan.landlock.take(),
             in_user_namespace: plan.in_user_namespace(),
             memory_policy: plan.linux.memory_policy.as_ref(),
             preserve_fds: plan.preserve_fds,

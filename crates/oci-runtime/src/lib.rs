@@ -15,6 +15,7 @@ pub mod features;
 mod fuzz;
 mod hooks;
 mod init;
+pub mod landlock;
 mod placement;
 mod step;
 pub mod supervise;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{CgroupError, Controller, Controllers};
+use crate::mount::unescape;
 
 /// Which kind of hierarchy limits are written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,32 +166,6 @@ fn own_path<'a>(
 /// The known controllers of a list with commas.
 fn names(list: &str) -> Controllers {
     list.split(',').filter_map(Controller::from_name).collect()
-}
-
-/// Undoes the octal escapes that mountinfo has for blanks and backslashes.
-fn unescape(text: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            digits.iter().try_fold(0u8, |value, digit| match digit {
-                b'0'..=b'7' => value.checked_mul(8)?.checked_add(digit - b'0'),
-                _ => None,
-            })
-        });
-        match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 #[cfg(test)]

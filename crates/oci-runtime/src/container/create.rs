@@ -41,6 +41,7 @@ use crate::{
     channel::{self, FromInit, ToInit},
     hooks,
     init::{self, Escort, Plan},
+    landlock::Rules,
     placement::Placement,
     step::{Step, plain},
 };
@@ -74,6 +75,7 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
 
     let paths = Paths::resolve(spec, &options.bundle)?;
     let overlay = overlay(spec)?;
+    let landlock = Rules::find(&spec.annotations)?;
     let namespaces = Namespaces::open(linux)?;
     let filter = compile_filter(linux)?;
     let proc = Proc::open().action(|| "open /proc".into())?;
@@ -153,6 +155,7 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         new: namespaces.new,
         prepared,
         seccomp: filter,
+        landlock,
         proc,
         cgroup_layout: layout,
         cgroup_paths,

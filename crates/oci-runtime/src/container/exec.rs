@@ -44,6 +44,7 @@ use super::{
 use crate::{
     channel::{self, FromInit, ToInit},
     init,
+    landlock::Rules,
     step::Step,
 };
 
@@ -228,6 +229,7 @@ pub(super) fn join_container(
         process: &early,
         kinds,
         filter,
+        landlock: Rules::find(&container.record.annotations)?,
         proc,
         placement,
         stdio: options.stdio,

@@ -25,6 +25,7 @@ use std::os::fd::AsFd;
 use super::{program, stdio};
 use crate::{
     container::{InitError, InitErrorKind},
+    landlock::Rules,
     step::{Step, failed, plain},
 };
 
@@ -33,6 +34,7 @@ pub(crate) struct Context<'a> {
     pub(crate) proc: &'a Proc,
     pub(crate) seccomp: Option<seccomp::Program>,
     pub(crate) notify: Option<Notify>,
+    pub(crate) landlock: Option<Rules>,
     pub(crate) in_user_namespace: bool,
     pub(crate) memory_policy: Option<&'a MemoryPolicy>,
     pub(crate) preserve_fds: u32,
@@ -49,6 +51,7 @@ pub(crate) struct Ready {
     capabilities: caps::Sets,
     seccomp: Option<seccomp::Program>,
     notify: Option<Notify>,
+    landlock: Option<Rules>,
     /// The last privileges are gone already.
     dropped: bool,
 }
@@ -145,6 +148,7 @@ pub(crate) fn enter(
         capabilities,
         seccomp: context.seccomp,
         notify: context.notify,
+        landlock: context.landlock,
         dropped: false,
     })
 }
@@ -187,6 +191,8 @@ impl Ready {
         hand_over: impl FnOnce(OwnedFd) -> Result<(), InitError>,
     ) -> Result<(), InitError> {
         let step = || "process.capabilities: set".to_owned();
+        // The last that opens files, and needs CAP_SYS_ADMIN.
+        self.landlock.as_ref().map_or(Ok(()), Rules::apply)?;
         if self.no_new_privileges {
             caps::apply(&self.capabilities).step(step)?;
             caps::set_no_new_privileges().step(|| "process.noNewPrivileges: set".into())?;

@@ -15,6 +15,7 @@ mod hooks;
 mod identity;
 mod joining;
 mod killed;
+mod landlock;
 mod lifecycle;
 mod mistakes;
 mod mounts;

@@ -25,6 +25,7 @@ use crate::{
     channel::{self, FromInit, ToInit},
     container::{Container, InitError, Stdio},
     init::{self, process::Ready},
+    landlock::Rules,
     placement::Placement,
     step::{Step, failed},
 };
@@ -36,6 +37,7 @@ pub(super) struct Job<'a> {
     /// In which namespaces the container's first process differs from the caller.
     pub(super) kinds: Kinds,
     pub(super) filter: Option<seccomp::Program>,
+    pub(super) landlock: Option<Rules>,
     pub(super) proc: Proc,
     pub(super) placement: Placement,
     pub(super) stdio: Stdio,
@@ -90,6 +92,7 @@ fn prepare(job: &mut Job<'_>, channel: &OwnedFd) -> Result<Ready, InitError> {
         proc: &job.proc,
         seccomp: job.filter.take(),
         notify: None,
+        landlock: job.landlock.take(),
         in_user_namespace,
         memory_policy: job.container.exec.memory_policy.as_ref(),
         preserve_fds: job.preserve_fds,

@@ -71,3 +71,25 @@ fn a_masked_path_gives_no_hold_on_the_hosts_null_device() {
     bundle.mount("/dev", "bind", "/dev", &["rbind", "ro"]);
     assert_eq!(bundle.run().stderr.matches("Read-only file system").count(), 2);
 }
+
+/// Masks in /proc hold in user namespaces too: procfs can be mounted anew only where a whole one is visible. Without pivot_root(2)
+/// the host's would be.
+#[test]
+fn a_nested_user_namespace_gets_no_whole_proc() {
+    let script = "unshare -U -r -m -p -f mount -t proc proc /tmp 2>&1; unshare -U -r -m echo made";
+    let mut bundle = Bundle::new(script);
+    bundle.process().user.uid = 33;
+    bundle.linux().masked_paths = vec!["/proc/keys".into()];
+    for flags in [&[][..], &["--no-pivot"]] {
+        let outcome = bundle.run_with(flags).succeeded();
+        assert!(
+            outcome.stdout.contains("ermitted") || outcome.stdout.contains("denied"),
+            "{flags:?} {outcome:?}"
+        );
+        assert!(outcome.stdout.ends_with("made\n"), "{flags:?} {outcome:?}");
+    }
+    bundle.linux().masked_paths.clear();
+    bundle.linux().readonly_paths.clear();
+    let outcome = bundle.run().succeeded();
+    assert_eq!(outcome.stdout, "made\n", "where nothing is masked, it may");
+}
