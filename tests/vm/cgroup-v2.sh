@@ -20,6 +20,10 @@ mkdir -p /bundle && cp -a /r /bundle/rootfs && cd /bundle || exit 99
 /minke-oci spec
 sed -i 's/"terminal": true/"terminal": false/; s#"sh"#"sh","-c","sleep 60"#' config.json
 sed -i 's#"resources": {#"resources": {"memory":{"limit":33554432},"pids":{"limit":20},"cpu":{"shares":512,"quota":50000,"period":100000},#' config.json
+sed 's#"sleep 60"#"exit 5"#; s#"limit":33554432#"limit":1048576#' config.json >/tiny.json
+mkdir -p /tiny && mv /tiny.json /tiny/config.json && ln -s /bundle/rootfs /tiny/rootfs
+/minke-oci run --bundle /tiny tiny
+check "a container of 1 MiB" 5 $?
 /minke-oci create --pid-file /pid one </dev/null >/dev/null 2>&1
 check "create" 0 $?
 /minke-oci start one

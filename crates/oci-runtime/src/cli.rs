@@ -176,8 +176,6 @@ fn dispatch(command: &Command, global: &Global, parser: &mut lexopt::Parser) -> 
     check_count(command, parsed.operands.len())?;
     if command.sealed {
         minke_kernel::sealed::ensure().context("run from a sealed copy of the program")?;
-        // What the start has used is used no more.
-        minke_kernel::own_code::unmap_unused();
     }
     (command.run)(global, parsed)
 }

@@ -6,7 +6,6 @@
 
 mod shape;
 
-use minke_kernel::own_code;
 use minke_model::runtime_spec::{Process, Resources, Spec};
 use serde::de::DeserializeOwned;
 
@@ -53,7 +52,6 @@ pub fn resources(text: &[u8]) -> Result<Resources, ConfigError> {
 
 /// Parses what is `part` of a configuration; the empty name is the whole.
 fn parse<T: DeserializeOwned>(text: &[u8], part: &str) -> Result<T, ConfigError> {
-    own_code::unmap_unused();
     let parsed = serde_json::from_slice(text).and_then(|value| match shape::misplaced_list(text, part) {
         None => Ok(value),
         Some(at) => Err(expected_object(text, at)),

@@ -29,7 +29,6 @@ use minke_kernel::{
     cgroup::Layout,
     identity, limits, link, mount,
     namespace::{self, Kinds},
-    own_code,
     path::Root,
     process as kernel_process,
     procfs::Proc,
@@ -192,7 +191,6 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
     if plan.has_new(NamespaceType::Mount) {
         stdio::reopen_null();
     }
-    own_code::unmap_unused();
     let pid = creator.wait_until_placed()?;
     let notify = notify.map(|target| target.for_container(pid, container_state(plan, Status::Creating, pid)));
     escort::join(plan)?;

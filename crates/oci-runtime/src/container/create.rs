@@ -15,7 +15,6 @@ use minke_kernel::{
     limits,
     mount::{self, Overlay},
     namespace::{self, Kinds},
-    own_code,
     pid_slot::PidSlot,
     process::{self, Child},
     procfs::Proc,
@@ -62,8 +61,6 @@ struct OverlayAnnotation {
 
 /// See [`super::create`].
 pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, CreateError> {
-    // Each phase runs through other code: that of the last is given back, here and below, so that 2 MiB are enough.
-    own_code::unmap_unused();
     validate::spec(spec)?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
@@ -179,7 +176,6 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     record.systemd = filling.as_ref().map(|filling| filling.unit().clone());
     let unified = plan.placement.unified().map(|fd| fd.try_clone_to_owned()).transpose();
     let unified = unified.action(|| "copy the cgroup's descriptor".into())?;
-    own_code::unmap_unused();
     let made = clone_init(plan, &joined, unified.as_ref(), &proc, theirs)?;
     let Child { mut pid, mut pidfd } = made.child;
     undo.add({
@@ -231,7 +227,6 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     if let Some(path) = &options.pid_file {
         write_pid_file(path, pid).action(|| format!("write the pid file {}", path.display()))?;
     }
-    own_code::unmap_unused();
     undo.disarm();
     let exec = ExecContext {
         seccomp: linux.seccomp.clone(),
@@ -383,7 +378,6 @@ pub(super) fn make_cgroup(
     undo: &mut Undo,
     announce: impl FnOnce(BTreeMap<String, PathBuf>) -> Result<(), CreateError>,
 ) -> Result<(Option<Layout>, Option<Cgroup>), CreateError> {
-    own_code::unmap_unused();
     let part = |error: &CgroupError| CreateError::Part(chain(error));
     let layout = match Layout::detect() {
         Err(CgroupError::NoHierarchy) if linux.resources.is_none() && linux.cgroups_path.is_none() => {
@@ -562,7 +556,6 @@ fn serve(
     record: &Record,
 ) -> Result<Option<OwnedFd>, CreateError> {
     send(channel, &ToInit::Placed { pid })?;
-    own_code::unmap_unused();
     let (mut master, mut hooks_have_run) = (None, false);
     loop {
         let received =

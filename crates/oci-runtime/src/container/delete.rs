@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::OwnedFd, path::Path, time::Duration};
 
-use minke_kernel::{cgroup::Cgroup, mount, own_code, process};
+use minke_kernel::{cgroup::Cgroup, mount, process};
 use minke_model::runtime_spec::Status;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -23,7 +23,6 @@ pub(super) fn delete(
     dir: &StateDir,
     process: Option<&OwnedFd>,
 ) -> Result<Vec<String>, DeleteError> {
-    own_code::unmap_unused();
     let mut failures = Vec::new();
     if let Some(pidfd) = process {
         // A frozen process takes no signal on cgroup v1; the group's own kill knows how.

@@ -35,6 +35,17 @@ fn limits_are_set_updated_and_gone_with_the_container() {
     bundle.left_nothing();
 }
 
+/// What makes the container is not charged to it, or next to nothing.
+#[test]
+fn a_mebibyte_is_enough_to_start_with() {
+    let mut bundle = limited();
+    let resources = bundle.linux().resources.as_mut().unwrap();
+    resources.memory = Some(Memory { limit: Some(1 << 20), swap: Some(1 << 20), ..Memory::default() });
+    bundle.script("true");
+    bundle.run().succeeded();
+    bundle.left_nothing();
+}
+
 #[test]
 fn devices_that_are_not_allowed_cannot_be_opened() {
     let mut bundle = limited();
