@@ -18,6 +18,7 @@ pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod networks;
 pub(crate) mod prune;
+pub(crate) mod registry;
 pub(crate) mod remove;
 pub(crate) mod run;
 pub(crate) mod start;

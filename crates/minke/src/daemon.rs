@@ -13,6 +13,7 @@ use minke_docker_api::Server;
 use minke_docker_client::Endpoint;
 use minke_engine::{Engine, EngineConfig};
 use tokio::{
+    runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
@@ -96,7 +97,15 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     start_log(args.log_level.as_deref().or(globals.log_level.as_deref()))?;
     let sockets = socket_paths(&args.host)?;
     let runtime = runtime_program(args.runtime.as_deref())?;
-    let event_loop = tokio::runtime::Builder::new_multi_thread()
+    let event_loop = event_loop()?;
+    let outcome = event_loop.block_on(run(args, &sockets, runtime));
+    event_loop.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// What a server runs on.
+pub(crate) fn event_loop() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)
         .thread_keep_alive(Duration::from_secs(5))
@@ -104,13 +113,11 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
         .thread_name("minke")
         .enable_all()
         .build()
-        .map_err(|error| Failure::doing("start the event loop", error))?;
-    let outcome = event_loop.block_on(run(args, &sockets, runtime));
-    event_loop.shutdown_timeout(Duration::from_secs(1));
-    outcome
+        .map_err(|error| Failure::doing("start the event loop", error))
 }
 
-fn start_log(level: Option<&str>) -> Result<(), Failure> {
+/// What a server says goes to standard error.
+pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
     let level = if level == Some("fatal") { "error" } else { level.unwrap_or("info") };
     let filter = EnvFilter::try_new(level).map_err(|error| Failure::doing("--log-level", error))?;
     tracing_subscriber::fmt()
@@ -208,7 +215,7 @@ async fn serve(
 }
 
 /// Becomes true at SIGTERM, SIGINT, SIGQUIT or SIGHUP.
-fn stop_signals() -> Result<watch::Receiver<bool>, Failure> {
+pub(crate) fn stop_signals() -> Result<watch::Receiver<bool>, Failure> {
     let (sender, receiver) = watch::channel(false);
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()] {
         let mut signals = signal(kind).map_err(|error| Failure::doing("catch signals", error))?;

@@ -3,8 +3,8 @@
 use super::verb::Verb;
 use crate::command::{
     archive, attach, completion, containers, create, events, exec, image_archive, images, info, inspect,
-    lifecycle, listing, logs, networks, prune, remove, run, start, stats, top, update, usage, version,
-    volumes, wait,
+    lifecycle, listing, logs, networks, prune, registry, remove, run, start, stats, top, update, usage,
+    version, volumes, wait,
 };
 
 /// A verb under a name.
@@ -139,6 +139,11 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "network",
         about: "Manage networks",
         entries: &[entry("inspect", &inspect::NETWORK), aliased("ls", &["list"], &networks::LS)],
+    },
+    Group {
+        name: "registry",
+        about: "Serve a registry of one's own",
+        entries: &[entry("prune", &registry::PRUNE), entry("serve", &registry::SERVE)],
     },
     Group {
         name: "system",
