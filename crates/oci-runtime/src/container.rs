@@ -28,7 +28,9 @@ use minke_kernel::{
     cgroup::{Cgroup, CgroupError},
     process,
 };
-use minke_model::runtime_spec::{MemoryPolicy, Personality, Process, Resources, Seccomp, Spec, Status};
+use minke_model::runtime_spec::{
+    Linux, MemoryPolicy, Personality, Process, Resources, Seccomp, Spec, Status,
+};
 
 pub(crate) use self::error::ActionError;
 use self::state::StateDir;
@@ -148,6 +150,16 @@ struct ExecContext {
     memory_policy: Option<MemoryPolicy>,
 }
 
+impl ExecContext {
+    fn of(linux: &Linux) -> Self {
+        Self {
+            seccomp: linux.seccomp.clone(),
+            personality: linux.personality.clone(),
+            memory_policy: linux.memory_policy.clone(),
+        }
+    }
+}
+
 /// Makes everything that `spec` asks for, up to the point where the user's program is executed.
 ///
 /// The caller becomes the parent of the container's first process and, since /proc/PID/exe of it must not be
@@ -169,12 +181,7 @@ impl Container {
     pub fn attach(stored: Stored, spec: Option<&Spec>) -> Result<Option<Self>, OperationError> {
         let Stored { record, dir, process } = stored;
         let Some(pidfd) = process else { return Ok(None) };
-        let linux = spec.and_then(|spec| spec.linux.as_ref());
-        let exec = ExecContext {
-            seccomp: linux.and_then(|linux| linux.seccomp.clone()),
-            personality: linux.and_then(|linux| linux.personality.clone()),
-            memory_policy: linux.and_then(|linux| linux.memory_policy.clone()),
-        };
+        let exec = spec.and_then(|spec| spec.linux.as_ref()).map(ExecContext::of).unwrap_or_default();
         let cgroup = record.cgroup().map_err(refused)?;
         Ok(Some(Self { record, dir, pidfd, channel: None, cgroup, exec }))
     }

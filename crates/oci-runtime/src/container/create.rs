@@ -228,11 +228,7 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         write_pid_file(path, pid).action(|| format!("write the pid file {}", path.display()))?;
     }
     undo.disarm();
-    let exec = ExecContext {
-        seccomp: linux.seccomp.clone(),
-        personality: linux.personality.clone(),
-        memory_policy: linux.memory_policy.clone(),
-    };
+    let exec = ExecContext::of(linux);
     let container = Container { record, dir, pidfd, channel: Some(ours), cgroup, exec };
     Ok(Created { container, warnings, notes, pty_master })
 }

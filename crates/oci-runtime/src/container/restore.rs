@@ -106,11 +106,7 @@ pub fn restore(spec: &Spec, options: CreateOptions, criu: &CriuOptions) -> Resul
             .action(|| format!("write the pid file {}", path.display()))?;
     }
     undo.disarm();
-    let exec = ExecContext {
-        seccomp: linux.seccomp.clone(),
-        personality: linux.personality.clone(),
-        memory_policy: linux.memory_policy.clone(),
-    };
+    let exec = ExecContext::of(linux);
     let container = Container { record, dir, pidfd, channel: None, cgroup, exec };
     Ok(Created { container, warnings: Vec::new(), notes: Vec::new(), pty_master })
 }
