@@ -125,6 +125,8 @@ impl Machine {
         let log = fs::File::create(self.path(format!("{name}.log"))).unwrap();
         let words = self.words(name);
         let mut command = Command::new(&words[0]);
+        // Where containerd writes its stacks when dockerd finds it slow.
+        command.env("TMPDIR", self.dir.path());
         command.args(&words[1..]).args(args).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
