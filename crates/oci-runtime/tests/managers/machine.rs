@@ -186,7 +186,8 @@ impl Machine {
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new());
     }
 
-    /// Processes that name the machine's folder, or are in its cgroup.
+    /// Processes that name the machine's folder, or are in its cgroup. The one that keeps an ordinary user's namespaces for podman
+    /// names it in its environment alone.
     fn processes(&self) -> Vec<Pid> {
         let mark = self.dir.path().display().to_string();
         let group = format!("/{}/", self.cgroup);
@@ -194,7 +195,9 @@ impl Machine {
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let read = |pid: &i32, name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let names = |pid: &i32| {
-            String::from_utf8_lossy(&read(pid, "cmdline")).contains(&mark)
+            ["cmdline", "environ"]
+                .iter()
+                .any(|text| String::from_utf8_lossy(&read(pid, text)).contains(&mark))
                 || String::from_utf8_lossy(&read(pid, "cgroup")).contains(&group)
         };
         pids.filter(names).filter_map(Pid::from_raw).collect()
