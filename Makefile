@@ -31,6 +31,7 @@ test: check lint unit doc ## everything CI checks
 
 check: ## formatting and dependencies
 	scripts/setup test
+	cargo fetch --locked --quiet
 	cargo fmt --all --check
 	cargo deny --offline --log-level error check bans licenses sources
 
@@ -57,7 +58,7 @@ vm: release ## the same on Debian's own kernel with cgroup v2 alone, and under s
 	VM_CGROUP=v1 scripts/vm-systemd tests/vm/systemd.sh target/dist/minke-oci
 
 bench: ## side by side with the peers that are installed; writes docs/performance.md
-	scripts/setup test
+	scripts/setup bench
 	bench/run
 
 fix: ## formats and applies what clippy can mend

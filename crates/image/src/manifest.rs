@@ -6,15 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use minke_model::{Digest, Platform};
+use minke_model::{
+    Digest, Platform,
+    media_type::{self, CONFIG, DOCKER_CONFIG},
+};
 use serde::{Deserialize, Serialize};
-
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// containerd's and Docker's annotation with the full name of an image.
 pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
@@ -47,12 +43,12 @@ impl Descriptor {
     }
 
     pub(crate) fn is_index(&self) -> bool {
-        matches!(self.media_type.as_str(), INDEX | DOCKER_INDEX)
+        media_type::is_index(&self.media_type)
     }
 
     /// Whether it may be an image: a manifest, and no attestation.
     pub(crate) fn is_image(&self) -> bool {
-        matches!(self.media_type.as_str(), MANIFEST | DOCKER_MANIFEST | "")
+        (self.media_type.is_empty() || media_type::is_manifest(&self.media_type))
             && self.annotation(REFERENCE_TYPE).is_none()
             && self.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
     }

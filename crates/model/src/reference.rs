@@ -15,7 +15,8 @@ const DEFAULT_DOMAIN: &str = "docker.io";
 const LEGACY_DOMAIN: &str = "index.docker.io";
 const OFFICIAL: &str = "library/";
 const DEFAULT_TAG: &str = "latest";
-const LONGEST_PATH: usize = 255;
+/// The longest path of a repository, in characters.
+pub const LONGEST_PATH: usize = 255;
 const LONGEST_TAG: usize = 128;
 
 /// A normalised reference: it always has a domain and a path.
@@ -257,7 +258,8 @@ fn is_port(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn is_path(path: &str) -> bool {
+/// Whether `path` follows the grammar of a repository's path, `library/redis`, whatever its length.
+pub fn is_path(path: &str) -> bool {
     path.split('/').all(is_component)
 }
 
@@ -282,7 +284,8 @@ fn is_component(component: &str) -> bool {
     }
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Whether `tag` follows the grammar of a tag, `v1.2`.
+pub fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     (1..=LONGEST_TAG).contains(&tag.len())
         && word(tag.as_bytes()[0])

@@ -7,12 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Algorithm, Digest};
+use minke_model::media_type::{self, INDEX, MANIFEST};
 
-pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+use crate::{Algorithm, Digest};
 
 /// Something that a repository must have before it accepts a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +87,7 @@ impl Document {
         if manifest.schema_version != 2 {
             return Err(format!("schemaVersion is {}, not 2", manifest.schema_version));
         }
-        let is_index = matches!(media_type.as_str(), OCI_INDEX | DOCKER_LIST);
+        let is_index = media_type::is_index(&media_type);
         // One that can be read as both means different things to different clients.
         let ambiguous = match is_index {
             true => manifest.config.is_some() || manifest.layers.is_some(),
@@ -154,12 +151,12 @@ fn media_type<'a>(content_type: Option<&'a str>, manifest: &'a Manifest) -> Resu
             return Err(format!("its mediaType is {field:?} and its Content-Type {header:?}"));
         }
         (Some(media_type), _) | (None, Some(media_type)) => media_type,
-        (None, None) if manifest.manifests.is_some() => OCI_INDEX,
-        (None, None) => OCI_MANIFEST,
+        (None, None) if manifest.manifests.is_some() => INDEX,
+        (None, None) => MANIFEST,
     };
-    match media_type {
-        OCI_MANIFEST | OCI_INDEX | DOCKER_MANIFEST | DOCKER_LIST => Ok(media_type),
-        other => Err(format!("manifests of type {other:?} are not kept here")),
+    match media_type::is_index(media_type) || media_type::is_manifest(media_type) {
+        true => Ok(media_type),
+        false => Err(format!("manifests of type {media_type:?} are not kept here")),
     }
 }
 
@@ -175,11 +172,6 @@ pub(crate) fn default_platform(index: &[u8]) -> Option<Digest> {
     index.manifests?.iter().find(of_default).map(|child| child.digest.clone())
 }
 
-/// Whether the type is an index's.
-pub(crate) fn is_index(media_type: &str) -> bool {
-    matches!(media_type, OCI_INDEX | DOCKER_LIST)
-}
-
 /// The digest of what was sent, in the algorithm of the digest that it was sent under.
 pub(crate) fn digest_like(wanted: Option<&Digest>, bytes: &[u8]) -> Digest {
     Digest::of(wanted.map_or(Algorithm::Sha256, Digest::algorithm), bytes)
@@ -188,6 +180,7 @@ pub(crate) fn digest_like(wanted: Option<&Digest>, bytes: &[u8]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use minke_model::media_type::DOCKER_MANIFEST;
 
     const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -198,12 +191,12 @@ mod tests {
     #[test]
     fn a_type_comes_from_the_header_the_field_or_the_shape() {
         let image = format!(r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"{A}","size":1}}}}"#);
-        assert_eq!(read(None, &image).unwrap().media_type, OCI_MANIFEST);
+        assert_eq!(read(None, &image).unwrap().media_type, MANIFEST);
         assert_eq!(read(Some(DOCKER_MANIFEST), &image).unwrap().media_type, DOCKER_MANIFEST);
-        assert_eq!(read(None, r#"{"schemaVersion":2,"manifests":[]}"#).unwrap().media_type, OCI_INDEX);
-        let typed = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#);
-        assert_eq!(read(None, &typed).unwrap().media_type, OCI_INDEX);
-        assert!(read(Some(OCI_MANIFEST), &typed).unwrap_err().contains("Content-Type"));
+        assert_eq!(read(None, r#"{"schemaVersion":2,"manifests":[]}"#).unwrap().media_type, INDEX);
+        let typed = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#);
+        assert_eq!(read(None, &typed).unwrap().media_type, INDEX);
+        assert!(read(Some(MANIFEST), &typed).unwrap_err().contains("Content-Type"));
         assert!(read(Some("text/plain"), &image).unwrap_err().contains("text/plain"));
     }
 
@@ -221,8 +214,8 @@ mod tests {
             assert!(read(None, json).is_err(), "{json}");
         }
         let both = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{A}"}},"manifests":[]}}"#);
-        assert!(read(Some(OCI_MANIFEST), &both).is_err());
-        assert!(read(Some(OCI_INDEX), &both).is_err());
+        assert!(read(Some(MANIFEST), &both).is_err());
+        assert!(read(Some(INDEX), &both).is_err());
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(read(None, &deep).is_err());
     }

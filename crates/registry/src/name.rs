@@ -5,12 +5,9 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::Digest;
+use minke_model::reference::{LONGEST_PATH, is_path, is_tag};
 
-/// The longest repository name. Clients count the registry's host into the same 255 characters.
-const NAME_LIMIT: usize = 255;
-/// The longest tag.
-const TAG_LIMIT: usize = 128;
+use crate::Digest;
 
 /// The name of a repository, `team/app`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +49,7 @@ impl FromStr for RepositoryName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        match text.len() <= NAME_LIMIT && text.split('/').all(is_component) {
+        match text.len() <= LONGEST_PATH && is_path(text) {
             true => Ok(Self(text.into())),
             false => Err(NameError),
         }
@@ -63,41 +60,10 @@ impl FromStr for Tag {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let first = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let rest = |byte: u8| first(byte) || byte == b'.' || byte == b'-';
-        let bytes = text.as_bytes();
-        match bytes.len() <= TAG_LIMIT
-            && bytes.first().is_some_and(|&b| first(b))
-            && bytes.iter().all(|&b| rest(b))
-        {
+        match is_tag(text) {
             true => Ok(Self(text.into())),
             false => Err(NameError),
         }
-    }
-}
-
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_component(text: &str) -> bool {
-    let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let mut rest = text.as_bytes();
-    loop {
-        let length = rest.iter().take_while(|byte| word(byte)).count();
-        if length == 0 {
-            return false;
-        }
-        rest = &rest[length..];
-        if rest.is_empty() {
-            return true;
-        }
-        let separator = rest.iter().take_while(|byte| !word(byte)).count();
-        let allowed = match &rest[..separator] {
-            b"." | b"_" | b"__" => true,
-            dashes => dashes.iter().all(|&byte| byte == b'-'),
-        };
-        if !allowed {
-            return false;
-        }
-        rest = &rest[separator..];
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use minke_model::{Digest, ImageId, Reference};
+use minke_model::{
+    Digest, ImageId, Reference,
+    media_type::{CONFIG, MANIFEST},
+};
 
 use super::{LoadError, spool::Blob};
 use crate::{
     ImageConfig, LayerId,
     layers::chain_ids,
-    manifest::{CONFIG, Descriptor, MANIFEST, Manifest},
+    manifest::{Descriptor, Manifest},
     store::{ManifestRecord, Staging},
 };
 

@@ -83,10 +83,10 @@ fn the_terminal_has_the_windows_size_and_follows_it(#[values(Cli::Docker, Cli::M
         let terminal = Terminal::start(&host, cli, args);
         terminal.expect("/ #");
         let size = |wanted: &str| {
-            // The client sends the size at its own time.
+            // The client sends the size at its own time. The quotes tell the answer from the echo of what was typed, which a shell
+            // draws again when the window changes meanwhile.
             for _ in 0..100 {
-                terminal.type_in("echo size: $(stty size) end\r");
-                terminal.expect("size: ");
+                terminal.type_in("echo si''ze: $(stty size) en''d\r");
                 terminal.expect("size: ");
                 if terminal.expect_within_line(wanted) {
                     return;

@@ -66,7 +66,7 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     let linux = spec.linux.as_ref().unwrap_or(&empty);
     let process = spec.process.as_ref().ok_or_else(|| config("process", "missing"))?;
     rootless::check(linux)?;
-    refuse_absent_features(spec, linux, process)?;
+    refuse_absent_features(linux, process)?;
     // From here on, nobody in the container's namespaces may look into this process or its child.
     process::set_undumpable().action(|| "make the process undumpable".into())?;
 
@@ -240,7 +240,7 @@ fn first_process(made: Option<&PidSlot>) -> Option<Child> {
 }
 
 /// Features that are asked for and that the host hasn't are refused, for ignoring them would drop protection.
-fn refuse_absent_features(spec: &Spec, linux: &Linux, process: &Process) -> Result<(), CreateError> {
+fn refuse_absent_features(linux: &Linux, process: &Process) -> Result<(), CreateError> {
     let given = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
     if given(&linux.mount_label) && !init::process::has_selinux() {
         return Err(config("linux.mountLabel", "SELinux is not enabled on this host"));
@@ -252,7 +252,6 @@ fn refuse_absent_features(spec: &Spec, linux: &Linux, process: &Process) -> Resu
         };
         return Err(config("linux.intelRdt", reason));
     }
-    let _ = spec;
     refuse_absent_labels(process)
 }
 

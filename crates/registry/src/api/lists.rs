@@ -7,7 +7,9 @@ use super::{
     Call, Service, digest_in_path,
     respond::{self, Body},
 };
-use crate::{RepositoryName, Tag, error::ApiError, manifest::OCI_INDEX, route::encode};
+use minke_model::media_type::INDEX;
+
+use crate::{RepositoryName, Tag, error::ApiError, route::encode};
 
 /// Bytes of one page of referrers: an index as long as a manifest may be.
 const REFERRERS: usize = 3 << 20;
@@ -66,7 +68,7 @@ impl Service {
         let (repository, about) = (name.clone(), subject.clone());
         let all = self.blocking(move |store| store.referrers(&repository, &about, &last)).await?;
         let page = referrers_page(&all, filter.as_deref());
-        let mut builder = Response::builder().header(header::CONTENT_TYPE, OCI_INDEX);
+        let mut builder = Response::builder().header(header::CONTENT_TYPE, INDEX);
         if let Some(filter) = &filter {
             builder = builder.header("oci-filters-applied", "artifactType");
             if let Some(last) = &page.last {
@@ -118,7 +120,7 @@ fn referrers_page(all: &[(String, String)], filter: Option<&str>) -> Page {
 }
 
 fn index(descriptors: &str) -> String {
-    format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{descriptors}]}}"#)
+    format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptors}]}}"#)
 }
 
 fn is_of_type(descriptor: &str, filter: Option<&str>) -> bool {

@@ -1,6 +1,7 @@
 //! `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9).
 
 use hyper::{Method, Response, StatusCode, body::Body as _, header};
+use minke_model::media_type;
 
 use super::{
     Call, Service, digest_in_path,
@@ -9,7 +10,7 @@ use super::{
 use crate::{
     Reference, RepositoryName, Tag,
     error::ApiError,
-    manifest::{self, DOCKER_MANIFEST, Document, OCI_MANIFEST},
+    manifest::{self, Document},
     patience::Paced,
 };
 
@@ -35,7 +36,7 @@ impl Service {
             .blocking(move |store| {
                 let Some(digest) = store.resolve(&name, &wanted)? else { return Ok(None) };
                 let Some((media_type, bytes)) = store.manifest(&name, &digest)? else { return Ok(None) };
-                if by_tag && manifest::is_index(&media_type) && accept.wants_only_images(&media_type) {
+                if by_tag && media_type::is_index(&media_type) && accept.wants_only_images(&media_type) {
                     let child = manifest::default_platform(&bytes);
                     let image =
                         child.as_ref().map(|child| store.manifest(&name, child)).transpose()?.flatten();
@@ -183,7 +184,7 @@ impl Accept {
     /// what is there.
     fn wants_only_images(&self, index: &str) -> bool {
         let any = |one: &String| one == "*/*" || one == "application/*" || one == index;
-        !self.0.iter().any(any) && self.0.iter().any(|one| one == OCI_MANIFEST || one == DOCKER_MANIFEST)
+        !self.0.iter().any(any) && self.0.iter().any(|one| media_type::is_manifest(one))
     }
 }
 
