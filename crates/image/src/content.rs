@@ -155,15 +155,6 @@ impl Content {
         for path in entries(&self.ingest)?.into_iter().chain(entries(&self.staging)?) {
             self.discard(&path)?;
         }
-        self.sweep_published(needs_blob, needs_layer)
-    }
-
-    /// The same for what is published only: while operations are under way.
-    pub(crate) fn sweep_published(
-        &self,
-        needs_blob: impl Fn(&Digest) -> bool,
-        needs_layer: impl Fn(&Digest) -> bool,
-    ) -> Result<bool, StoreError> {
         for path in entries(&self.blobs)?.iter().filter(|path| !named(path, &needs_blob)) {
             self.discard(path)?;
         }
@@ -191,9 +182,14 @@ impl StagedFolders {
         self.blobs.join(digest.hex())
     }
 
+    /// Where a blob is written whose digest is not known yet.
+    pub(crate) fn incoming(&self) -> PathBuf {
+        self.blobs.join("incoming")
+    }
+
     /// Stages a blob from a stream. Returns its digest and its size.
     pub(crate) fn write_blob(&self, mut source: impl Read) -> Result<(Digest, u64), WriteError> {
-        let temporary = self.blobs.join("incoming");
+        let temporary = self.incoming();
         let file =
             File::create(&temporary).map_err(|e| WriteError::Store(io_error("make", &temporary)(e)))?;
         let mut writer = HashWriter::new(file);

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use minke_model::{ImageId, Platform};
+use minke_model::{Descriptor, ImageId, Platform};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
     compression::{Compression, decompress},
     content::WriteError,
     load::Plan,
-    manifest::Descriptor,
     store::checked_name,
 };
 

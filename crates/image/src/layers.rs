@@ -84,6 +84,43 @@ pub(crate) fn unpack_all(
     shared.done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Unpacks the blob of one layer, whatever its compression, into its staged folder while it is read.
+pub(crate) fn unpack_blob(
+    task: &LayerTask,
+    source: impl Read + Send,
+    staged: &StagedFolders,
+    limits: Limits,
+) -> Result<Unpacked, LoadError> {
+    let folder = staged.new_layer(&task.chain)?;
+    let root = File::open(&folder).map_err(io_error("open", &folder))?;
+    let layer = task.diff_id;
+    let failed = |source| LoadError::Layer { layer, source };
+    let options = UnpackOptions {
+        whiteouts: Whiteouts::Overlay,
+        limits,
+        absolute_names: AbsoluteNames::UnderRoot,
+        ..UnpackOptions::default()
+    };
+    let source = decompress(source).map_err(|e| failed(archive::UnpackError::Read(e)))?;
+    let mut source = HashReader::new(source);
+    let (unpacked, (digest, _)) = if task.size < SMALL_BLOB {
+        let unpacked = archive::unpack(&mut source, root.as_fd(), &options).map_err(failed)?;
+        (unpacked, source.finish())
+    } else {
+        std::thread::scope(|scope| {
+            let (ahead, thread) = read_ahead(scope, source);
+            let unpacked = archive::unpack(ahead, root.as_fd(), &options).map_err(failed)?;
+            let source =
+                thread.join().map_err(|_| failed(archive::UnpackError::Read(io::Error::other("panic"))))?;
+            Ok::<_, LoadError>((unpacked, source.finish()))
+        })?
+    };
+    match digest == layer {
+        true => Ok(unpacked),
+        false => Err(LoadError::DiffId { layer, found: digest }),
+    }
+}
+
 struct Shared<'a> {
     tasks: Mutex<Vec<LayerTask>>,
     done: Mutex<Result<BTreeMap<LayerId, Unpacked>, LoadError>>,
@@ -110,37 +147,10 @@ impl Shared<'_> {
     }
 
     fn unpack(&self, task: &LayerTask, reports: &Sender<LoadProgress>) -> Result<Unpacked, LoadError> {
-        let folder = self.staged.new_layer(&task.chain)?;
-        let root = File::open(&folder).map_err(io_error("open", &folder))?;
         let blob = File::open(&task.blob).map_err(io_error("open", &task.blob))?;
         let layer = task.diff_id;
-        let failed = |source| LoadError::Layer { layer, source };
-        let options = UnpackOptions {
-            whiteouts: Whiteouts::Overlay,
-            limits: self.limits,
-            absolute_names: AbsoluteNames::UnderRoot,
-            ..UnpackOptions::default()
-        };
         let source = Watched { inner: blob, task, reports, stop: &self.stop, current: 0, reported: 0 };
-        let source = decompress(source).map_err(|e| failed(archive::UnpackError::Read(e)))?;
-        let source = HashReader::new(source);
-        let (unpacked, (digest, _)) = if task.size < SMALL_BLOB {
-            let mut source = source;
-            let unpacked = archive::unpack(&mut source, root.as_fd(), &options).map_err(failed)?;
-            (unpacked, source.finish())
-        } else {
-            std::thread::scope(|scope| {
-                let (ahead, thread) = read_ahead(scope, source);
-                let unpacked = archive::unpack(ahead, root.as_fd(), &options).map_err(failed)?;
-                let source = thread
-                    .join()
-                    .map_err(|_| failed(archive::UnpackError::Read(io::Error::other("panic"))))?;
-                Ok::<_, LoadError>((unpacked, source.finish()))
-            })?
-        };
-        if digest != layer {
-            return Err(LoadError::DiffId { layer, found: digest });
-        }
+        let unpacked = unpack_blob(task, source, self.staged, self.limits)?;
         let _ = reports.send(LoadProgress { layer, current: task.size, total: task.size });
         Ok(unpacked)
     }

@@ -23,8 +23,11 @@ mod image;
 mod import;
 mod layers;
 mod load;
-mod manifest;
+pub mod manifest;
+pub mod pull;
+pub mod push;
 mod read_ahead;
+mod receive;
 mod save;
 mod store;
 
@@ -32,5 +35,9 @@ pub use config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
 pub use image::{HistoryEntry, Image, LayerId, Removed, User};
 pub use import::ImportOptions;
 pub use load::{LoadError, LoadProgress, Loaded};
+pub use receive::{LayerState, PulledLayer};
 pub use save::SaveError;
-pub use store::{FindError, ImageStore, OpenError, RemoveError, StoreError, StoreOptions, TagError};
+pub use store::{
+    FindError, ImageStore, KnownManifest, ManifestKind, OpenError, RemoveError, StagedLayer, StoreError,
+    StoreOptions, TagError,
+};

@@ -22,6 +22,7 @@ use crate::{
     layers::{LayerTask, unpack_all},
     store::{ImageRecord, LayerRecord, NewImage, Staging, TagError},
 };
+pub(crate) use oci_layout::DEEPEST;
 pub(crate) use plan::Plan;
 use spool::Spool;
 
@@ -87,6 +88,14 @@ pub enum LoadError {
         layer: Digest,
         /// What it has.
         found: Digest,
+    },
+    /// A blob is not what its descriptor says.
+    #[error("layer {layer} is damaged: {problem}")]
+    Blob {
+        /// The blob's digest.
+        layer: Digest,
+        /// What is wrong.
+        problem: String,
     },
     /// A change to the configuration is none.
     #[error(transparent)]
@@ -171,6 +180,7 @@ impl ImageStore {
             record: ImageRecord::new(plan.manifest, plan.layers.iter().map(|layer| layer.chain).collect()),
             config: plan.config,
             names: plan.names,
+            target: None,
         });
         Ok(staging.commit(images.collect())?)
     }

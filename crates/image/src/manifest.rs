@@ -1,68 +1,36 @@
-//! Manifests, indexes and descriptors, as they stand in archives and registries.
+//! Manifests and indexes, as they stand in archives and registries.
 //!
 //! OCI image specification 1.1 ("Image Manifest", "Image Index", "Content Descriptors"; Docker's schema 2 has the
 //! same fields) and docker-archive's `manifest.json`. Types of our own: only what minke acts upon is read, so a
 //! strange annotation or an unknown algorithm elsewhere in a document is no reason to refuse an image.
 
-use std::collections::BTreeMap;
-
-use minke_model::{
-    Digest, Platform,
-    media_type::{self, CONFIG, DOCKER_CONFIG},
-};
+use minke_model::{Descriptor, Digest, Platform, media_type};
 use serde::{Deserialize, Serialize};
+
+use crate::LoadError;
 
 /// containerd's and Docker's annotation with the full name of an image.
 pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The specification's annotation with a name, often only a tag.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Marks manifests that hold attestations, not images.
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
-/// A pointer to content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) platform: Option<Platform>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) annotations: Option<BTreeMap<String, String>>,
-}
+/// Most manifests in one index.
+const MOST_MANIFESTS: usize = 10_000;
 
-impl Descriptor {
-    pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None }
-    }
-
-    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
-    }
-
-    pub(crate) fn is_index(&self) -> bool {
-        media_type::is_index(&self.media_type)
-    }
-
-    /// Whether it may be an image: a manifest, and no attestation.
-    pub(crate) fn is_image(&self) -> bool {
-        (self.media_type.is_empty() || media_type::is_manifest(&self.media_type))
-            && self.annotation(REFERENCE_TYPE).is_none()
-            && self.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
-    }
-
-    /// Whether it points to an image's configuration, not to an artifact's.
-    pub(crate) fn is_config(&self) -> bool {
-        matches!(self.media_type.as_str(), CONFIG | DOCKER_CONFIG | "")
-    }
+/// What a reference in a registry leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
+pub enum Document {
+    /// Several images.
+    Index(Index),
+    /// One.
+    Manifest(Manifest),
 }
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
+pub struct Manifest {
     pub(crate) schema_version: u32,
     #[serde(default)]
     pub(crate) media_type: String,
@@ -74,12 +42,113 @@ pub(crate) struct Manifest {
 /// Several images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Index {
+pub struct Index {
     pub(crate) schema_version: u32,
     #[serde(default)]
     pub(crate) media_type: String,
     #[serde(default)]
     pub(crate) manifests: Vec<Descriptor>,
+}
+
+impl Document {
+    /// Reads a manifest or an index that came as `media_type` (empty where nobody said); `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`LoadError::Json`], and [`LoadError::Invalid`] for one that could be read as both, that contradicts its type, or that
+    /// is of Docker's schema 1.
+    pub fn parse(name: &str, media_type: &str, bytes: &[u8]) -> Result<Self, LoadError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shape {
+            #[serde(default)]
+            schema_version: u32,
+            #[serde(default)]
+            media_type: String,
+            config: Option<serde::de::IgnoredAny>,
+            layers: Option<serde::de::IgnoredAny>,
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        let json = |source| LoadError::Json { entry: name.to_owned(), source };
+        let invalid = |problem: &str| Err(LoadError::Invalid(format!("{name:?} {problem}")));
+        let shape: Shape = serde_json::from_slice(bytes).map_err(json)?;
+        if shape.schema_version == 1 {
+            return invalid(
+                "is a manifest of Docker's schema 1, which is obsolete: push the image anew with a current tool",
+            );
+        }
+        // One that can be read as both means different things to different clients (CVE-2021-41190).
+        if shape.manifests.is_some() && (shape.config.is_some() || shape.layers.is_some()) {
+            return invalid("is an image and an index at once");
+        }
+        if !media_type.is_empty() && !shape.media_type.is_empty() && media_type != shape.media_type {
+            return invalid(&format!("came as {media_type:?}, but says that it is {:?}", shape.media_type));
+        }
+        let said = if media_type.is_empty() { &shape.media_type } else { media_type };
+        let is_index = if said.is_empty() { shape.manifests.is_some() } else { media_type::is_index(said) };
+        match is_index {
+            true => {
+                let index: Index = serde_json::from_slice(bytes).map_err(json)?;
+                index.check_count()?;
+                Ok(Self::Index(index))
+            }
+            false if said.is_empty() || media_type::is_manifest(said) => {
+                Ok(Self::Manifest(serde_json::from_slice(bytes).map_err(json)?))
+            }
+            false => invalid(&format!("is of type {said:?}, which is no image")),
+        }
+    }
+}
+
+impl Manifest {
+    /// The image's configuration.
+    pub fn config(&self) -> &Descriptor {
+        &self.config
+    }
+
+    /// Its layers' blobs, lowest first.
+    pub fn layers(&self) -> &[Descriptor] {
+        &self.layers
+    }
+}
+
+impl Index {
+    pub(crate) fn check_count(&self) -> Result<(), LoadError> {
+        match self.manifests.len() > MOST_MANIFESTS {
+            true => Err(LoadError::Invalid(format!("more than {MOST_MANIFESTS} manifests in one index"))),
+            false => Ok(()),
+        }
+    }
+
+    /// What it lists.
+    pub fn manifests(&self) -> &[Descriptor] {
+        &self.manifests
+    }
+
+    /// The image that `platform` runs best: a manifest, or a further index to look into. Among equals the first wins: that is
+    /// the order its maker chose.
+    pub fn best(&self, platform: &Platform) -> Option<&Descriptor> {
+        let suitability = |offered: &&Descriptor| match &offered.platform {
+            _ if !offered.is_index() && !offered.is_image() => 0,
+            Some(offered) => platform.suitability(offered),
+            None => 1,
+        };
+        self.manifests.iter().rev().max_by_key(suitability).filter(|best| suitability(best) > 0)
+    }
+
+    /// Attestations about a manifest: SBOM, provenance.
+    pub fn attestations(&self, about: Digest) -> impl Iterator<Item = &Descriptor> {
+        self.manifests.iter().filter(move |one| one.is_attestation() && one.attests() == Some(about))
+    }
+
+    /// Why nothing in it runs on `platform`.
+    pub fn lacks(&self, name: &str, platform: &Platform) -> String {
+        let platforms = self.manifests.iter().filter(|m| m.is_image()).filter_map(|m| m.platform.as_ref());
+        let platforms: Vec<String> = platforms.map(Platform::to_string).collect();
+        match platforms.is_empty() {
+            true => format!("{name:?} has no images"),
+            false => format!("{name:?} has no image for {platform}, only for {}", platforms.join(", ")),
+        }
+    }
 }
 
 /// One image of docker-archive's `manifest.json`.

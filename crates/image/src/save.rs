@@ -9,14 +9,14 @@ use std::{
     io::{self, Write},
 };
 
-use minke_model::{AnyReference, Digest, ImageId, Reference, media_type::INDEX};
+use minke_model::{AnyReference, Descriptor, Digest, ImageId, Reference, media_type::INDEX};
 use serde::Serialize;
 
 use crate::{
     FindError, ImageStore, StoreError,
     archive::{Entry, EntryKind, TarWriter},
     content::io_error,
-    manifest::{ArchiveImage, Descriptor, IMAGE_NAME, Index, REF_NAME},
+    manifest::{ArchiveImage, IMAGE_NAME, Index, REF_NAME},
     store::{ImageRecord, Staging},
 };
 

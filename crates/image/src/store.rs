@@ -11,10 +11,12 @@ mod error;
 mod find;
 mod history;
 mod index;
+mod manifests;
 mod records;
 mod remove;
 mod stage;
 mod tag;
+mod usage;
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +29,9 @@ use minke_model::Digest;
 pub use error::{FindError, OpenError, RemoveError, StoreError, TagError};
 pub(crate) use find::find;
 pub(crate) use index::Index;
+pub use manifests::{KnownManifest, ManifestKind};
 pub(crate) use records::{ImageRecord, LayerRecord, ManifestRecord, NameRecord};
+pub use stage::StagedLayer;
 pub(crate) use stage::{NewImage, Staging};
 pub(crate) use tag::checked as checked_name;
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod descriptor;
 pub mod digest;
 pub mod id;
 pub mod media_type;
@@ -13,6 +14,7 @@ pub mod quantity;
 pub mod reference;
 pub mod runtime_spec;
 
+pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError};
 pub use id::{ContainerId, IdError, ImageId};
 pub use platform::{Platform, PlatformError};

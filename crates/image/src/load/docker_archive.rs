@@ -3,17 +3,14 @@
 //! Layers are plain tars (or compressed ones, which other writers put there); files that several images share may
 //! be symbolic links in the oldest archives.
 
-use minke_model::Reference;
+use minke_model::{Descriptor, Reference};
 
 use super::{
     LoadError,
     plan::Plan,
     spool::{Spool, compression},
 };
-use crate::{
-    manifest::{ArchiveImage, Descriptor},
-    store::Staging,
-};
+use crate::{manifest::ArchiveImage, store::Staging};
 
 const INDEX: &str = "manifest.json";
 

@@ -1,6 +1,6 @@
 //! OCI image layout: `index.json`, and blobs named by their digests (OCI image specification, "Image Layout").
 
-use minke_model::{Platform, Reference};
+use minke_model::{Descriptor, Platform, Reference};
 
 use super::{
     LoadError,
@@ -8,19 +8,17 @@ use super::{
     spool::{Blob, Spool, blob_name},
 };
 use crate::{
-    manifest::{Descriptor, IMAGE_NAME, Index, Manifest, REF_NAME},
+    manifest::{IMAGE_NAME, Index, Manifest, REF_NAME},
     store::Staging,
 };
 
 /// Indexes within indexes; more is no image but an attack.
-const DEEPEST: usize = 4;
-/// Most manifests in all indexes.
-const MOST_MANIFESTS: usize = 10_000;
+pub(crate) const DEEPEST: usize = 4;
 
 /// The images of the layout: of an index with several platforms the one that runs here.
 pub(super) fn images(spool: &Spool, staging: &mut Staging, host: &Platform) -> Result<Vec<Plan>, LoadError> {
     let index: Index = spool.json("index.json", staging)?;
-    check_count(&index)?;
+    index.check_count()?;
     let mut plans: Vec<Plan> = Vec::new();
     for descriptor in &index.manifests {
         let Some(manifest) = choose(spool, staging, descriptor, host)? else { continue };
@@ -64,29 +62,13 @@ fn choose(
         }
         let entry = blob_name(&descriptor.digest);
         let index: Index = spool.json(&entry, staging)?;
-        check_count(&index)?;
-        let suitability = |offered: &Descriptor| match &offered.platform {
-            _ if !offered.is_index() && !offered.is_image() => 0,
-            Some(platform) => host.suitability(platform),
-            None => 1,
-        };
-        // Among equals the first wins: that is the order its maker chose.
-        let best = index.manifests.iter().rev().max_by_key(|offered| suitability(offered));
-        descriptor = match best.filter(|best| suitability(best) > 0) {
+        index.check_count()?;
+        descriptor = match index.best(host) {
             Some(best) => best.clone(),
-            None => return Err(LoadError::Invalid(no_platform(&entry, &index, host))),
+            None => return Err(LoadError::Invalid(index.lacks(&entry, host))),
         };
     }
     Err(LoadError::Invalid(format!("more than {DEEPEST} image indexes within each other")))
-}
-
-fn no_platform(entry: &str, index: &Index, host: &Platform) -> String {
-    let platforms = index.manifests.iter().filter(|m| m.is_image()).filter_map(|m| m.platform.as_ref());
-    let platforms: Vec<String> = platforms.map(Platform::to_string).collect();
-    match platforms.is_empty() {
-        true => format!("{entry:?} has no images"),
-        false => format!("{entry:?} has no image for {host}, only for {}", platforms.join(", ")),
-    }
 }
 
 /// The image of a manifest; `None` for an artifact that is none.
@@ -102,7 +84,7 @@ fn image(spool: &Spool, staging: &mut Staging, descriptor: &Descriptor) -> Resul
     let blob = check(spool, staging, &entry, &manifest.config)?;
     let config = super::spool::read(&blob_name(&blob.digest), blob, staging)?;
     let entry = format!("manifest {:?}", descriptor.digest.to_string());
-    Plan::with_manifest(&entry, own(descriptor, &manifest), manifest.layers, blob, config).map(Some)
+    Plan::with_manifest(&entry, own(descriptor, &manifest), manifest.layers, blob.digest, config).map(Some)
 }
 
 /// The manifest's descriptor without what only its place in the index said.
@@ -149,11 +131,4 @@ fn name(descriptor: &Descriptor) -> Result<Option<Reference>, LoadError> {
     let Some(name) = name else { return Ok(None) };
     let invalid = |error| LoadError::Invalid(format!("name in \"index.json\": {error}"));
     Ok(Some(name.parse::<Reference>().map_err(invalid)?.with_default_tag()))
-}
-
-fn check_count(index: &Index) -> Result<(), LoadError> {
-    match index.manifests.len() > MOST_MANIFESTS {
-        true => Err(LoadError::Invalid(format!("more than {MOST_MANIFESTS} manifests in one index"))),
-        false => Ok(()),
-    }
 }

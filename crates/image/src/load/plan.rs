@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use minke_model::{
-    Digest, ImageId, Reference,
+    Descriptor, Digest, ImageId, Reference,
     media_type::{CONFIG, MANIFEST},
 };
 
-use super::{LoadError, spool::Blob};
+use super::LoadError;
 use crate::{
     ImageConfig, LayerId,
     layers::chain_ids,
-    manifest::{Descriptor, Manifest},
+    manifest::Manifest,
     store::{ManifestRecord, Staging},
 };
 
@@ -38,11 +38,11 @@ pub(crate) struct PlannedLayer {
 
 impl Plan {
     /// An image with a manifest of its own.
-    pub(super) fn with_manifest(
+    pub(crate) fn with_manifest(
         entry: &str,
         manifest: Descriptor,
         layers: Vec<Descriptor>,
-        config_blob: Blob,
+        config_digest: Digest,
         config: Vec<u8>,
     ) -> Result<Self, LoadError> {
         let parsed: ImageConfig = serde_json::from_slice(&config)
@@ -62,7 +62,7 @@ impl Plan {
         }
         let planned = chain_ids(&diff_ids).into_iter().zip(&diff_ids).zip(&layers);
         Ok(Self {
-            id: config_blob.digest,
+            id: config_digest,
             config: config.into(),
             layers: planned
                 .map(|((chain, diff_id), blob)| PlannedLayer { chain, diff_id: *diff_id, blob: blob.clone() })
@@ -80,17 +80,16 @@ impl Plan {
         config: Vec<u8>,
         staging: &mut Staging,
     ) -> Result<Self, LoadError> {
-        let config_blob = Blob { digest: config_digest, size: config.len() as u64 };
         let manifest = Manifest {
             schema_version: 2,
             media_type: MANIFEST.to_owned(),
-            config: Descriptor::new(CONFIG, config_blob.digest, config_blob.size),
+            config: Descriptor::new(CONFIG, config_digest, config.len() as u64),
             layers: layers.clone(),
         };
         let bytes = serde_json::to_vec(&manifest)
             .map_err(|source| LoadError::Json { entry: format!("manifest of {entry}"), source })?;
         let (digest, size) = staging.write_bytes(&bytes)?;
-        Self::with_manifest(entry, Descriptor::new(MANIFEST, digest, size), layers, config_blob, config)
+        Self::with_manifest(entry, Descriptor::new(MANIFEST, digest, size), layers, config_digest, config)
     }
 
     pub(super) fn add_name(&mut self, name: Reference) {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use minke_model::{Digest, ImageId, Reference};
+use minke_model::{Descriptor, Digest, ImageId, Reference};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Change, ImageRecord, LayerRecord, NameRecord};
@@ -60,7 +60,7 @@ impl Index {
     }
 
     fn add_image(&mut self, id: ImageId, record: ImageRecord, config_json: Arc<[u8]>) {
-        self.remove_image(&id);
+        let names = self.remove_image(&id);
         // It was parsed before it was stored, so this cannot fail on anything that was not tampered with.
         let config: ImageConfig = serde_json::from_slice(&config_json).unwrap_or_default();
         record.blobs(id).for_each(|blob| *self.blob_uses.entry(blob).or_default() += 1);
@@ -86,15 +86,17 @@ impl Index {
             last_tagged: None,
         };
         self.images.insert(id, Entry { record, image, names: BTreeSet::new(), created });
+        for (name, record) in names {
+            self.add_name(name, record);
+        }
     }
 
-    fn remove_image(&mut self, id: &ImageId) {
-        let Some(entry) = self.images.remove(id) else { return };
+    /// Takes an image and its names out. Returns the names.
+    fn remove_image(&mut self, id: &ImageId) -> Vec<(Reference, NameRecord)> {
+        let Some(entry) = self.images.remove(id) else { return Vec::new() };
         entry.record.blobs(*id).for_each(|blob| release(&mut self.blob_uses, blob));
         entry.record.layers.iter().for_each(|layer| release(&mut self.layer_uses, *layer));
-        for name in entry.names {
-            self.names.remove(&name);
-        }
+        entry.names.into_iter().filter_map(|name| self.names.remove_entry(&name)).collect()
     }
 
     fn add_name(&mut self, name: Reference, record: NameRecord) {
@@ -132,6 +134,11 @@ impl Index {
         self.layers.get(chain)
     }
 
+    /// How many images have a layer.
+    pub(crate) fn layer_users(&self, chain: &Digest) -> u32 {
+        self.layer_uses.get(chain).copied().unwrap_or(0)
+    }
+
     pub(crate) fn image(&self, id: &ImageId) -> Option<&Image> {
         self.images.get(id).map(|entry| &entry.image)
     }
@@ -147,6 +154,21 @@ impl Index {
 
     pub(crate) fn named(&self, name: &Reference) -> Option<ImageId> {
         self.names.get(name).map(|record| record.image)
+    }
+
+    /// What the name means in its registry, as far as that is known.
+    pub(crate) fn target(&self, name: &Reference) -> Option<Digest> {
+        self.names.get(name)?.target
+    }
+
+    /// A blob of the layer with this chain id: what a loaded image has may be compressed otherwise than a pulled one's.
+    pub(crate) fn blob_of_layer(&self, chain: &Digest) -> Option<&Descriptor> {
+        let of = |entry: &'_ Entry| {
+            let at = entry.record.layers.iter().position(|layer| layer == chain)?;
+            Some((at, entry.image.id))
+        };
+        let (at, id) = self.images.values().find_map(of)?;
+        self.images.get(&id)?.record.manifests.first()?.layers.get(at)
     }
 
     /// All names of one repository.
@@ -207,10 +229,6 @@ impl Index {
     /// Ends leases.
     pub(crate) fn release(&mut self, digests: impl IntoIterator<Item = Digest>) {
         digests.into_iter().for_each(|digest| release(&mut self.leases, digest));
-    }
-
-    pub(crate) fn all_layers(&self) -> impl Iterator<Item = &Digest> {
-        self.layers.keys()
     }
 
     /// Which of these layers no image and no operation needs.

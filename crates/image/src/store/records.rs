@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use minke_model::{Digest, ImageId, Reference};
+use minke_model::{Descriptor, Digest, ImageId, Reference};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Change, Index, OpenError, StoreError};
-use crate::manifest::Descriptor;
 
 const VERSION: u32 = 1;
 
@@ -35,6 +34,9 @@ pub(crate) struct ImageRecord {
     pub(crate) layers: Vec<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<ImageId>,
+    /// What else came with it and goes with it: the index it was pulled by, attestations and their blobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) companions: Vec<Descriptor>,
 }
 
 /// A manifest of an image.
@@ -53,6 +55,9 @@ pub(crate) struct NameRecord {
     pub(crate) image: ImageId,
     /// Seconds since 1970.
     pub(crate) tagged: i64,
+    /// The manifest or index that the name meant in the registry it was pulled from or pushed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<Digest>,
 }
 
 /// A layer that is unpacked.
@@ -69,7 +74,7 @@ pub(crate) struct LayerRecord {
 
 impl ImageRecord {
     pub(crate) fn new(manifest: ManifestRecord, layers: Vec<Digest>) -> Self {
-        Self { version: VERSION, manifests: vec![manifest], layers, parent: None }
+        Self { version: VERSION, manifests: vec![manifest], layers, parent: None, companions: Vec::new() }
     }
 
     /// Every blob that the image needs.
@@ -79,14 +84,37 @@ impl ImageRecord {
             let layers: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
             std::iter::once(manifest.descriptor.digest).chain(layers)
         };
-        std::iter::once(id).chain(manifests.flat_map(of))
+        let companions = self.companions.iter().map(|companion| companion.digest);
+        std::iter::once(id).chain(manifests.flat_map(of)).chain(companions)
+    }
+
+    /// The same image with what another record of it knows besides.
+    pub(crate) fn merged(&self, other: Self) -> Self {
+        let mut merged = self.clone();
+        for manifest in other.manifests {
+            if !merged.manifests.iter().any(|known| known.descriptor.digest == manifest.descriptor.digest) {
+                merged.manifests.push(manifest);
+            }
+        }
+        for companion in other.companions {
+            if !merged.companions.iter().any(|known| known.digest == companion.digest) {
+                merged.companions.push(companion);
+            }
+        }
+        merged
     }
 }
 
 impl NameRecord {
     /// A name given now.
     pub(crate) fn now(image: ImageId) -> Self {
-        Self { version: VERSION, image, tagged: time::OffsetDateTime::now_utc().unix_timestamp() }
+        let tagged = time::OffsetDateTime::now_utc().unix_timestamp();
+        Self { version: VERSION, image, tagged, target: None }
+    }
+
+    /// The same for a name that means this in its registry.
+    pub(crate) fn of(self, target: Digest) -> Self {
+        Self { target: Some(target), ..self }
     }
 }
 

@@ -47,21 +47,16 @@ impl ImageStore {
         records.flat_map(needed).collect()
     }
 
-    /// Removes what stayed only for the sake of an operation that has ended.
-    pub(super) fn collect_unused(&self) -> Result<(), StoreError> {
+    /// Removes what stayed only for the sake of an operation that has ended; `released` is what it held.
+    pub(super) fn collect_released(&self, released: &BTreeSet<Digest>) -> Result<(), StoreError> {
         let turn = self.write();
-        let unused = self.index().unused_layers(self.index().all_layers());
+        let unused = self.index().unused_layers(released);
         if !unused.is_empty() {
             self.apply(Change { remove_layers: unused, ..Change::default() })?;
         }
-        let trash = {
-            let index = self.index();
-            self.0.content.sweep_published(|blob| index.needs_blob(blob), |layer| index.needs_layer(layer))?
-        };
-        if trash {
-            drop(turn);
-            self.0.content.empty_trash();
-        }
+        self.collect(released);
+        drop(turn);
+        self.0.content.empty_trash();
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use minke_model::{Digest, ImageId, Reference};
+use minke_model::{Descriptor, Digest, ImageId, Reference};
 
 use super::{Change, ImageRecord, ImageStore, LayerRecord, NameRecord, StoreError};
 use crate::content::{StagedFolders, WriteError};
@@ -16,10 +16,30 @@ use crate::content::{StagedFolders, WriteError};
 pub(crate) struct Staging {
     store: ImageStore,
     folders: StagedFolders,
-    blobs: BTreeMap<Digest, u64>,
+    blobs: BTreeSet<Digest>,
     layers: BTreeMap<Digest, LayerRecord>,
+    /// Layers that were brought in elsewhere, perhaps for several operations at once.
+    adopted: Vec<Arc<StagedLayer>>,
+    /// Blobs that were made elsewhere.
+    adopted_blobs: Vec<(Digest, StagedFolders)>,
     /// What is in the store already and must stay there until the commit.
     leases: Vec<Digest>,
+}
+
+/// A layer that was unpacked, and its blob, before any image has them. Several operations may wait for it and share it;
+/// the first to commit publishes it. Dropping the last handle removes what was not published.
+pub struct StagedLayer {
+    pub(crate) folders: StagedFolders,
+    pub(crate) chain: Digest,
+    pub(crate) record: LayerRecord,
+    /// The blob, unless the store had it.
+    pub(crate) blob: Option<Digest>,
+}
+
+impl std::fmt::Debug for StagedLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StagedLayer").field("chain", &self.chain).finish_non_exhaustive()
+    }
 }
 
 /// An image to be committed.
@@ -28,6 +48,8 @@ pub(crate) struct NewImage {
     pub(crate) record: ImageRecord,
     pub(crate) config: Arc<[u8]>,
     pub(crate) names: Vec<Reference>,
+    /// What its names mean in their registry.
+    pub(crate) target: Option<Digest>,
 }
 
 impl ImageStore {
@@ -36,8 +58,10 @@ impl ImageStore {
         Ok(Staging {
             store: self.clone(),
             folders: self.0.content.stage()?,
-            blobs: BTreeMap::new(),
+            blobs: BTreeSet::new(),
             layers: BTreeMap::new(),
+            adopted: Vec::new(),
+            adopted_blobs: Vec::new(),
             leases: Vec::new(),
         })
     }
@@ -51,7 +75,7 @@ impl Staging {
     /// Stages a blob from a stream.
     pub(crate) fn write_blob(&mut self, source: impl Read) -> Result<(Digest, u64), WriteError> {
         let (digest, size) = self.folders.write_blob(source)?;
-        self.blobs.insert(digest, size);
+        self.blobs.insert(digest);
         Ok((digest, size))
     }
 
@@ -75,6 +99,17 @@ impl Staging {
         })
     }
 
+    /// The blob that the store has of a layer; it stays until this operation ends.
+    pub(crate) fn hold_blob_of_layer(&mut self, chain: Digest) -> Option<Descriptor> {
+        let blob = self.store.index().blob_of_layer(&chain)?.clone();
+        self.hold_blob(blob.digest).then_some(blob)
+    }
+
+    /// Keeps a blob or a layer until this operation ends, whether it is there yet or another operation brings it.
+    pub(crate) fn lease(&mut self, digest: Digest) {
+        self.hold(digest, |_| true);
+    }
+
     fn hold(&mut self, digest: Digest, exists: impl Fn(&ImageStore) -> bool) -> bool {
         let _turn = self.store.write();
         if !exists(&self.store) {
@@ -87,10 +122,21 @@ impl Staging {
 
     /// Where a staged or held blob lies.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
-        match self.blobs.contains_key(digest) {
+        match self.blobs.contains(digest) {
             true => self.folders.blob(digest),
             false => self.store.content().blob(digest),
         }
+    }
+
+    /// Takes over a layer that was brought in elsewhere.
+    pub(crate) fn adopt(&mut self, layer: Arc<StagedLayer>) {
+        self.layers.insert(layer.chain, layer.record.clone());
+        self.adopted.push(layer);
+    }
+
+    /// Takes over a blob that was made elsewhere.
+    pub(crate) fn adopt_blob(&mut self, digest: Digest, folders: StagedFolders) {
+        self.adopted_blobs.push((digest, folders));
     }
 
     /// Registers a layer that was unpacked into this operation's folders.
@@ -118,9 +164,10 @@ impl Staging {
         let index = self.store.index();
         let mut change = Change::default();
         for image in images {
-            change.set_names.extend(image.names.into_iter().map(|name| (name, NameRecord::now(image.id))));
-            let twice = change.add_images.iter().any(|(id, ..)| *id == image.id);
-            if index.image(&image.id).is_some() || twice {
+            let record = NameRecord::now(image.id);
+            let record = image.target.map_or(record.clone(), |target| record.of(target));
+            change.set_names.extend(image.names.into_iter().map(|name| (name, record.clone())));
+            if change.add_images.iter().any(|(id, ..)| *id == image.id) {
                 continue;
             }
             for chain in &image.record.layers {
@@ -131,24 +178,47 @@ impl Staging {
                     change.add_layers.push((*chain, record.clone()));
                 }
             }
-            change.add_images.push((image.id, image.record, image.config));
+            match index.record(&image.id) {
+                None => change.add_images.push((image.id, image.record, image.config)),
+                Some(known) => {
+                    let merged = known.merged(image.record);
+                    if merged != *known {
+                        change.add_images.push((image.id, merged, image.config));
+                    }
+                }
+            }
         }
         change
     }
 
-    fn publish(&mut self, change: &Change) -> Result<BTreeSet<Digest>, StoreError> {
+    /// The folders in which a blob was staged.
+    fn staged_blob(&self, blob: &Digest) -> Option<&StagedFolders> {
+        if self.blobs.contains(blob) {
+            return Some(&self.folders);
+        }
+        let layers = self.adopted.iter().filter_map(|layer| Some((layer.blob?, &layer.folders)));
+        let blobs = self.adopted_blobs.iter().map(|(digest, folders)| (*digest, folders));
+        layers.chain(blobs).find(|(digest, _)| digest == blob).map(|(_, folders)| folders)
+    }
+
+    fn publish(&self, change: &Change) -> Result<BTreeSet<Digest>, StoreError> {
         let content = self.store.content();
         let mut added = BTreeSet::new();
         for (chain, _) in &change.add_layers {
-            content.publish_layer(&self.folders, chain)?;
+            let adopted = self.adopted.iter().find(|layer| layer.chain == *chain);
+            let folders = adopted.map_or(&self.folders, |layer| &layer.folders);
+            content.publish_layer(folders, chain)?;
             added.insert(*chain);
         }
         let blobs = change.add_images.iter().flat_map(|(id, record, _)| record.blobs(*id));
         for blob in blobs.collect::<BTreeSet<Digest>>() {
-            if self.blobs.contains_key(&blob) && !self.store.index().has_blob(&blob) {
-                content.publish_blob(&self.folders, &blob)?;
-                added.insert(blob);
-            }
+            // Another operation may have published a shared one, and its image may be gone again: the lease kept the file.
+            let folders = match self.staged_blob(&blob) {
+                Some(folders) if !content.blob(&blob).exists() => folders,
+                _ => continue,
+            };
+            content.publish_blob(folders, &blob)?;
+            added.insert(blob);
         }
         Ok(added)
     }
@@ -156,7 +226,8 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if self.leases.is_empty() {
+        let released: BTreeSet<Digest> = self.leases.iter().copied().collect();
+        if released.is_empty() {
             return;
         }
         let store = self.store.clone();
@@ -165,7 +236,7 @@ impl Drop for Staging {
             store.index_mut().release(self.leases.drain(..).collect::<Vec<_>>().iter().copied());
         }
         // What was removed meanwhile stayed for this operation's sake.
-        if let Err(error) = store.collect_unused() {
+        if let Err(error) = store.collect_released(&released) {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not remove layers");
         }
     }

@@ -8,6 +8,7 @@ mod life;
 mod mutated;
 mod pack;
 mod property;
+mod pull;
 mod store;
 mod support;
 mod unpack;

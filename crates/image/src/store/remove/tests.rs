@@ -1,9 +1,10 @@
 //! The rules about parents and children, which only builds can make: on an index alone.
 
+use minke_model::Descriptor;
+
 use super::*;
 use crate::{
     hashing::digest_of,
-    manifest::Descriptor,
     store::{ImageRecord, LayerRecord, ManifestRecord, NameRecord},
 };
 
