@@ -43,7 +43,7 @@ fn a_crate_imports_only_from_floors_below_its_own() {
         &["minke-model"],
         &["minke-kernel", "minke-netlink"],
         &["minke-oci-runtime"],
-        &["minke-image", "minke-network", "minke-supervisor"],
+        &["minke-distribution", "minke-image", "minke-network", "minke-supervisor"],
         &["minke-engine"],
         &["minke-docker-api", "minke-docker-client", "minke-registry"],
         &["minke"],

@@ -7,11 +7,13 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::excerpt::excerpt;
+
 /// The sha256 digest of some content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A string that is not a digest minke can use.
+/// A string that is not a digest minke can use, or its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a digest: want \"sha256:\" and 64 lower-case hexadecimal digits")]
 pub struct DigestError(pub String);
@@ -32,7 +34,7 @@ impl Digest {
     /// # Errors
     /// [`DigestError`] when `hex` is anything else.
     pub fn from_hex(hex: &str) -> Result<Self, DigestError> {
-        let error = || DigestError(hex.to_owned());
+        let error = || DigestError(excerpt(hex));
         if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(error());
         }
@@ -48,7 +50,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let error = || DigestError(text.to_owned());
+        let error = || DigestError(excerpt(text));
         let hex = text.strip_prefix("sha256:").ok_or_else(error)?;
         Self::from_hex(hex).map_err(|_| error())
     }

@@ -7,6 +7,7 @@
 
 pub mod descriptor;
 pub mod digest;
+mod excerpt;
 pub mod id;
 pub mod media_type;
 pub mod platform;

@@ -7,6 +7,11 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::excerpt;
+
+/// The longest word that a user may write; the longest in use has seven characters.
+const LONGEST_WORD: usize = 64;
+
 /// An operating system on a CPU.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
@@ -19,7 +24,7 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// A string that is not a platform.
+/// A string that is not a platform, or its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a platform: want os/architecture or os/architecture/variant, for example linux/arm64/v8"
@@ -82,24 +87,33 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let error = || PlatformError(excerpt(text));
         let words: Vec<&str> = text.split('/').collect();
         let word_ok = |word: &&str| {
             !word.is_empty()
                 && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
-        match words.as_slice() {
-            all if !all.iter().all(word_ok) => Err(PlatformError(text.to_owned())),
-            [os, architecture] => Ok(Self::normalised(os, architecture, None)),
-            [os, architecture, variant] => Ok(Self::normalised(os, architecture, Some(variant))),
-            _ => Err(PlatformError(text.to_owned())),
+        let platform = match words.as_slice() {
+            all if !all.iter().all(word_ok) => return Err(error()),
+            [os, architecture] => Self::normalised(os, architecture, None),
+            [os, architecture, variant] => Self::normalised(os, architecture, Some(variant)),
+            _ => return Err(error()),
+        };
+        let is_short = |word: &String| word.len() <= LONGEST_WORD;
+        let are_short = is_short(&platform.os) && is_short(&platform.architecture);
+        if !are_short || !platform.variant.as_ref().is_none_or(is_short) {
+            return Err(error());
         }
+        Ok(platform)
     }
 }
 
+/// As users write it. The words of a document may be anything, and are shown as what can be printed.
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+        let word = |text: &str| excerpt(text).escape_debug().to_string();
+        write!(f, "{}/{}", word(&self.os), word(&self.architecture))?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{}", word(variant)))
     }
 }
 
@@ -130,8 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn words_of_a_document_are_shown_in_one_line() {
+        let platform = Platform::normalised("li\nnux", "amd64\u{1b}[31m", Some(&"v".repeat(1000)));
+        assert_eq!(platform.to_string(), format!("li\\nnux/amd64\\u{{1b}}[31m/{}…", "v".repeat(160)));
+    }
+
+    #[test]
     fn anything_else_is_refused_with_an_example() {
-        for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "li nux/amd64"] {
+        // The number of a variant becomes one longer.
+        let (long, digits) = (format!("a/{}", "b".repeat(65)), format!("a/b/{}", "1".repeat(64)));
+        for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "li nux/amd64", &long, &digits] {
             assert!(text.parse::<Platform>().unwrap_err().to_string().contains("linux/arm64/v8"), "{text}");
         }
     }

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Digest;
+use crate::{Digest, excerpt::excerpt};
 
 const DEFAULT_DOMAIN: &str = "docker.io";
 const LEGACY_DOMAIN: &str = "index.docker.io";
@@ -17,6 +17,8 @@ const OFFICIAL: &str = "library/";
 const DEFAULT_TAG: &str = "latest";
 /// The longest path of a repository, in characters.
 pub const LONGEST_PATH: usize = 255;
+/// The longest host name (RFC 1035, 2.3.4, as written), a colon and a port.
+const LONGEST_DOMAIN: usize = 253 + 6;
 const LONGEST_TAG: usize = 128;
 
 /// A normalised reference: it always has a domain and a path.
@@ -37,14 +39,14 @@ pub enum AnyReference {
     Named(Reference),
 }
 
-/// Why a string is not a reference; the words are the ones Docker's users search for.
+/// Why a string, or what begins so, is not a reference; the words are the ones Docker's users search for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// It does not follow the grammar.
     #[error("invalid reference format: {0:?}")]
     Format(String),
     /// The repository has capital letters.
-    #[error("invalid reference format: repository name ({0}) must be lowercase")]
+    #[error("invalid reference format: repository name ({}) must be lowercase", .0.escape_debug())]
     Uppercase(String),
     /// It looks like an id.
     #[error("invalid repository name ({0}), cannot specify 64-byte hexadecimal strings")]
@@ -52,6 +54,9 @@ pub enum ReferenceError {
     /// The repository is too long.
     #[error("repository name must not be more than {LONGEST_PATH} characters")]
     TooLong,
+    /// The registry's name is too long for a host's.
+    #[error("registry name must not be more than {LONGEST_DOMAIN} characters")]
+    LongDomain,
     /// The digest uses another algorithm than sha256 or has the wrong length.
     #[error("invalid reference format: {0:?} is not a sha256 digest")]
     Digest(String),
@@ -103,7 +108,7 @@ impl Reference {
     /// [`ReferenceError::Format`] when `tag` is not a tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         if !is_tag(tag) {
-            return Err(ReferenceError::Format(tag.to_owned()));
+            return Err(ReferenceError::Format(excerpt(tag)));
         }
         Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
@@ -114,20 +119,23 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
-    /// The name as users know it: `redis` for `docker.io/library/redis`.
+    /// The name as users know it: `redis` for `docker.io/library/redis`. A form that would be read as something else
+    /// is none: the organisation `localhost` of Docker Hub keeps its domain, an image called like an id its `library/`.
     pub fn familiar_name(&self) -> String {
-        if self.domain != DEFAULT_DOMAIN {
-            return self.name();
-        }
-        match self.path.strip_prefix(OFFICIAL) {
-            Some(short) if !short.contains('/') => short.to_owned(),
-            _ => self.path.clone(),
+        let short = self.path.strip_prefix(OFFICIAL).unwrap_or(&self.path);
+        match self.domain.as_str() {
+            DEFAULT_DOMAIN if split_domain(&self.path).1 != self.path => self.name(),
+            DEFAULT_DOMAIN if short.contains('/') || Digest::from_hex(short).is_ok() => self.path.clone(),
+            DEFAULT_DOMAIN => short.to_owned(),
+            _ => self.name(),
         }
     }
 
     /// The whole reference as users know it: `redis:7`, `redis@sha256:…`.
     pub fn familiar(&self) -> String {
-        format!("{}{}", self.familiar_name(), self.suffix())
+        let familiar = format!("{}{}", self.familiar_name(), self.suffix());
+        // The image `sha256` with 64 digits for a tag.
+        if familiar.parse::<Digest>().is_ok() { self.to_string() } else { familiar }
     }
 
     fn suffix(&self) -> String {
@@ -141,7 +149,7 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let format = || ReferenceError::Format(text.to_owned());
+        let format = || ReferenceError::Format(excerpt(text));
         if Digest::from_hex(text).is_ok() {
             return Err(ReferenceError::Identifier(text.to_owned()));
         }
@@ -155,7 +163,7 @@ impl FromStr for Reference {
             None => (rest, None),
         };
         if path.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(ReferenceError::Uppercase(path.to_owned()));
+            return Err(ReferenceError::Uppercase(excerpt(path)));
         }
         let path = if domain == DEFAULT_DOMAIN && !path.contains('/') {
             format!("{OFFICIAL}{path}")
@@ -167,6 +175,9 @@ impl FromStr for Reference {
         }
         if path.len() > LONGEST_PATH {
             return Err(ReferenceError::TooLong);
+        }
+        if domain.len() > LONGEST_DOMAIN {
+            return Err(ReferenceError::LongDomain);
         }
         let digest = digest.map(parse_digest).transpose()?;
         Ok(Self { domain: domain.to_owned(), path, tag: tag.map(str::to_owned), digest })
@@ -225,7 +236,7 @@ fn split_domain(text: &str) -> (&str, &str) {
 }
 
 fn parse_digest(text: &str) -> Result<Digest, ReferenceError> {
-    text.parse().map_err(|_| ReferenceError::Digest(text.to_owned()))
+    text.parse().map_err(|_| ReferenceError::Digest(excerpt(text)))
 }
 
 fn is_domain(domain: &str) -> bool {

@@ -30,6 +30,10 @@ fn short_names_mean_the_official_images_of_docker_hub() {
         ("GHCR/app", "GHCR/app", "GHCR/app"),
         ("[2001:db8::1]:5000/app", "[2001:db8::1]:5000/app", "[2001:db8::1]:5000/app"),
         ("a.b/c__d/e--f.g", "a.b/c__d/e--f.g", "a.b/c__d/e--f.g"),
+        // Shorter, these would be read as something else.
+        ("docker.io/localhost/app", "docker.io/localhost/app", "docker.io/localhost/app"),
+        ("docker.io/a.b/c", "docker.io/a.b/c", "docker.io/a.b/c"),
+        ("docker.io/docker.io/c", "docker.io/docker.io/c", "docker.io/docker.io/c"),
     ] {
         let reference: Reference = text.parse().unwrap();
         assert_eq!((reference.to_string().as_str(), reference.familiar().as_str()), (expected, familiar));
@@ -68,6 +72,22 @@ fn an_id_is_not_a_name() {
     assert_eq!(HEX.parse(), Ok(AnyReference::Digest(Digest::from_hex(HEX).unwrap())));
     assert_eq!(format!("sha256:{HEX}").parse(), Ok(AnyReference::Digest(Digest::from_hex(HEX).unwrap())));
     assert!(matches!("redis".parse(), Ok(AnyReference::Named(_))));
+}
+
+#[test]
+fn what_is_called_like_an_id_keeps_the_name_that_is_none() {
+    let familiar = |text: &str| text.parse::<Reference>().unwrap().familiar();
+    assert_eq!(familiar(&format!("library/{HEX}")), format!("library/{HEX}"));
+    assert_eq!(familiar(&format!("library/sha256:{HEX}")), format!("docker.io/library/sha256:{HEX}"));
+    assert_eq!(familiar("library/sha256:1"), "sha256:1");
+}
+
+#[test]
+fn a_refusal_is_one_short_line() {
+    assert_eq!(refusal("A\nb"), "invalid reference format: repository name (A\\nb) must be lowercase");
+    for text in ["x y".repeat(9999), "X".repeat(9999), format!("a@{}", "x".repeat(9999))] {
+        assert!(refusal(&text).len() < 300, "{}", refusal(&text));
+    }
 }
 
 #[test]
@@ -115,6 +135,13 @@ fn digests_of_other_kinds_are_refused_by_name() {
 fn a_repository_has_at_most_255_characters() {
     assert_eq!(full(&format!("a.b/{}", "c".repeat(255))).len(), 259);
     assert!(refusal(&format!("a.b/{}", "c".repeat(256))).contains("255 characters"));
+}
+
+#[test]
+fn a_registry_has_at_most_the_characters_of_a_host_and_a_port() {
+    let host = ["d".repeat(63), "e".repeat(63), "f".repeat(63), "g".repeat(61)].join(".");
+    assert_eq!(full(&format!("{host}:50000/c")).len(), 261);
+    assert!(refusal(&format!("{host}h:50000/c")).contains("259 characters"));
 }
 
 proptest! {
