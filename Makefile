@@ -45,9 +45,13 @@ unit: ## unit tests, and integration tests on the real kernel with the real dock
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-fuzz: ## what reads configurations and state files, without end (SECONDS_EACH=60, SEED=, REPLAY=FILE)
-	MINKE_FUZZ_SECONDS=$(or $(SECONDS_EACH),0) $(if $(SEED),MINKE_FUZZ_SEED=$(SEED)) $(if $(REPLAY),MINKE_FUZZ_REPLAY=$(abspath $(REPLAY))) \
-		cargo test --locked -p minke-oci-runtime --lib -- fuzz::no_ --nocapture --test-threads=4
+# A reproducer's folder names its target, as in the corpus.
+fuzzed = $(or $(TARGET),$(if $(REPLAY),$(notdir $(patsubst %/,%,$(dir $(abspath $(REPLAY)))))))
+
+fuzz: ## what reads input from outside, without end (SECONDS_EACH=60, SEED=, TARGET=, REPLAY=FILE)
+	ls -d crates/*/fuzz/corpus/$(fuzzed) | cut -d/ -f2 | MINKE_FUZZ_SECONDS=$(or $(SECONDS_EACH),0) MINKE_FUZZ_SEED=$(SEED) \
+		MINKE_FUZZ_TARGET=$(fuzzed) MINKE_FUZZ_REPLAY=$(if $(REPLAY),$(abspath $(REPLAY))) \
+		xargs -P 8 -I {} cargo test --locked -p minke-{} --tests -- fuzz::no_ --nocapture --test-threads=8
 
 vm: release ## the same on Debian's own kernel with cgroup v2 alone, and under systemd, in an emulator
 	scripts/setup vm

@@ -113,9 +113,7 @@ impl LoadError {
     pub fn is_callers_fault(&self) -> bool {
         match self {
             Self::Store(_) | Self::Name(TagError::Store(_)) => false,
-            Self::Layer { source, .. } => {
-                !matches!(source, UnpackError::Write { .. } | UnpackError::Root { .. })
-            }
+            Self::Layer { source, .. } => source.is_archives_fault(),
             _ => true,
         }
     }

@@ -4,6 +4,8 @@
 //! same fields) and docker-archive's `manifest.json`. Types of our own: only what minke acts upon is read, so a
 //! strange annotation or an unknown algorithm elsewhere in a document is no reason to refuse an image.
 
+use std::collections::BTreeSet;
+
 use minke_model::{Descriptor, Digest, Platform, media_type};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,8 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Most manifests in one index.
 const MOST_MANIFESTS: usize = 10_000;
+/// Most platforms in one message.
+const MOST_SHOWN: usize = 20;
 
 /// What a reference in a registry leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +90,9 @@ impl Document {
         let said = if media_type.is_empty() { &shape.media_type } else { media_type };
         let is_index = if said.is_empty() { shape.manifests.is_some() } else { media_type::is_index(said) };
         match is_index {
+            true if shape.config.is_some() || shape.layers.is_some() => {
+                invalid(&format!("came as {said:?}, but is one image"))
+            }
             true => {
                 let index: Index = serde_json::from_slice(bytes).map_err(json)?;
                 index.check_count()?;
@@ -96,6 +103,17 @@ impl Document {
             }
             false => invalid(&format!("is of type {said:?}, which is no image")),
         }
+    }
+}
+
+impl Document {
+    /// Its media type, as it says itself or as its shape implies.
+    pub fn media_type(&self) -> &str {
+        let (said, implied) = match self {
+            Self::Index(index) => (&index.media_type, media_type::INDEX),
+            Self::Manifest(manifest) => (&manifest.media_type, media_type::MANIFEST),
+        };
+        if said.is_empty() { implied } else { said }
     }
 }
 
@@ -143,10 +161,15 @@ impl Index {
     /// Why nothing in it runs on `platform`.
     pub fn lacks(&self, name: &str, platform: &Platform) -> String {
         let platforms = self.manifests.iter().filter(|m| m.is_image()).filter_map(|m| m.platform.as_ref());
-        let platforms: Vec<String> = platforms.map(Platform::to_string).collect();
+        let platforms: BTreeSet<String> = platforms.map(Platform::to_string).collect();
+        let more = match platforms.len().saturating_sub(MOST_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let platforms: Vec<String> = platforms.into_iter().take(MOST_SHOWN).collect();
         match platforms.is_empty() {
             true => format!("{name:?} has no images"),
-            false => format!("{name:?} has no image for {platform}, only for {}", platforms.join(", ")),
+            false => format!("{name:?} has no image for {platform}, only for {}{more}", platforms.join(", ")),
         }
     }
 }
@@ -162,4 +185,39 @@ pub(crate) struct ArchiveImage {
     /// Paths of the layers, lowest first.
     #[serde(default)]
     pub(crate) layers: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(platforms: impl Iterator<Item = (String, String)>) -> Index {
+        let manifests: Vec<_> = platforms
+            .map(|(os, architecture)| Descriptor {
+                platform: Some(Platform { os, architecture, variant: None }),
+                ..Descriptor::new(media_type::MANIFEST, Digest::from_bytes([7; 32]), 7)
+            })
+            .collect();
+        Index { schema_version: 2, media_type: String::new(), manifests }
+    }
+
+    #[test]
+    fn what_an_image_is_does_not_depend_on_the_type_that_it_comes_as() {
+        let text =
+            format!(r#"{{"schemaVersion":2,"config":{{"digest":"sha256:{}","size":7}}}}"#, "0".repeat(64));
+        let parse = |media_type| Document::parse("a", media_type, text.as_bytes());
+        assert!(matches!(parse(""), Ok(Document::Manifest(_))));
+        assert!(matches!(parse(media_type::DOCKER_MANIFEST), Ok(Document::Manifest(_))));
+        let refusal = parse(media_type::INDEX).unwrap_err().to_string();
+        assert!(refusal.ends_with("but is one image"), "{refusal}");
+    }
+
+    #[test]
+    fn platforms_are_named_in_one_line_each_once_and_no_more_than_a_few() {
+        let host = "linux/amd64".parse().unwrap();
+        let hostile = index([("li\nnux".to_owned(), "x".to_owned())].into_iter());
+        assert_eq!(hostile.lacks("a", &host), r#""a" has no image for linux/amd64, only for li\nnux/x"#);
+        let many = index((0..60).map(|i| ("linux".to_owned(), format!("cpu{}", 10 + i % 30))));
+        assert!(many.lacks("a", &host).ends_with("linux/cpu29 and 10 more"), "{}", many.lacks("a", &host));
+    }
 }

@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use minke_model::{Descriptor, Digest, ImageId, Reference};
+use minke_model::{Descriptor, Digest, ImageId, Platform, Reference};
 
 use crate::{
-    ImageStore, LoadError, StagedLayer, StoreError,
+    ImageConfig, ImageStore, LoadError, StagedLayer, StoreError,
     content::{WriteError, io_error},
     hashing::digest_of,
     load::Plan,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Longest manifest, index or configuration (what registries allow is 4 MiB).
-pub const LONGEST_DOCUMENT: u64 = 8 << 20;
+pub const LONGEST_DOCUMENT: usize = 8 << 20;
 /// Indexes within indexes; more is no image but an attack.
 pub const DEEPEST_INDEX: usize = crate::load::DEEPEST;
 
@@ -37,6 +37,8 @@ pub struct PullPlan {
     plan: Plan,
     /// Its layers, lowest first.
     pub layers: Vec<PulledLayer>,
+    /// What it runs on, as its configuration says.
+    pub platform: Platform,
 }
 
 impl ImageStore {
@@ -62,7 +64,7 @@ impl Pull {
     /// # Errors
     /// [`StoreError`] when it can't be read.
     pub fn known(&mut self, document: &Descriptor) -> Result<Option<Vec<u8>>, StoreError> {
-        if document.size > LONGEST_DOCUMENT || !self.staging.hold_blob(document.digest) {
+        if document.size > LONGEST_DOCUMENT as u64 || !self.staging.hold_blob(document.digest) {
             return Ok(None);
         }
         let path = self.staging.blob(&document.digest);
@@ -127,6 +129,9 @@ impl Pull {
             return Err(LoadError::Invalid(problem));
         }
         let own = Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size);
+        let parsed: ImageConfig = serde_json::from_slice(&config)
+            .map_err(|source| LoadError::Json { entry: format!("configuration of {entry}"), source })?;
+        let platform = Platform::normalised(&parsed.os, &parsed.architecture, parsed.variant.as_deref());
         let mut plan = Plan::with_manifest(
             &entry,
             own,
@@ -167,7 +172,7 @@ impl Pull {
             self.companions.push(descriptor.clone());
             plan = Plan::without_manifest(&entry, blobs, manifest.config.digest, config, &mut self.staging)?;
         }
-        Ok(PullPlan { plan, layers })
+        Ok(PullPlan { plan, layers, platform })
     }
 
     /// Makes the image and its names durable. `target` is what the names mean in the registry: the index's or the

@@ -5,19 +5,24 @@
 //! side by side, twice in a row, and next to an engine that serves the machine. What a test leaves
 //! behind is a failure: [`Host::expect_nothing_left`].
 //!
+//! [`fuzz`] is the harness for what reads input from outside, of whichever crate.
+//!
 //! Made for tests, so a failed expectation panics with all that was printed.
 
 #![forbid(unsafe_code)]
 
 mod command;
+pub mod fuzz;
 mod host;
 mod image;
 mod leftovers;
 mod netns;
+mod registry;
 mod tools;
 
 pub use command::{Ran, Run};
 pub use host::{Cli, Host};
 pub use image::{Entry, Rootfs};
 pub use netns::NetworkNamespace;
+pub use registry::{Registry, RegistryKind};
 pub use tools::{busybox, docker_cli, program};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// Why an archive was not unpacked. Entry names are printed quoted and escaped: they are hostile.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
@@ -54,6 +56,21 @@ pub enum UnpackError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl UnpackError {
+    /// Whether the archive asks for what cannot be, rather than the disk refusing what can.
+    pub fn is_archives_fault(&self) -> bool {
+        match self {
+            // An attribute, a device number or a name that no kernel has, or one too many of them.
+            Self::Write { source, .. } => matches!(
+                Errno::from_io_error(source),
+                Some(Errno::INVAL | Errno::NAMETOOLONG | Errno::RANGE | Errno::TOOBIG | Errno::MLINK)
+            ),
+            Self::Root { .. } => false,
+            Self::Read(_) | Self::Damaged { .. } | Self::Refused { .. } | Self::TooMuch { .. } => true,
+        }
+    }
 }
 
 /// Why an archive was not made.

@@ -224,6 +224,8 @@ fn parent_error(entry: &Entry, source: io::Error) -> UnpackError {
         Some(Errno::XDEV) => refused(entry, "a symbolic link on its way leads out of the root"),
         Some(Errno::LOOP) => refused(entry, "too many symbolic links on its way"),
         Some(Errno::NOTDIR) => refused(entry, "something on its way is not a directory"),
+        // A directory can neither be opened nor made there.
+        Some(Errno::EXIST) => refused(entry, "a symbolic link on its way leads to nothing"),
         _ => write(entry, "open its directory")(source),
     }
 }

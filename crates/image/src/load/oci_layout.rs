@@ -12,12 +12,14 @@ use crate::{
     store::Staging,
 };
 
+/// Where a reader of the layout begins.
+const INDEX: &str = "index.json";
 /// Indexes within indexes; more is no image but an attack.
 pub(crate) const DEEPEST: usize = 4;
 
 /// The images of the layout: of an index with several platforms the one that runs here.
 pub(super) fn images(spool: &Spool, staging: &mut Staging, host: &Platform) -> Result<Vec<Plan>, LoadError> {
-    let index: Index = spool.json("index.json", staging)?;
+    let index: Index = spool.json(INDEX, staging)?;
     index.check_count()?;
     let mut plans: Vec<Plan> = Vec::new();
     for descriptor in &index.manifests {
@@ -51,14 +53,19 @@ fn merge(plans: &mut Vec<Plan>, mut plan: Plan, manifest: &Descriptor, host: &Pl
 /// The manifest behind a descriptor: itself, or the best of the index it points to.
 fn choose(
     spool: &Spool,
-    staging: &Staging,
+    staging: &mut Staging,
     descriptor: &Descriptor,
     host: &Platform,
 ) -> Result<Option<Descriptor>, LoadError> {
     let mut descriptor = descriptor.clone();
+    let mut named_by = INDEX.to_owned();
     for _ in 0..DEEPEST {
+        if !descriptor.is_index() && !descriptor.is_image() {
+            return Ok(None);
+        }
+        check(spool, staging, &named_by, &descriptor)?;
         if !descriptor.is_index() {
-            return Ok(descriptor.is_image().then_some(descriptor));
+            return Ok(Some(descriptor));
         }
         let entry = blob_name(&descriptor.digest);
         let index: Index = spool.json(&entry, staging)?;
@@ -67,6 +74,7 @@ fn choose(
             Some(best) => best.clone(),
             None => return Err(LoadError::Invalid(index.lacks(&entry, host))),
         };
+        named_by = entry;
     }
     Err(LoadError::Invalid(format!("more than {DEEPEST} image indexes within each other")))
 }

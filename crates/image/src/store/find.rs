@@ -2,7 +2,7 @@
 
 use minke_model::{AnyReference, Digest, ImageId, Reference};
 
-use super::{FindError, ImageStore, Index};
+use super::{FindError, ImageRecord, ImageStore, Index};
 use crate::Image;
 
 impl ImageStore {
@@ -15,6 +15,29 @@ impl ImageStore {
         let index = self.index();
         let (id, _) = find(&index, name_or_id)?;
         index.image(&id).cloned().ok_or_else(|| FindError::NotFound(name_or_id.to_owned()))
+    }
+
+    /// All tags of a repository.
+    pub fn tags(&self, repository: &Reference) -> Vec<Reference> {
+        let index = self.index();
+        index
+            .repository(repository)
+            .filter(|(name, _)| name.tag().is_some())
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// The repositories of a registry in which images with this blob were found, each once: those in which the image is
+    /// known by a digest, which is then part of the reference.
+    pub fn repositories_with(&self, blob: &Digest, domain: &str) -> Vec<Reference> {
+        let index = self.index();
+        let has = |record: &ImageRecord| {
+            record.manifests.iter().any(|manifest| manifest.layers.iter().any(|layer| layer.digest == *blob))
+        };
+        let names = index.digest_names().filter(|(name, record)| name.domain() == domain && has(record));
+        let mut found: Vec<Reference> = names.map(|(name, _)| name.clone()).collect();
+        found.dedup_by(|a, b| a.path() == b.path());
+        found
     }
 }
 

@@ -171,6 +171,12 @@ impl Index {
         self.images.get(&id)?.record.manifests.first()?.layers.get(at)
     }
 
+    /// All names by digest, with the records of their images.
+    pub(crate) fn digest_names(&self) -> impl Iterator<Item = (&Reference, &ImageRecord)> {
+        let by_digest = self.names.iter().filter(|(name, _)| name.digest().is_some());
+        by_digest.filter_map(|(name, record)| Some((name, self.record(&record.image)?)))
+    }
+
     /// All names of one repository.
     pub(crate) fn repository(&self, name: &Reference) -> impl Iterator<Item = (&Reference, &NameRecord)> {
         let (domain, path) = (name.domain().to_owned(), name.path().to_owned());

@@ -83,9 +83,8 @@ fn plan(index: &Index, text: &str, force: bool, used_by: UsedBy<'_>) -> Result<P
                     short(&id)
                 )));
             }
-            let untagged: Vec<Reference> =
-                if last { names.into_iter().cloned().collect() } else { vec![name] };
-            plan.untag(untagged);
+            let untagged = |other: &&&Reference| last || **other == &name || goes_with(&names, &name, other);
+            plan.untag(names.iter().filter(untagged).map(|name| (*name).clone()).collect());
             if last && conflict(index, &id, force, used_by).is_none() {
                 plan.delete(index, id, used_by);
             }
@@ -107,6 +106,14 @@ fn plan(index: &Index, text: &str, force: bool, used_by: UsedBy<'_>) -> Result<P
 /// Whether nothing but `name`, and digests of its repository, names the image.
 fn is_last(names: &[&Reference], name: &Reference) -> bool {
     names.iter().all(|other| *other == name || (other.name() == name.name() && other.digest().is_some()))
+}
+
+/// Whether `other` is a digest of the repository that `name` is the last tag of: with it nobody would know what it was.
+fn goes_with(names: &[&Reference], name: &Reference, other: &Reference) -> bool {
+    let same = |reference: &Reference| reference.name() == name.name();
+    let is_tag = |reference: &Reference| reference.digest().is_none();
+    let has_another_tag = names.iter().any(|tag| *tag != name && is_tag(tag) && same(tag));
+    is_tag(name) && !is_tag(other) && same(other) && !has_another_tag
 }
 
 /// At most one tag, and all names in one repository.

@@ -317,6 +317,10 @@ fn wrong_layouts_are_refused_with_the_blob_at_fault() {
     let wrong_size = wrong_size.into_bytes();
     let archive = oci_layout(&[point(&wrong_size)], &[vec![wrong_size.clone()], blobs(&good)].concat());
     assert!(refusal(&archive).contains("bytes, but"), "{}", refusal(&archive));
+    // One that was loaded all the same could never be saved.
+    let lie = descriptor("manifest", &good.manifest(), json!({"size": 7}));
+    let archive = oci_layout(&[lie], &[vec![good.manifest()], blobs(&good)].concat());
+    assert!(refusal(&archive).contains("\"index.json\" says 7"), "{}", refusal(&archive));
 
     let mut inner =
         serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": [point(&good.manifest())]})).unwrap();

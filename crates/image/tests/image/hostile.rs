@@ -1,6 +1,10 @@
 //! A table of hostile tars: each gets an error that says why, and nothing outside the folder changes.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+};
 
 use minke_image::archive::{AbsoluteNames, Limits, Parents, UnpackOptions};
 use rstest::rstest;
@@ -13,21 +17,38 @@ const CANARY: &str = "canary: nobody may touch this";
 /// A folder to unpack into, beside a canary that `../canary` and an absolute link would reach.
 pub(crate) struct Trap {
     folder: TempDir,
+    /// When anything at all about the neighbours was last changed.
+    untouched: Vec<(i64, i64)>,
+    /// Mode and owner of what is above.
+    above: (u32, u32, u32),
 }
+
+/// The folder's neighbours.
+const NEIGHBOURS: [&str; 3] = ["canary", "outside", "outside/canary"];
 
 impl Trap {
     pub(crate) fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::within(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn within(folder: TempDir) -> Self {
         fs::create_dir(folder.path().join("root")).unwrap();
         fs::create_dir(folder.path().join("outside")).unwrap();
         for canary in ["canary", "outside/canary"] {
             fs::write(folder.path().join(canary), CANARY).unwrap();
         }
-        Self { folder }
+        let (untouched, above) = (changes(&folder), rights(&folder));
+        Self { folder, untouched, above }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
+    }
+
+    /// Removes what was unpacked.
+    pub(crate) fn empty(&self) {
+        fs::remove_dir_all(self.root()).unwrap();
+        fs::create_dir(self.root()).unwrap();
     }
 
     fn outside(&self) -> String {
@@ -60,10 +81,24 @@ impl Trap {
                 0o644,
                 "{canary}'s mode was changed"
             );
-            use std::os::unix::fs::MetadataExt;
             assert_eq!(fs::metadata(&path).unwrap().nlink(), 1, "{canary} was linked");
         }
+        assert_eq!(rights(&self.folder), self.above, "the folder above was changed");
+        assert_eq!(changes(&self.folder), self.untouched, "something about {NEIGHBOURS:?} was changed");
     }
+}
+
+fn rights(folder: &TempDir) -> (u32, u32, u32) {
+    let found = fs::metadata(folder.path()).unwrap();
+    (found.mode(), found.uid(), found.gid())
+}
+
+fn changes(folder: &TempDir) -> Vec<(i64, i64)> {
+    let changed = |name: &&str| {
+        let found = fs::symlink_metadata(folder.path().join(name)).unwrap();
+        (found.ctime(), found.ctime_nsec())
+    };
+    NEIGHBOURS.iter().map(changed).collect()
 }
 
 #[rstest]
@@ -76,6 +111,7 @@ impl Trap {
 #[case::deep_link(Tar::default().dir("d").symlink("d/a", "../../outside").file("d/a/canary", b"x"), "leads out of the root")]
 #[case::link_chain(Tar::default().symlink("a", "b").symlink("b", "..").file("a/canary", b"x"), "leads out of the root")]
 #[case::link_loop(Tar::default().symlink("a", "b").symlink("b", "a").file("a/x", b"x"), "too many symbolic links")]
+#[case::link_to_nothing(Tar::default().symlink("a", "b").file("a/x", b"x"), "leads to nothing")]
 #[case::whiteout_through_link(Tar::default().symlink("a", "..").file("a/.wh.canary", b""), "leads out of the root")]
 #[case::opaque_through_link(Tar::default().symlink("a", "../outside").file("a/.wh..wh..opq", b""), "leads out of the root")]
 #[case::mkdir_through_link(Tar::default().symlink("a", "../outside").dir("a/new"), "leads out of the root")]
@@ -166,6 +202,16 @@ fn a_link_that_was_there_before_does_not_lead_out_either() {
 }
 
 #[test]
+fn an_attribute_that_no_kernel_has_is_the_archives_fault() {
+    let key = format!("SCHILY.xattr.user.{}", "k".repeat(300));
+    for key in ["SCHILY.xattr.security.capability", &key] {
+        let tar = Tar::default().pax(&[(key, b"x")]).file("a", b"").end();
+        let error = unpack_into(&Trap::new().root(), &tar, &overlay()).unwrap_err();
+        assert!(error.is_archives_fault(), "{}", chain(&error));
+    }
+}
+
+#[test]
 fn a_kept_directory_is_forgotten_when_a_link_takes_its_place() {
     let trap = Trap::new();
     let tar =
@@ -194,7 +240,6 @@ fn attributes_of_a_link_never_reach_its_target() {
     });
     unpack_into(&trap.folder.path().join("root"), &tar.end(), &overlay()).unwrap();
     trap.check();
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(&canary).unwrap().uid(), 0);
     assert_eq!(xattr(&canary, "trusted.mark"), None);
 }

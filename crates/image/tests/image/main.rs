@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod formats;
+mod full_disk;
+mod fuzz;
 mod hostile;
 mod life;
-mod mutated;
 mod pack;
 mod property;
 mod pull;

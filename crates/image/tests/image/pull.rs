@@ -412,3 +412,17 @@ fn sizes_count_shared_layers_once() {
     assert_eq!(store.store.size_of(&images), 6 + 3 + 3);
     assert_eq!(images.iter().map(|image| store.store.shared_size(image)).collect::<Vec<_>>(), [6, 6]);
 }
+
+#[test]
+fn the_digests_of_a_repository_go_with_its_last_tag() {
+    let store = Store::new();
+    pull(&store, "app:1", &app("app:1", gzip));
+    for name in ["app:2", "other:1"] {
+        store.store.tag("app:1", name).unwrap();
+    }
+    store.store.remove("app:1", false, &unused).unwrap();
+    assert_eq!(store.store.find("other:1").unwrap().digests.len(), 1);
+    store.store.remove("app:2", false, &unused).unwrap();
+    let left = store.store.find("other:1").unwrap();
+    assert_eq!((left.names, left.digests), (vec!["other:1".to_owned()], Vec::new()));
+}

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, os::fd::AsFd, path::Path, sync::Arc};
 
 use minke_image::{
-    ImageStore, LoadError, Loaded,
+    ImageStore, LoadError, Loaded, StoreOptions,
     archive::{UnpackError, UnpackOptions, Unpacked, Whiteouts, unpack},
 };
 use serde_json::{Value, json};
@@ -168,13 +168,19 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        Self { store: open(folder.path()), folder }
+        Self { store: open(folder.path(), StoreOptions::default()), folder }
+    }
+
+    /// One on the file system of this folder.
+    pub(crate) fn within(path: &Path) -> Self {
+        let folder = TempDir::new_in(path).unwrap();
+        Self { store: open(folder.path(), StoreOptions::default()), folder }
     }
 
     /// Closes and opens it again, as a restart of the engine does.
     pub(crate) fn reopened(self) -> Self {
         drop(self.store);
-        Self { store: open(self.folder.path()), folder: self.folder }
+        Self { store: open(self.folder.path(), StoreOptions::default()), folder: self.folder }
     }
 
     pub(crate) fn load(&self, archive: &[u8]) -> Result<Vec<Loaded>, LoadError> {
@@ -190,20 +196,26 @@ impl Store {
 
     /// Names of the blobs and of the layers on disk.
     pub(crate) fn on_disk(&self) -> (Vec<String>, Vec<String>) {
-        let list = |folder: &str| {
-            let entries = fs::read_dir(self.folder.path().join(folder)).unwrap();
-            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
-            names.sort();
-            names
-        };
-        (list("content/blobs/sha256"), list("layers"))
+        on_disk(self.folder.path())
     }
 }
 
-fn open(folder: &Path) -> ImageStore {
+/// A store in a folder.
+pub(crate) fn open(folder: &Path, options: StoreOptions) -> ImageStore {
     let db = redb::Database::create(folder.join("engine.db")).unwrap();
-    ImageStore::open(folder, Arc::new(db)).unwrap()
+    ImageStore::open_with(folder, Arc::new(db), options).unwrap()
+}
+
+/// Names of the blobs and of the layers that a store in this folder has.
+pub(crate) fn on_disk(store: &Path) -> (Vec<String>, Vec<String>) {
+    let list = |folder: &str| {
+        let entries = fs::read_dir(store.join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        names
+    };
+    (list("content/blobs/sha256"), list("layers"))
 }
 
 /// An image to put into archives.

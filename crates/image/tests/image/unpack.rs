@@ -76,6 +76,21 @@ fn pax_carries_large_ids_long_names_exact_times_and_attributes() {
 }
 
 #[test]
+fn users_attributes_are_left_out_where_nothing_can_have_them() {
+    let note: &[(&str, &[u8])] = &[("SCHILY.xattr.user.note", b"x")];
+    let tar = Tar::default()
+        .pax(note)
+        .symlink("l", "f")
+        .pax(note)
+        .header(&raw("pipe", b'6'))
+        .pax(note)
+        .file("f", b"");
+    let (root, result) = unpacked(&tar.end(), &overlay());
+    assert_eq!(result.unwrap().dropped_xattrs, 2);
+    assert_eq!(xattr(&root.path().join("f"), "user.note").unwrap(), b"x");
+}
+
+#[test]
 fn gnu_long_names_and_links_are_read() {
     let name = format!("dir/{}", "n".repeat(180));
     let root = folder(

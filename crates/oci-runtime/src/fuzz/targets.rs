@@ -1,6 +1,6 @@
 //! What is fuzzed: each target reads its input as the runtime does and checks what the runtime promises about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minke_kernel::{
     cgroup::{Cgroup, Hierarchy, Layout},
@@ -8,56 +8,33 @@ use minke_kernel::{
     seccomp::{self, Door},
 };
 use minke_model::runtime_spec::{Linux, Spec, Status};
+use minke_testkit::fuzz::{
+    Input, REFUSED, Run, Suite, Target, Verdict, chain, folder, holds, reads_back, shown,
+};
 use serde_json::Value;
 
-use super::campaign::{REFUSED, Run};
 use crate::{
     config::{self, ConfigError},
     container::{self, Record, validate},
     init::mount_options,
 };
 
-pub(super) struct Target {
-    pub(super) name: &'static str,
-    pub(super) run: Run,
-}
+pub(super) const SUITE: Suite =
+    Suite { corpus: concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"), targets: TARGETS };
 
-pub(super) const TARGETS: &[Target] = &[
-    Target { name: "config", run: config },
-    Target { name: "process", run: process },
-    Target { name: "resources", run: resources },
-    Target { name: "state", run: state },
+const TARGETS: &[Target] = &[
+    Target { name: "config", input: Input::Json, tries: 1_500, begin: || Box::new(config) },
+    Target { name: "process", input: Input::Json, tries: 4_000, begin: || Box::new(process) },
+    Target { name: "resources", input: Input::Json, tries: 4_000, begin: || Box::new(resources) },
+    Target { name: "state", input: Input::Json, tries: 5_000, begin: state_file },
 ];
 
-/// A broken promise.
-fn broken(promise: &str, what: impl std::fmt::Debug) -> String {
-    let what = format!("{what:?}");
-    format!("{promise}: {}", what.chars().take(400).collect::<String>())
-}
-
-fn holds(promise: &str, what: impl std::fmt::Debug, holds: bool) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(broken(promise, what)) }
-}
-
-/// An error as it is shown: one line, not endless, and it says something.
-fn shown(error: &dyn std::error::Error) -> Result<String, String> {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Ok(text)
-}
-
-fn config(text: &[u8]) -> Result<String, String> {
+fn config(text: &[u8]) -> Verdict {
     let spec = match config::spec(text) {
         Ok(spec) => spec,
         Err(error) => return refused(text, &error),
     };
-    let again = serde_json::to_vec(&spec).map_err(|error| broken("it can be written", error.to_string()))?;
-    let read = config::spec(&again).map_err(|error| broken("what was written can be read", shown(&error)))?;
-    holds("what was written reads the same", &spec, read == spec)?;
+    reads_back(&spec, config::spec)?;
     mounts(&spec)?;
     let parts = spec.linux.as_ref().map(parts_of).transpose()?;
     if let Err(error) = validate::spec(&spec) {
@@ -76,14 +53,15 @@ fn sysctls(linux: &Linux) -> Result<(), String> {
 }
 
 /// The field that an error names is in the text, and holds what it complains about.
-fn refused(text: &[u8], error: &ConfigError) -> Result<String, String> {
-    let words = shown(error)?;
+fn refused(text: &[u8], error: &ConfigError) -> Verdict {
+    // The parser quotes what it doesn't know as it is, line breaks too.
+    let words = format!("{REFUSED}{}", chain(error));
     holds("an error says where", &words, words.contains("line ") || words.contains(':'))?;
     if let (ConfigError::Field { field, .. }, Ok(value)) = (error, serde_json::from_slice::<Value>(text)) {
         let simple = !field.contains(['"', '\\']) && !text.windows(2).any(|pair| pair == br"\u");
         holds("the field exists", field, !simple || leads(&value, field, true))?;
     }
-    Ok(format!("{REFUSED}{words}"))
+    Ok(words)
 }
 
 /// Whether a field's name, in which keys may hold what separates keys, leads to something.
@@ -124,7 +102,7 @@ fn mounts(spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-fn parts_of(linux: &Linux) -> Result<String, String> {
+fn parts_of(linux: &Linux) -> Verdict {
     if let Some(path) = linux.cgroups_path.as_deref()
         && let Err(error) = cgroup_paths(path)?
     {
@@ -133,7 +111,8 @@ fn parts_of(linux: &Linux) -> Result<String, String> {
     let Some(profile) = &linux.seccomp else { return Ok("taken".into()) };
     let program = match seccomp::compile(profile) {
         Ok(program) => program,
-        Err(error) => return shown(&error),
+        // It quotes the names of system calls as they are.
+        Err(error) => return Ok(chain(&error)),
     };
     judges(&program)?;
     let door = Door::new().map_err(|error| error.to_string())?;
@@ -196,16 +175,12 @@ fn cgroup_paths(path: &str) -> Result<Result<(), String>, String> {
     Ok(Ok(()))
 }
 
-fn process(text: &[u8]) -> Result<String, String> {
+fn process(text: &[u8]) -> Verdict {
     let process = match config::process(text) {
         Ok(process) => process,
         Err(error) => return refused(text, &error),
     };
-    let again =
-        serde_json::to_vec(&process).map_err(|error| broken("it can be written", error.to_string()))?;
-    let read =
-        config::process(&again).map_err(|error| broken("what was written can be read", shown(&error)))?;
-    holds("what was written reads the same", &process, read == process)?;
+    reads_back(&process, config::process)?;
     if let Err(error) = validate::process(&process) {
         return shown(&error);
     }
@@ -214,35 +189,34 @@ fn process(text: &[u8]) -> Result<String, String> {
     Ok("taken".into())
 }
 
-fn resources(text: &[u8]) -> Result<String, String> {
+fn resources(text: &[u8]) -> Verdict {
     let resources = match config::resources(text) {
         Ok(resources) => resources,
         Err(error) => return refused(text, &error),
     };
-    let again =
-        serde_json::to_vec(&resources).map_err(|error| broken("it can be written", error.to_string()))?;
-    let read =
-        config::resources(&again).map_err(|error| broken("what was written can be read", shown(&error)))?;
-    holds("what was written reads the same", &resources, read == resources)?;
+    reads_back(&resources, config::resources)?;
     let (whole, _) = container::Limits::default().complete(&resources);
     let (again, _) = container::Limits::default().complete(&whole);
     holds("completing limits twice changes nothing", &whole, again == whole)?;
     Ok("taken".into())
 }
 
+/// One container's folder for all inputs: only its file is changed.
+fn state_file() -> Run {
+    let root = folder();
+    std::fs::create_dir(root.path().join("web")).expect("it can have a folder");
+    Box::new(move |text| state(root.path(), text))
+}
+
 /// The whole way that `state`, `list` and `delete` go with a file, but what they do about it.
-fn state(text: &[u8]) -> Result<String, String> {
-    let root = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let directory = root.path().join("web");
-    std::fs::create_dir(&directory)
-        .and_then(|()| std::fs::write(directory.join("state.json"), text))
-        .map_err(|error| error.to_string())?;
-    let listed = container::list(root.path()).map_err(|error| error.to_string())?.len();
-    let stored = match container::Stored::load(root.path(), "web") {
+fn state(root: &Path, text: &[u8]) -> Verdict {
+    std::fs::write(root.join("web/state.json"), text).map_err(|error| error.to_string())?;
+    let listed = container::list(root).map_err(|error| error.to_string())?.len();
+    let stored = match container::Stored::load(root, "web") {
         Ok(stored) => stored,
         Err(error) => {
             holds("a damaged container isn't listed", listed, listed == 0)?;
-            let words = shown(&error)?.replace(&root.path().display().to_string(), "");
+            let words = shown(&error)?.replace(&root.display().to_string(), "");
             return Ok(format!("{REFUSED}{words}"));
         }
     };
@@ -252,9 +226,6 @@ fn state(text: &[u8]) -> Result<String, String> {
     let shown_state = record.state(status);
     let json = serde_json::to_value(&shown_state).map_err(|error| error.to_string())?;
     holds("a stopped container has no pid", &json, status != Status::Stopped || json["pid"] == 0)?;
-    let again = serde_json::to_vec(record).map_err(|error| broken("it can be written", error.to_string()))?;
-    let read: Record = serde_json::from_slice(&again)
-        .map_err(|error| broken("what was written can be read", error.to_string()))?;
-    holds("what was written reads the same", record, read == *record)?;
+    reads_back(record, |bytes| serde_json::from_slice::<Record>(bytes))?;
     Ok("taken".into())
 }

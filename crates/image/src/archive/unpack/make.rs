@@ -107,7 +107,7 @@ impl Unpacker<'_, '_> {
             .map_err(write(entry, "set the owner"))?;
         for (key, value) in &entry.xattrs {
             let result = tree::set_xattr(parent, last, key, value);
-            self.xattr_result(entry, result)?;
+            self.xattr_result(entry, key, result)?;
         }
         rustix::fs::utimensat(parent, last, &timestamps(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(write(entry, "set the times"))
@@ -164,7 +164,7 @@ impl Unpacker<'_, '_> {
         rustix::fs::chmod(&path, Mode::from_raw_mode(entry.mode)).map_err(write(entry, "set the mode"))?;
         for (key, value) in &entry.xattrs {
             let result = tree::set_own_xattr(node.as_fd(), key, value);
-            self.xattr_result(entry, result)?;
+            self.xattr_result(entry, key, result)?;
         }
         rustix::fs::utimensat(parent, last, &timestamps(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(write(entry, "set the times"))
@@ -236,20 +236,27 @@ impl Unpacker<'_, '_> {
         }
         for (key, value) in &entry.xattrs {
             let result = rustix::fs::fsetxattr(file, &**key, value, XattrFlags::empty());
-            self.xattr_result(entry, result.map_err(Into::into))?;
+            self.xattr_result(entry, key, result.map_err(Into::into))?;
         }
         Ok(())
     }
 
-    /// A file system without extended attributes of a kind is no reason to refuse an image; the loss is counted.
-    fn xattr_result(&mut self, entry: &Entry, result: std::io::Result<()>) -> Result<(), UnpackError> {
-        match result {
-            Err(error) if error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
-                self.done.dropped_xattrs += 1;
-                Ok(())
-            }
-            result => result.map_err(write(entry, "set an extended attribute")),
+    /// A file system without extended attributes of a kind is no reason to refuse an image; the loss is counted. Nor are
+    /// users' attributes on what cannot have them: links and devices (xattr(7)).
+    fn xattr_result(
+        &mut self,
+        entry: &Entry,
+        key: &[u8],
+        result: std::io::Result<()>,
+    ) -> Result<(), UnpackError> {
+        let errno = result.as_ref().err().and_then(Errno::from_io_error);
+        match errno {
+            Some(Errno::OPNOTSUPP) => {}
+            Some(Errno::PERM) if key.starts_with(b"user.") => {}
+            _ => return result.map_err(write(entry, "set an extended attribute")),
         }
+        self.done.dropped_xattrs += 1;
+        Ok(())
     }
 }
 

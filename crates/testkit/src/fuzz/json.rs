@@ -4,54 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value, json};
 
-use super::random::Random;
-
-/// Texts that mean something to somebody who reads them.
-const TEXTS: [&str; 34] = [
-    "",
-    "/",
-    ".",
-    "..",
-    "../../etc",
-    "/proc",
-    "/proc/self/fd/7",
-    "//",
-    "/a//b/./c",
-    "a/../../b",
-    "net/../kernel/x",
-    "net.//.kernel.x",
-    "kernel.shmmax",
-    "-1",
-    "0",
-    "18446744073709551616",
-    "0-3,5",
-    "0-99999999999",
-    "1e9",
-    "=",
-    "A=b",
-    "rw",
-    "rro",
-    "rbind",
-    "size=",
-    "mode=99999",
-    "CAP_SYS_ADMIN",
-    "SCMP_ACT_NOTIFY",
-    "SCMP_ARCH_X86",
-    "clone",
-    "\u{0}",
-    "ü\u{202e}\n\r\t",
-    "pid",
-    "1.0.2-dev",
-];
+use super::{
+    random::Random,
+    text::{TEXTS, change_text, scratch},
+};
 
 /// The names and values of a corpus.
 #[derive(Default)]
-pub(super) struct Dictionary {
+pub(super) struct Names {
     keys: Vec<String>,
     values: BTreeMap<String, Vec<Value>>,
 }
 
-impl Dictionary {
+impl Names {
     pub(super) fn learn(&mut self, value: &Value) {
         match value {
             Value::Object(fields) => {
@@ -72,38 +37,43 @@ impl Dictionary {
     }
 
     fn key(&self, random: &mut Random) -> String {
-        random.pick(&self.keys).clone()
+        match self.keys.is_empty() {
+            true => String::new(),
+            false => random.pick(&self.keys).clone(),
+        }
     }
 
     /// A value that the corpus has under this name, or under any.
     fn value(&self, key: Option<&str>, random: &mut Random) -> Value {
         let own = key.filter(|_| !random.one_in(3)).and_then(|key| self.values.get(key));
-        match own {
+        match own.or_else(|| self.values.get(&self.key(random))) {
             Some(values) => random.pick(values).clone(),
-            None => {
-                let key = self.key(random);
-                random.pick(&self.values[&key]).clone()
-            }
+            None => scalar(random),
         }
     }
 }
 
-/// Changes a value in one to eight places and writes it down.
-pub(super) fn mutate(from: &Value, dictionary: &Dictionary, random: &mut Random) -> Vec<u8> {
+/// Changes a value in one to six places and writes it down.
+pub(super) fn changed(from: &Value, names: &Names, random: &mut Random) -> Vec<u8> {
     let mut value = from.clone();
     // Most inputs keep their types, or few would be read to the end.
     let is_rough = random.one_in(4);
-    let changes = if random.one_in(2) { 1 } else { 1 + random.below(6) };
-    for _ in 0..changes {
+    for _ in 0..random.changes() {
         let places = count(&value);
         let place = random.below(places);
-        Change { dictionary, is_rough, random: &mut *random }.at(&mut value, place, None);
+        Change { names, is_rough, random: &mut *random }.at(&mut value, place, None);
     }
-    let mut bytes = serde_json::to_vec(&value).unwrap();
+    let mut bytes = serde_json::to_vec(&value).expect("a JSON value can be written");
     if random.one_in(12) {
         scratch(&mut bytes, random);
     }
     bytes
+}
+
+/// The value without the field or element that is `at` places on; `None` when there is none.
+pub(super) fn without(value: &Value, mut at: usize) -> Option<Value> {
+    let mut copy = value.clone();
+    remove(&mut copy, &mut at).then_some(copy)
 }
 
 fn count(value: &Value) -> usize {
@@ -115,7 +85,7 @@ fn count(value: &Value) -> usize {
 }
 
 struct Change<'a> {
-    dictionary: &'a Dictionary,
+    names: &'a Names,
     /// Whether a value may become one of another type.
     is_rough: bool,
     random: &'a mut Random,
@@ -152,14 +122,14 @@ impl Change<'_> {
         match value {
             _ if self.is_rough && self.random.one_in(6) => *value = scalar(self.random),
             _ if self.is_rough && self.random.one_in(5) => {
-                *value = self.dictionary.value(key, self.random);
+                *value = self.names.value(key, self.random);
             }
-            Value::Object(fields) => change_object(fields, self.dictionary, self.random),
-            Value::Array(items) => change_array(items, self.dictionary, self.is_rough, self.random),
+            Value::Object(fields) => change_object(fields, self.names, self.random),
+            Value::Array(items) => change_array(items, self.names, self.is_rough, self.random),
             Value::String(text) => change_text(text, self.random),
             Value::Number(number) => *value = changed_number(number, self.random),
             Value::Bool(flag) => *flag = !*flag,
-            Value::Null => *value = self.dictionary.value(key, self.random),
+            Value::Null => *value = self.names.value(key, self.random),
         }
     }
 }
@@ -191,24 +161,23 @@ fn scalar(random: &mut Random) -> Value {
     }
 }
 
-fn change_object(fields: &mut Map<String, Value>, dictionary: &Dictionary, random: &mut Random) {
-    let names: Vec<String> = fields.keys().cloned().collect();
-    match (random.below(3), names.is_empty()) {
-        (0, false) => drop(fields.remove(random.pick(&names).as_str())),
+fn change_object(fields: &mut Map<String, Value>, names: &Names, random: &mut Random) {
+    let keys: Vec<String> = fields.keys().cloned().collect();
+    match (random.below(3), keys.is_empty()) {
+        (0, false) => drop(fields.remove(random.pick(&keys).as_str())),
         (1, false) => {
-            let moved = fields.remove(random.pick(&names).as_str()).unwrap_or_default();
-            fields.insert(dictionary.key(random), moved);
+            let moved = fields.remove(random.pick(&keys).as_str()).unwrap_or_default();
+            fields.insert(names.key(random), moved);
         }
         _ => {
-            let key =
-                if random.one_in(8) { (*random.pick(&TEXTS)).to_owned() } else { dictionary.key(random) };
-            let value = dictionary.value(Some(&key), random);
+            let key = if random.one_in(8) { (*random.pick(&TEXTS)).to_owned() } else { names.key(random) };
+            let value = names.value(Some(&key), random);
             fields.insert(key, value);
         }
     }
 }
 
-fn change_array(items: &mut Vec<Value>, dictionary: &Dictionary, is_rough: bool, random: &mut Random) {
+fn change_array(items: &mut Vec<Value>, names: &Names, is_rough: bool, random: &mut Random) {
     match (random.below(4), items.is_empty()) {
         (0, false) => drop(items.remove(random.below(items.len()))),
         (1, false) => {
@@ -220,7 +189,7 @@ fn change_array(items: &mut Vec<Value>, dictionary: &Dictionary, is_rough: bool,
             let (one, other) = (random.below(items.len()), random.below(items.len()));
             items.swap(one, other);
         }
-        _ if is_rough => items.push(dictionary.value(None, random)),
+        _ if is_rough => items.push(names.value(None, random)),
         (_, true) => items.push((*random.pick(&TEXTS)).into()),
         _ => {
             let mut again = random.pick(items).clone();
@@ -232,37 +201,35 @@ fn change_array(items: &mut Vec<Value>, dictionary: &Dictionary, is_rough: bool,
     }
 }
 
-fn change_text(text: &mut String, random: &mut Random) {
-    let mut chars: Vec<char> = text.chars().collect();
-    let at = match random.below(4) {
-        0 => 0,
-        1 => chars.len(),
-        _ => random.below(chars.len() + 1),
-    };
-    match random.below(5) {
-        0 => chars.truncate(at),
-        // Where one byte isn't one character, counting goes wrong.
-        1 => chars.insert(at, *random.pick(&['ä', '€', '𝄞'])),
-        2 => chars.insert(at, *random.pick(&['\0', '/', '.', ':', '=', ',', '-', '\n', '"', '\\', ' '])),
-        3 => chars.extend(random.pick(&TEXTS).chars()),
-        _ => chars = random.pick(&TEXTS).chars().chain(chars).collect(),
-    }
-    *text = chars.into_iter().collect();
-}
-
-/// Damages the text itself.
-fn scratch(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len() + 1);
-        match random.below(4) {
-            0 => bytes.truncate(at),
-            1 => bytes.insert(at, random.next() as u8),
-            2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            _ => {
-                let end = (at + random.below(40)).min(bytes.len());
-                let piece = bytes[at..end].to_vec();
-                bytes.splice(at..at, piece);
+fn remove(value: &mut Value, at: &mut usize) -> bool {
+    match value {
+        Value::Object(fields) => {
+            let names: Vec<String> = fields.keys().cloned().collect();
+            for name in names {
+                if *at == 0 {
+                    fields.remove(&name);
+                    return true;
+                }
+                *at -= 1;
+                if fields.get_mut(&name).is_some_and(|child| remove(child, at)) {
+                    return true;
+                }
             }
+            false
         }
+        Value::Array(items) => {
+            for index in 0..items.len() {
+                if *at == 0 {
+                    items.remove(index);
+                    return true;
+                }
+                *at -= 1;
+                if remove(&mut items[index], at) {
+                    return true;
+                }
+            }
+            false
+        }
+        _ => false,
     }
 }

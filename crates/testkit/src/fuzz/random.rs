@@ -24,6 +24,11 @@ impl Random {
         self.below(chances) == 0
     }
 
+    /// In how many places to change something: one in half of all cases, for what is changed all over is refused.
+    pub(super) fn changes(&mut self) -> usize {
+        if self.one_in(2) { 1 } else { 1 + self.below(6) }
+    }
+
     pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }

@@ -1,0 +1,3 @@
+//! What the vocabulary promises about any text at all.
+
+mod fuzz;
