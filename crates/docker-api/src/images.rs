@@ -1,5 +1,5 @@
-//! `/images`: listing, inspecting, naming and removing. How images come and go as archives is in
-//! [`transfer`].
+//! `/images`: listing, inspecting, naming and removing. How images come and go as archives is in [`transfer`], through
+//! registries in [`registries`].
 
 use hyper::StatusCode;
 use minke_engine::ImageListOptions;
@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::respond::{self, Outcome};
 use crate::{legacy, shapes};
 
+pub(crate) mod registries;
 pub(crate) mod transfer;
 
 /// `GET /images/json`
@@ -22,6 +23,7 @@ pub(crate) async fn list(call: Call) -> Outcome {
         all: call.query.flag("all"),
         digests: call.query.flag("digests"),
         shared_size: call.query.flag("shared-size"),
+        manifests: call.query.flag("manifests"),
         filters,
     };
     let mut images = respond::to_value(&call.engine().image_list(options).await?)?;

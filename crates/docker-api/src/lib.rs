@@ -19,7 +19,6 @@
 #![forbid(unsafe_code)]
 
 mod activity;
-mod base64;
 mod body;
 mod call;
 mod connection;

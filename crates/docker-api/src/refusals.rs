@@ -52,18 +52,6 @@ pub(crate) async fn commit(_: Call) -> Outcome {
     ))
 }
 
-/// `POST /images/{name*}/push`, `GET /images/search`, `GET /distribution/{name*}/json`
-pub(crate) async fn registry(_: Call) -> Outcome {
-    Err(ApiError::not_implemented(
-        "minke cannot talk to registries yet: exchange images with `minke save` and `minke load`",
-    ))
-}
-
-/// `POST /auth`
-pub(crate) async fn auth(_: Call) -> Outcome {
-    Err(ApiError::not_implemented("minke cannot log in to registries yet"))
-}
-
 /// `GET /plugins`: there are none.
 pub(crate) async fn plugins(_: Call) -> Outcome {
     respond::json(StatusCode::OK, &json!([]))

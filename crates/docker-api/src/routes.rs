@@ -11,7 +11,7 @@ use hyper::Method;
 
 use crate::call::Call;
 use crate::containers::{archive, life, stats, streams};
-use crate::images::transfer;
+use crate::images::{registries, transfer};
 use crate::respond::Outcome;
 use crate::version::ApiVersion;
 use crate::{containers, events, exec, images, networks, path, refusals, system, volumes};
@@ -62,7 +62,7 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/info"                         24 yes system::info, "The engine and its host";
     GET    "/events"                       24 yes events::events, "What happens, as it happens";
     GET    "/system/df"                    25 yes system::disk_usage, "What takes space on the disk";
-    POST   "/auth"                         24 no  refusals::auth, "Log in to a registry";
+    POST   "/auth"                         24 yes registries::auth, "Log in to a registry";
 
     GET    "/containers/json"              24 yes containers::list, "List containers";
     POST   "/containers/create"            24 yes containers::create, "Create a container";
@@ -99,18 +99,18 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/exec/{name}/json"             24 yes exec::inspect, "Inspect a process";
 
     GET    "/images/json"                  24 yes images::list, "List images";
-    POST   "/images/create"                24 yes transfer::create, "Import an image (pulling is not there yet)";
+    POST   "/images/create"                24 yes transfer::create, "Pull an image, or import one";
     POST   "/images/load"                  24 yes transfer::load, "Load images from an archive";
     GET    "/images/get"                   24 yes transfer::save, "Save images to an archive";
-    GET    "/images/search"                24 no  refusals::registry, "Search a registry";
+    GET    "/images/search"                24 yes registries::search, "Search a registry";
     POST   "/images/prune"                 25 yes images::prune, "Remove images without a name";
     GET    "/images/{name*}/get"           24 yes transfer::save_one, "Save an image to an archive";
     GET    "/images/{name*}/json"          24 yes images::inspect, "Inspect an image";
     GET    "/images/{name*}/history"       24 yes images::history, "How an image was made";
     POST   "/images/{name*}/tag"           24 yes images::tag, "Give an image a name";
-    POST   "/images/{name*}/push"          24 no  refusals::registry, "Push an image to a registry";
+    POST   "/images/{name*}/push"          24 yes registries::push, "Push an image to a registry";
     DELETE "/images/{name*}"               24 yes images::remove, "Remove an image";
-    GET    "/distribution/{name*}/json"    30 no  refusals::registry, "Ask a registry about an image";
+    GET    "/distribution/{name*}/json"    30 yes registries::inspect, "Ask a registry about an image";
     POST   "/build"                        24 no  refusals::build, "Build an image";
     POST   "/build/prune"                  31 yes refusals::build_prune, "Empty the build cache";
     POST   "/build/cancel"                 37 no  refusals::buildkit, "Cancel a build";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use minke_docker_api::{Activity, Server};
 use minke_docker_client::{ApiVersion, Body, Changed, Client, Endpoint, HeaderMap, Method, json_lines};
-use minke_engine::{Engine, EngineConfig};
+use minke_engine::{Engine, EngineConfig, RegistrySettings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -35,7 +35,10 @@ impl Rig {
             state: dir.path().join("state"),
             name_prefix: format!("a{}x{number}", std::process::id() % 100_000),
             runtime: dir.path().join("minke-oci"),
+            runtimes: std::collections::BTreeMap::new(),
             bridge_subnet: None,
+            registries: RegistrySettings::default(),
+            downloads_at_once: None,
             version: "0.0.1",
         };
         let engine = Engine::open(config).await.unwrap();
@@ -177,10 +180,10 @@ async fn what_is_missing_is_not_found() {
     }
     let error = client.post_empty::<Changed>("/containers/nosuch/start", &[]).await.unwrap_err();
     assert!(error.is_not_found() && error.to_string().contains("No such container: nosuch"), "{error}");
-    let pull = client
-        .post_empty::<()>("/images/create", &[("fromImage", "redis".into()), ("tag", "7".into())])
-        .await;
-    assert!(pull.unwrap_err().to_string().contains("redis:7: minke cannot pull"));
+    let pull = client.post_empty::<()>("/images/create", &[("fromImage", "Redis".into())]).await.unwrap_err();
+    assert!(pull.to_string().contains("must be lowercase"), "{pull}");
+    let push = client.post_empty::<()>("/images/nosuch/push", &[("tag", "1".into())]).await.unwrap_err();
+    assert!(push.is_not_found() && push.to_string().contains("does not exist locally"), "{push}");
     let attach = client.hijack::<()>("/containers/nosuch/attach", &[], None).await.unwrap_err();
     assert!(attach.is_not_found(), "{attach}");
     let raw = rig.raw("POST /containers/nosuch/attach HTTP/1.1\r\n\r\n").await;

@@ -19,7 +19,7 @@ mod health;
 mod inspect;
 mod launch;
 mod list;
-mod log_options;
+pub(crate) mod log_options;
 mod machine;
 mod merge;
 pub(crate) mod names;

@@ -15,6 +15,10 @@ pub enum ErrorKind {
     Gone,
     /// Nothing to change (304).
     NotModified,
+    /// A registry wants other credentials (401).
+    Unauthorized,
+    /// A registry wants fewer calls (429).
+    TooManyRequests,
     /// Not allowed (403).
     Forbidden,
     /// This engine can't do that (501).

@@ -2,8 +2,21 @@
 //! have to do with it.
 
 mod describe;
+mod downloads;
+mod pull;
+mod push;
+mod registries;
+mod transfer;
 
-pub(crate) use self::describe::unique_size;
+pub(crate) use self::{
+    downloads::Downloads,
+    registries::{DOWNLOADS_AT_ONCE, Registries},
+};
+pub use self::{
+    pull::PullOptions,
+    push::PushOptions,
+    transfer::{TransferEvent, TransferStream},
+};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -216,13 +229,13 @@ impl Engine {
                     && until.is_none_or(|until| created.is_some_and(|created| created < until))
             };
             let images = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
-            let before: u64 = describe::unique_size(&images);
+            let before = inner.images.size_of(&images);
             let mut deleted = Vec::new();
             for image in images.iter().filter(doomed) {
                 deleted.extend(inner.remove_image(&image.id.to_string(), true)?);
             }
             let left = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
-            let reclaimed = before.saturating_sub(describe::unique_size(&left));
+            let reclaimed = before.saturating_sub(inner.images.size_of(&left));
             let told = [("reclaimed".to_owned(), reclaimed.to_string())];
             inner.events.emit(About::Image, "prune", "", told);
             Ok(ImagePruneResponse {

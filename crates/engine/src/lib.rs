@@ -46,14 +46,16 @@ mod time_text;
 mod top;
 mod volumes;
 
+pub use minke_distribution::{Credentials, ProxySettings, RegistrySettings};
 pub use minke_supervisor::Streams;
 
 pub use crate::{
-    config::EngineConfig,
+    config::{EngineConfig, RuntimeProgram},
     container::Waiter,
     engine::Engine,
     error::{Error, ErrorKind, OpenError},
     filters::Filters,
+    images::{PullOptions, PushOptions, TransferEvent, TransferStream},
     options::{
         AttachOptions, ByteStream, Changed, EventStream, EventsOptions, ExecStart, ImageListOptions,
         ImportOptions, ListOptions, LoadEvent, LoadStream, Logs, LogsOptions, PathStat, PutOptions,

@@ -1,8 +1,9 @@
 //! `logs`: what a container has written, and what it goes on writing.
 
-mod attributes;
+pub(crate) mod attributes;
 mod cursor;
 mod entry;
+pub(crate) mod tag;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,7 +15,11 @@ use self::{
     cursor::Cursor,
     entry::{Shown, show},
 };
-use crate::{Engine, Error, Logs, LogsOptions, container::Container, engine::Busy};
+use crate::{
+    Engine, Error, Logs, LogsOptions,
+    container::{Container, log_options::is_readable},
+    engine::Busy,
+};
 
 /// A log on its way to one client.
 struct Reader {
@@ -44,7 +49,7 @@ impl Engine {
         }
         let container = self.inner().find(name)?;
         let record = container.record();
-        if record.host.log_config.as_ref().and_then(|log| log.typ.as_deref()) == Some("none") {
+        if !is_readable(&record) {
             return Err(Error::not_implemented("configured logging driver does not support reading"));
         }
         // Asked for before the first read, so that nothing falls between.

@@ -169,6 +169,8 @@ pub struct ImageListOptions {
     pub digests: bool,
     /// Tell how many bytes are shared with other images.
     pub shared_size: bool,
+    /// Tell which manifests the names stand for.
+    pub manifests: bool,
     /// Only those that match.
     pub filters: Filters,
 }

@@ -13,6 +13,8 @@ use crate::{ByteStream, engine::Busy};
 
 const PIECE: usize = 128 << 10;
 const PIECES: usize = 8;
+/// Pieces of a download in flight: the connection's own are up to half a megabyte each, and there are several downloads.
+const RECEIVED_PIECES: usize = 2;
 
 /// The blocking end that reads what an async task sends.
 pub(crate) struct PipeReader {
@@ -29,6 +31,12 @@ pub(crate) struct PipeWriter {
 /// A pipe from async to blocking.
 pub(crate) fn to_blocking() -> (mpsc::Sender<io::Result<Bytes>>, PipeReader) {
     let (sender, pieces) = mpsc::channel(PIECES);
+    (sender, PipeReader { pieces, current: Bytes::new() })
+}
+
+/// The same for what a connection brings in pieces of its own size.
+pub(crate) fn received() -> (mpsc::Sender<io::Result<Bytes>>, PipeReader) {
+    let (sender, pieces) = mpsc::channel(RECEIVED_PIECES);
     (sender, PipeReader { pieces, current: Bytes::new() })
 }
 

@@ -73,6 +73,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) sources: &'a [Option<String>],
     /// /etc/hosts and so on.
     pub(crate) files: &'a [(&'static str, &'a Path)],
+    /// The host's program that becomes the first process where `--init` asks for one.
+    pub(crate) init: Option<&'a Path>,
     /// The directory behind /dev/shm when others may join or another's is joined.
     pub(crate) shared_shm: Option<&'a Path>,
     pub(crate) devices: Vec<Device>,
@@ -105,7 +107,12 @@ pub(crate) fn build(inputs: Inputs<'_>) -> Result<Spec, Error> {
         readonly_paths: paths(&host.readonly_paths, &READ_ONLY, unmasked),
         ..Linux::default()
     };
-    let base = Base { privileged, shm: shm(host, inputs.modes, inputs.shared_shm)?, files: inputs.files };
+    let base = Base {
+        privileged,
+        shm: shm(host, inputs.modes, inputs.shared_shm)?,
+        files: inputs.files,
+        init: inputs.init.filter(|_| wants_init(host, inputs.modes)),
+    };
     Ok(Spec {
         oci_version: runtime_spec::VERSION.to_owned(),
         root: Some(Root { path: inputs.root.to_owned(), readonly: host.readonly_rootfs.unwrap_or(false) }),
@@ -129,6 +136,11 @@ pub(crate) fn held(host: &HostConfig, facts: &Facts) -> Result<Vec<String>, Erro
     capabilities::held(&list(&host.cap_add), &list(&host.cap_drop), privileged, facts.capabilities)
 }
 
+/// Whether an init is the first process: in a pid namespace that others have begun, there is one already.
+fn wants_init(host: &HostConfig, modes: &Modes) -> bool {
+    host.init == Some(true) && modes.pid == SharedMode::Private
+}
+
 /// The program and its arguments: the entry point, then the command.
 pub(crate) fn arguments(config: &ContainerConfig) -> Vec<String> {
     let entrypoint =
@@ -145,12 +157,16 @@ fn process(inputs: &Inputs<'_>, capabilities: &[String], no_new_privileges: bool
         }
         _ => None,
     });
+    let mut args = arguments(config);
+    if wants_init(host, inputs.modes) {
+        args.splice(..0, [mounts::INIT.to_owned(), "--".to_owned()]);
+    }
     let working_dir = config.working_dir.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
     Ok(Process {
         terminal: tty,
         console_size: console_size.filter(|size| tty && size.height > 0),
         user: inputs.user.to_spec(),
-        args: arguments(config),
+        args,
         env: env::complete(
             config.env.as_deref().unwrap_or(&[]),
             Some(inputs.hostname),

@@ -1,15 +1,21 @@
 //! `info`, `version`, `system df`: what this engine and its host are, told honestly.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, path::Path};
 
 use bollard_stubs::models::{
-    BuildCacheDiskUsage, Commit, ContainersDiskUsage, ImagesDiskUsage, LocalNodeState, PluginsInfo,
-    RegistryServiceConfig, Runtime, SwarmInfo, SystemDataUsageResponse, SystemInfo,
+    BuildCacheDiskUsage, Commit, ContainersDiskUsage, ImagesDiskUsage, IndexInfo, LocalNodeState,
+    PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemDataUsageResponse, SystemInfo,
     SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum, SystemVersion,
     SystemVersionComponents, SystemVersionPlatform, VolumesDiskUsage,
 };
 
-use crate::{Engine, Error, ImageListOptions, ListOptions, container::Phase, engine::Inner, time_text};
+use crate::{
+    Engine, Error, ImageListOptions, ListOptions, RegistrySettings,
+    config::OWN_RUNTIME,
+    container::{Phase, log_options},
+    engine::Inner,
+    time_text,
+};
 
 /// The newest API version that is spoken, and the oldest.
 const API: (&str, &str) = ("1.51", "1.24");
@@ -47,7 +53,7 @@ impl Engine {
                     details: Some(details),
                 },
                 SystemVersionComponents {
-                    name: "minke-oci".to_owned(),
+                    name: OWN_RUNTIME.to_owned(),
                     version: version.to_owned(),
                     details: Some(HashMap::new()),
                 },
@@ -71,7 +77,8 @@ impl Engine {
     /// [`crate::ErrorKind::Internal`].
     pub async fn disk_usage(&self) -> Result<SystemDataUsageResponse, Error> {
         let containers = self.list(ListOptions { all: true, size: true, ..ListOptions::default() }).await?;
-        let images = self.image_list(ImageListOptions { all: true, ..ImageListOptions::default() }).await?;
+        let options = ImageListOptions { all: true, shared_size: true, ..ImageListOptions::default() };
+        let images = self.image_list(options).await?;
         self.blocking(move |inner| {
             let json = |value: Result<serde_json::Value, serde_json::Error>| {
                 value.map_err(|error| Error::internal("write what takes space", &error))
@@ -93,10 +100,10 @@ impl Engine {
             let (used, unused): (Vec<_>, Vec<_>) = all.into_iter().partition(|image| {
                 inner.containers().iter().any(|container| container.record().image == image.id)
             });
-            let used_size = crate::images::unique_size(&used);
+            let used_size = inner.images.size_of(&used);
             let image_count = used.len() + unused.len();
             let active_images = used.len();
-            let total_size = crate::images::unique_size(&used.into_iter().chain(unused).collect::<Vec<_>>());
+            let total_size = inner.images.size_of(used.iter().chain(&unused));
             let bytes = |size: u64| Some(i64::try_from(size).unwrap_or(i64::MAX));
             let usage = |volume: &&bollard_stubs::models::Volume| {
                 volume.usage_data.as_ref().map_or((0, 0), |usage| (usage.size, usage.ref_count))
@@ -170,11 +177,6 @@ impl Inner {
         let host = &self.host;
         let unified = host.facts.resources.unified;
         let v1 = |file: &str| self.has_controller_file(file);
-        let runtime = Runtime {
-            path: Some(self.config.runtime.to_string_lossy().into_owned()),
-            runtime_args: None,
-            status: None,
-        };
         Ok(SystemInfo {
             id: text(&self.id),
             containers: i64::try_from(phases.len()).ok(),
@@ -192,7 +194,7 @@ impl Inner {
                 volume: list(&["local"]),
                 network: list(&["bridge", "host", "null"]),
                 authorization: None,
-                log: list(&["json-file", "local", "none"]),
+                log: list(&log_options::DRIVERS),
             }),
             memory_limit: Some(v1("memory/memory.limit_in_bytes")),
             swap_limit: Some(v1("memory/memory.memsw.limit_in_bytes")),
@@ -225,11 +227,7 @@ impl Inner {
             ncpu: i64::try_from(host.facts.resources.cpus).ok(),
             mem_total: i64::try_from(host.memory).ok(),
             index_server_address: text("https://index.docker.io/v1/"),
-            registry_config: Some(RegistryServiceConfig {
-                insecure_registry_cidrs: Some(Vec::new()),
-                index_configs: Some(HashMap::new()),
-                mirrors: Some(Vec::new()),
-            }),
+            registry_config: Some(registry_config(self.registries.settings())),
             http_proxy: text(""),
             https_proxy: text(""),
             no_proxy: text(""),
@@ -237,8 +235,8 @@ impl Inner {
             labels: Some(Vec::new()),
             experimental_build: Some(false),
             server_version: text(self.config.version),
-            runtimes: Some(HashMap::from([("minke-oci".to_owned(), runtime)])),
-            default_runtime: text("minke-oci"),
+            runtimes: Some(self.runtimes()),
+            default_runtime: text(OWN_RUNTIME),
             swarm: Some(SwarmInfo {
                 node_id: text(""),
                 node_addr: text(""),
@@ -249,14 +247,25 @@ impl Inner {
             }),
             live_restore_enabled: Some(true),
             isolation: Some(SystemInfoIsolationEnum::EMPTY),
-            init_binary: text(""),
+            init_binary: text("docker-init"),
             containerd_commit: Some(Commit { id: text("") }),
             runc_commit: Some(Commit { id: text("") }),
-            init_commit: Some(Commit { id: text("") }),
+            init_commit: Some(Commit { id: text(self.config.version) }),
             security_options: Some(self.security_options()),
             warnings: Some(self.warnings()),
             ..SystemInfo::default()
         })
+    }
+
+    fn runtimes(&self) -> HashMap<String, Runtime> {
+        let runtime = |path: &Path, args: &[String]| Runtime {
+            path: Some(path.to_string_lossy().into_owned()),
+            runtime_args: Some(args.to_vec()).filter(|args| !args.is_empty()),
+            status: None,
+        };
+        let foreign = self.config.runtimes.iter();
+        let foreign = foreign.map(|(name, program)| (name.clone(), runtime(&program.path, &program.args)));
+        foreign.chain([(OWN_RUNTIME.to_owned(), runtime(&self.config.runtime, &[]))]).collect()
     }
 
     /// Whether a controller exists, and on v1 its file.
@@ -311,6 +320,30 @@ impl Inner {
         }
         warnings.extend(self.networks.warnings().into_iter().map(|text| format!("WARNING: {text}")));
         warnings
+    }
+}
+
+/// How registries are reached, in Docker's shape: insecure networks apart from insecure hosts.
+fn registry_config(settings: &RegistrySettings) -> RegistryServiceConfig {
+    let (networks, hosts): (Vec<_>, Vec<_>) =
+        settings.insecure_registries.iter().cloned().partition(|registry| registry.contains('/'));
+    let info = |name: &str, mirrors: &[String], official: bool| IndexInfo {
+        name: Some(name.to_owned()),
+        mirrors: Some(mirrors.to_vec()),
+        secure: Some(official),
+        official: Some(official),
+    };
+    let mut indexes: HashMap<String, IndexInfo> =
+        hosts.iter().map(|host| (host.clone(), info(host, &[], false))).collect();
+    // Docker writes them so.
+    let mirrors: Vec<String> =
+        settings.mirrors.iter().map(|mirror| format!("{}/", mirror.trim_end_matches('/'))).collect();
+    indexes.insert("docker.io".to_owned(), info("docker.io", &mirrors, true));
+    let always = ["::1/128", "127.0.0.0/8"].map(str::to_owned);
+    RegistryServiceConfig {
+        insecure_registry_cidrs: Some(always.into_iter().chain(networks).collect()),
+        index_configs: Some(indexes),
+        mirrors: Some(mirrors),
     }
 }
 

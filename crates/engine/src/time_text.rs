@@ -1,5 +1,7 @@
 //! Times as text: RFC 3339 with nanoseconds, UTC, as Docker's API has them.
 
+use std::time::Duration;
+
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Docker's "never".
@@ -18,6 +20,35 @@ pub(crate) fn format(time: OffsetDateTime) -> String {
 /// Reads it back.
 pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
+/// How long ago that was; nothing for a time in the future.
+pub(crate) fn since(text: &str) -> Option<Duration> {
+    (OffsetDateTime::now_utc() - parse(text)?).try_into().ok()
+}
+
+/// A duration as Go writes it: `1m30s`, `1.5s`, `100ms`.
+pub(crate) fn go_duration(duration: Duration) -> String {
+    let decimal = |nanos: u128, unit: u128| {
+        let fraction = format!("{:09}", nanos % unit * (1_000_000_000 / unit));
+        let fraction = fraction.trim_end_matches('0');
+        if fraction.is_empty() { (nanos / unit).to_string() } else { format!("{}.{fraction}", nanos / unit) }
+    };
+    let nanos = duration.as_nanos();
+    match nanos {
+        0 => return "0s".to_owned(),
+        1..1_000 => return format!("{nanos}ns"),
+        1_000..1_000_000 => return format!("{}\u{b5}s", decimal(nanos, 1_000)),
+        1_000_000..1_000_000_000 => return format!("{}ms", decimal(nanos, 1_000_000)),
+        _ => {}
+    }
+    let minutes = duration.as_secs() / 60;
+    let rest = decimal(nanos % 60_000_000_000, 1_000_000_000);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{rest}s"),
+        (0, minutes) => format!("{minutes}m{rest}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+    }
 }
 
 /// A point in the past as prune filters name it: RFC 3339, seconds since 1970, or how long ago (`24h`,
@@ -60,6 +91,25 @@ mod tests {
     fn times_survive_a_round_trip() {
         let now = OffsetDateTime::now_utc();
         assert_eq!(parse(&format(now)), Some(now));
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        let written = |nanos: u64| go_duration(Duration::from_nanos(nanos));
+        let expected = [
+            (0, "0s"),
+            (1_500_000, "1.5ms"),
+            (100_000_000, "100ms"),
+            (1_500_000_000, "1.5s"),
+            (30_000_000_000, "30s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+        ];
+        for (nanos, text) in expected {
+            assert_eq!(written(nanos), text);
+        }
+        assert!(since(&format(OffsetDateTime::now_utc() - Duration::from_secs(5))).unwrap().as_secs() >= 5);
+        assert_eq!(since(&format(OffsetDateTime::now_utc() + Duration::from_secs(5))), None);
     }
 
     #[test]

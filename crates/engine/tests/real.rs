@@ -8,16 +8,22 @@ mod harness;
 
 #[path = "real/attach.rs"]
 mod attach;
+#[path = "real/collectors.rs"]
+mod collectors;
 #[path = "real/exec.rs"]
 mod exec;
 #[path = "real/files.rs"]
 mod files;
+#[path = "real/init.rs"]
+mod init;
 #[path = "real/life.rs"]
 mod life;
 #[path = "real/logs.rs"]
 mod logs;
 #[path = "real/network.rs"]
 mod network;
+#[path = "real/runtimes.rs"]
+mod runtimes;
 #[path = "real/settings.rs"]
 mod settings;
 #[path = "real/takeover.rs"]

@@ -99,9 +99,9 @@ pub fn parse(capabilities: &Capabilities) -> (Sets, Vec<String>) {
     (sets, unknown)
 }
 
-/// The number of capabilities that the running kernel has.
-fn kernel_count() -> u32 {
-    (0..64).find(|number| thread::capability_is_in_bounding_set(bit(*number)).is_err()).unwrap_or(64)
+/// Whether the running kernel has a capability of this number.
+fn exists(number: u32) -> bool {
+    thread::capability_is_in_bounding_set(bit(number)).is_ok()
 }
 
 fn bit(number: u32) -> CapabilitySet {
@@ -114,8 +114,11 @@ fn bit(number: u32) -> CapabilitySet {
 /// # Errors
 /// `EPERM` without `CAP_SETPCAP`.
 pub fn limit_bounding(keep: u64) -> io::Result<()> {
-    for number in (0..kernel_count()).filter(|number| keep & 1 << number == 0) {
-        thread::remove_capability_from_bounding_set(bit(number))?;
+    for number in (0..64).filter(|number| keep & 1 << number == 0) {
+        match thread::remove_capability_from_bounding_set(bit(number)) {
+            Err(_) if !exists(number) => break,
+            result => result?,
+        }
     }
     Ok(())
 }

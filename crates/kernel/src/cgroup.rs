@@ -12,6 +12,7 @@
 //!
 //! The systemd driver is not here: paths are directories (`cgroupfs` in Docker's terms).
 
+mod birthplace;
 mod controller;
 mod delegation;
 mod details;
@@ -39,6 +40,7 @@ use minke_model::runtime_spec::Resources;
 pub use rustix::process::Pid;
 
 pub use self::{
+    birthplace::Birthplace,
     controller::{Controller, Controllers},
     details::{CpusetDetails, Details, MemoryLimits, Pressure, PressureLine},
     devices::default_rules as default_device_rules,

@@ -91,6 +91,15 @@ impl Root {
         Err(io::Error::from_raw_os_error(libc::ELOOP))
     }
 
+    /// The directory `name` in the root itself, made (mode 0755) where missing. As [`Root::mkdir_all`], for a root that holds
+    /// nothing yet, and a single name: nothing is looked for first, and no link followed.
+    ///
+    /// # Errors
+    /// `ENOTDIR` when it is something else, what mkdir says.
+    pub fn mkdir(&self, name: &OsStr) -> io::Result<OwnedFd> {
+        mkdir_in(&self.fd, name)
+    }
+
     /// The regular file at `path` as a place (`O_PATH`), made empty (mode 0644) with its parents where missing.
     ///
     /// # Errors
@@ -187,14 +196,18 @@ fn mkdir_below(mut directory: OwnedFd, names: &[&OsStr]) -> io::Result<OwnedFd> 
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     for name in names {
-        match fs::mkdirat(&directory, *name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        directory = fs::openat(&directory, *name, flags, Mode::empty())?;
+        directory = mkdir_in(&directory, name)?;
     }
     Ok(directory)
+}
+
+fn mkdir_in(directory: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    match fs::mkdirat(directory, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(directory, name, flags, Mode::empty())?)
 }
 
 /// Where the symbolic link of that name leads; `None` when it is none, or nothing is there.

@@ -301,6 +301,11 @@ pub fn reset_signals() {
     sys::reset_signals();
 }
 
+/// Unblocks all signals.
+pub fn unblock_signals() {
+    sys::unblock_signals();
+}
+
 /// Blocks `signals` and returns a signalfd(2), non-blocking, that reports them.
 ///
 /// # Errors

@@ -16,8 +16,11 @@ use rustix::net::{
 /// The longest message in bytes; longer ones are refused by the sender.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
+/// Nearly all messages are shorter than this.
+const USUAL_MESSAGE: usize = 1024;
+
 /// At most so many descriptors come with one message.
-const MAX_DESCRIPTORS: usize = 8;
+const MAX_DESCRIPTORS: usize = 32;
 
 /// A message: bytes, and the descriptors that came along.
 #[derive(Debug)]
@@ -60,18 +63,12 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
 /// # Errors
 /// `EMFILE`.
 pub fn receive(socket: impl AsFd) -> io::Result<Option<Message>> {
-    let mut bytes = vec![0; MAX_MESSAGE];
+    let mut bytes = vec![0; next_length(&socket)?.clamp(USUAL_MESSAGE, MAX_MESSAGE)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let length = loop {
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        match net::recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
-            Ok(received) => break received.bytes,
-            // The other side closed without reading all it was sent. That is told once, ahead of what it said before.
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let length =
+        again(|| net::recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags))?.bytes;
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -81,6 +78,22 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<Message>> {
     bytes.truncate(length);
     // A message of no bytes at all is what the end of the stream looks like.
     Ok(if length == 0 && descriptors.is_empty() { None } else { Some(Message { bytes, descriptors }) })
+}
+
+/// Waits for a message; returns its length (of a stream: that there is something). Room for the longest one would be 16 pages of
+/// memory to touch, each of which costs more than this call.
+fn next_length(socket: impl AsFd) -> io::Result<usize> {
+    again(|| net::recv(&socket, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::TRUNC)).map(|(_, length)| length)
+}
+
+fn again<T>(mut receive: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match receive() {
+            // The other side closed without reading all it was sent. That is told once, ahead of what it said before.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
+            result => return Ok(result?),
+        }
+    }
 }
 
 /// Binds a listening stream socket to `name` in the directory `dir`, however long that directory's path is.

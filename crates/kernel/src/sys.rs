@@ -417,14 +417,20 @@ pub(crate) fn add_interface_flags(socket: BorrowedFd<'_>, name: &CStr, flags: i1
 /// Blocks, or sets back to their defaults, nothing but signals: every handler that isn't the default
 /// or ignored is reset by execve, so what remains is the mask and what is ignored.
 pub(crate) fn reset_signals() {
-    // SAFETY: an empty mask and default actions are valid for every signal; refusals (SIGKILL) don't matter.
+    unblock_signals();
+    for signal in 1..=31 {
+        // SAFETY: the default action is valid for every signal; refusals (SIGKILL) don't matter.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Unblocks all signals of the calling thread.
+pub(crate) fn unblock_signals() {
+    // SAFETY: the set is initialised before use.
     unsafe {
         let mut empty: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut empty);
         libc::sigprocmask(libc::SIG_SETMASK, &empty, ptr::null_mut());
-        for signal in 1..=31 {
-            libc::signal(signal, libc::SIG_DFL);
-        }
     }
 }
 

@@ -261,7 +261,7 @@ fn faults_of_a_profile_are_named() {
 #[test]
 fn a_profile_beyond_what_the_kernel_takes_is_refused() {
     let mut p = profile(SeccompAction::Allow);
-    for value in 0..2000 {
+    for value in 0..5000 {
         p.syscalls.push(rule(
             &["read"],
             SeccompAction::Errno,
@@ -287,6 +287,33 @@ fn far_jumps_reach_their_targets() {
         }
     }
     assert_eq!((x86_64(&program, 2, [0; 6]), x86_64(&program, 332, [0; 6])), (ALLOW, ALLOW));
+}
+
+#[test]
+fn many_values_of_one_argument_cost_an_instruction_each_and_keep_their_order() {
+    let high = 1 << 32;
+    let mut p = profile(SeccompAction::Errno);
+    let mut allow = |action, value| {
+        p.syscalls.push(rule(&["socket"], action, vec![arg(0, SeccompOperator::Equal, value, 0)]));
+    };
+    (0..40).for_each(|value| allow(SeccompAction::Allow, value * 2));
+    // What comes first decides, and equal low words are not equal values.
+    allow(SeccompAction::KillThread, 4);
+    allow(SeccompAction::KillThread, 5);
+    allow(SeccompAction::Allow, high + 5);
+    allow(SeccompAction::Allow, high + 7);
+    let program = compile_for(Machine::X86_64, &p).unwrap();
+    assert!(program.instructions().len() < 75, "{} instructions", program.instructions().len());
+    let socket = |value| x86_64(&program, 41, [value, 0, 0, 0, 0, 0]);
+    for value in 0..100 {
+        let expected = match value {
+            5 => KILL_THREAD,
+            even if even % 2 == 0 && even < 80 => ALLOW,
+            _ => EPERM,
+        };
+        assert_eq!(socket(value), expected, "{value}");
+    }
+    assert_eq!([socket(high + 4), socket(high + 5), socket(high + 7)], [EPERM, ALLOW, ALLOW]);
 }
 
 // --- Any profile against a plain reading of its rules.

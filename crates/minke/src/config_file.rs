@@ -1,15 +1,20 @@
 //! The user's `config.json`, shared with the docker CLI (`~/.docker`, `--config`, `DOCKER_CONFIG`).
 
+pub(crate) mod edit;
+
 use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, format::text::or_default};
 
 /// The settings that minke follows; the others belong to the docker CLI.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ConfigFile {
+    /// Where it is, or would be; `None` where the user has no home.
+    #[serde(skip)]
+    pub(crate) path: Option<PathBuf>,
     /// The key sequence that detaches from a container.
     pub(crate) detach_keys: String,
     /// Formats of tables, where `--format` is not given.
@@ -20,6 +25,41 @@ pub(crate) struct ConfigFile {
     pub(crate) stats_format: String,
     /// Proxy settings that new containers get as environment, by engine address or `default`.
     pub(crate) proxies: BTreeMap<String, Proxy>,
+    /// What the user is known by at registries, by registry.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) auths: BTreeMap<String, AuthEntry>,
+    /// The program `docker-credential-…` that keeps credentials instead of this file.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) creds_store: String,
+    /// The same for single registries; an empty one stands for this file.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) cred_helpers: BTreeMap<String, String>,
+}
+
+/// An entry of `auths`. It has no `Debug` that could show a password by accident.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase", default)]
+pub(crate) struct AuthEntry {
+    /// `user:password` in base64.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) auth: String,
+    /// The two in clear, as older tools wrote them.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) username: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) password: String,
+    /// What the registry gave out in exchange for a password.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) identitytoken: String,
+    /// A bearer token that is sent as it is.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) registrytoken: String,
+}
+
+impl std::fmt::Debug for AuthEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuthEntry")
+    }
 }
 
 /// Proxy variables for containers.
@@ -39,20 +79,24 @@ impl ConfigFile {
     /// # Errors
     /// When it can't be read or is not JSON, with the file's name.
     pub(crate) fn load(folder: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) =
-            folder.map(Path::to_owned).or_else(default_folder).map(|folder| folder.join("config.json"))
-        else {
-            return Ok(Self::default());
-        };
-        let text = match fs::read(&path) {
+        let empty = Self::unread(folder);
+        let Some(path) = &empty.path else { return Ok(empty) };
+        let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(Self::default());
+                return Ok(empty);
             }
             Err(error) => return Err(Failure::doing(format!("read {}", path.display()), error)),
         };
-        serde_json::from_slice(&text)
-            .map_err(|error| Failure::doing(format!("read {}", path.display()), error))
+        let read: Self = serde_json::from_slice(&text)
+            .map_err(|error| Failure::doing(format!("read {}", path.display()), error))?;
+        Ok(Self { path: empty.path, ..read })
+    }
+
+    /// The file of `folder` as if there were nothing in it.
+    pub(crate) fn unread(folder: Option<&Path>) -> Self {
+        let folder = folder.map(Path::to_owned).or_else(default_folder);
+        Self { path: folder.map(|folder| folder.join("config.json")), ..Self::default() }
     }
 
     /// The proxy variables for a container on the engine at `endpoint`, in upper and lower case.
@@ -91,11 +135,14 @@ mod tests {
     #[test]
     fn settings_of_the_docker_cli_are_read_and_others_ignored() {
         let folder = tempfile::tempdir().unwrap();
-        let text = r#"{"auths": {}, "detachKeys": "ctrl-e,e", "psFormat": "{{.ID}}",
+        let text = r#"{"auths": {"r:5000": {"auth": "dTpw"}}, "credsStore": "pass", "credHelpers": {"x": "y"},
+                       "detachKeys": "ctrl-e,e", "psFormat": "{{.ID}}",
                        "proxies": {"default": {"httpProxy": "http://p:1", "noProxy": "*.local"}}}"#;
         fs::write(folder.path().join("config.json"), text).unwrap();
         let config = ConfigFile::load(Some(folder.path())).unwrap();
         assert_eq!((config.detach_keys.as_str(), config.ps_format.as_str()), ("ctrl-e,e", "{{.ID}}"));
+        assert_eq!((config.auths["r:5000"].auth.as_str(), config.creds_store.as_str()), ("dTpw", "pass"));
+        assert_eq!(config.cred_helpers["x"], "y");
         let names: Vec<_> = config.proxy_environment("unix:///x").into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"]);
     }

@@ -59,7 +59,7 @@ impl Context {
         self.config.get_or_init(|| {
             ConfigFile::load(self.globals.config.as_deref()).unwrap_or_else(|failure| {
                 output::note(&format!("WARNING: Error loading config file: {}", failure.message));
-                ConfigFile::default()
+                ConfigFile::unread(self.globals.config.as_deref())
             })
         })
     }

@@ -6,7 +6,7 @@
 
 mod from_container;
 pub(crate) mod path;
-mod pipes;
+pub(crate) mod pipes;
 mod stat;
 mod to_container;
 

@@ -1,6 +1,7 @@
 //! `minke daemon`: the engine, served at its sockets until a signal comes or, where asked for, nothing is left to do.
 
 mod idle;
+mod settings;
 mod socket;
 
 use std::{
@@ -8,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, Parser, parser::ValueSource};
 use minke_docker_api::Server;
 use minke_docker_client::Endpoint;
-use minke_engine::{Engine, EngineConfig};
+use minke_engine::{Engine, EngineConfig, ProxySettings, RegistrySettings, RuntimeProgram};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -31,15 +32,25 @@ use crate::{
 /// Where everything that survives a reboot is, unless `--root` says otherwise.
 pub(crate) const DEFAULT_ROOT: &str = "/var/lib/minke";
 
+/// Where certificates of registries are looked for, by host.
+pub(crate) const CERTIFICATE_FOLDERS: [&str; 3] =
+    ["/etc/minke/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"];
+
 /// How long an engine waits for work before it leaves with `--leave-when-idle`.
 const DEFAULT_PATIENCE: &str = "60";
 
 /// Flags of `daemon`.
 #[derive(Debug, Parser)]
 pub(crate) struct Daemon {
+    /// Further OCI runtime that containers may ask for by name; may be given several times
+    #[arg(long, value_name = "name=path", value_parser = settings::runtime)]
+    add_runtime: Vec<(String, RuntimeProgram)>,
     /// Subnet of the default bridge, e.g. 172.29.0.1/16 (default: a free one)
     #[arg(long, value_name = "subnet")]
     bip: Option<String>,
+    /// Configuration file, with dockerd's names; command line and file may not both set the same
+    #[arg(long, value_name = "file", default_value = settings::DEFAULT_FILE)]
+    config_file: PathBuf,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detached: bool,
@@ -49,15 +60,24 @@ pub(crate) struct Daemon {
     /// Socket to listen on; may be given several times
     #[arg(short = 'H', long, value_name = "list", default_value = DEFAULT_HOST)]
     host: Vec<String>,
+    /// Registry (host, host:port or network) that may be spoken to without TLS or verification; may be given several times
+    #[arg(long, value_name = "list")]
+    insecure_registry: Vec<String>,
     /// Leave after so many seconds without running containers and requests (default 60)
     #[arg(long, value_name = "seconds", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_PATIENCE)]
     leave_when_idle: Option<u64>,
     /// Logging level: debug, info, warn or error
     #[arg(short, long, value_name = "string", value_parser = ["trace", "debug", "info", "warn", "error", "fatal"])]
     log_level: Option<String>,
+    /// Layers that are pulled at the same time
+    #[arg(long, value_name = "int")]
+    max_concurrent_downloads: Option<usize>,
     /// What names of the bridge, the nftables table and the cgroup parent begin with
     #[arg(long, value_name = "string", default_value = "minke")]
     name_prefix: String,
+    /// Mirror of Docker Hub, tried before it; may be given several times
+    #[arg(long, value_name = "list")]
+    registry_mirror: Vec<String>,
     /// Root directory of persistent state
     #[arg(long, alias = "data-root", value_name = "string", default_value = DEFAULT_ROOT)]
     root: PathBuf,
@@ -85,7 +105,9 @@ const WORKERS: usize = 2;
 const BLOCKING: usize = 32;
 
 fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
-    let args = typed::<Daemon>(matches)?;
+    let mut args = typed::<Daemon>(matches)?;
+    let given = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+    settings::read(&args.config_file, given("config_file"))?.apply(&mut args, &given)?;
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new("minke daemon: the engine needs root: start it with sudo"));
     }
@@ -167,7 +189,17 @@ async fn run(args: Daemon, sockets: &[PathBuf], runtime: PathBuf) -> Result<(), 
         state: args.state,
         name_prefix: args.name_prefix,
         runtime,
+        runtimes: args.add_runtime.into_iter().collect(),
         bridge_subnet: args.bip,
+        registries: RegistrySettings {
+            insecure_registries: args.insecure_registry,
+            mirrors: args.registry_mirror,
+            certificate_folders: CERTIFICATE_FOLDERS.map(PathBuf::from).into(),
+            proxies: ProxySettings::from_environment()
+                .map_err(|error| Failure::new(format!("minke daemon: {error}")))?,
+            ..RegistrySettings::default()
+        },
+        downloads_at_once: args.max_concurrent_downloads,
         version: env!("CARGO_PKG_VERSION"),
     };
     let engine = Engine::open(config)

@@ -14,14 +14,20 @@ mod command;
 mod config_file;
 mod context;
 mod copy;
+mod credentials;
 mod daemon;
 mod endpoint;
+mod explore;
 mod failure;
 mod format;
+mod layers;
 mod output;
+mod progress;
+mod prompt;
 mod run;
 mod template;
 mod terminal;
+mod transfer;
 
 fn main() {
     let arguments = std::env::args_os().skip(1).collect();

@@ -11,7 +11,6 @@ mod mounts;
 mod networks;
 pub(crate) mod options;
 mod ports;
-pub(crate) mod pull;
 mod security;
 pub(crate) mod session;
 pub(crate) mod signals;

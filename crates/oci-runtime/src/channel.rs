@@ -3,7 +3,8 @@
 //! ```text
 //!  creator                                container's process (init)
 //!    │  clone3 ──────────────────────────────▶ │ (waits here already with a new user namespace)
-//!    │  Placed (its pid; its ids are mapped) ▶ │ mounts, enters its cgroups …
+//!    │                                         │ makes its mounts
+//!    │  Placed (pid)+doors ──────────────────▶ │ enters its cgroups
 //!    │ ◀────────────────────────── Terminal+fd │ with a terminal
 //!    │ ◀──────────────────────────  MountsDone │ with hooks of the runtime only
 //!    │  HooksDone ───────────────────────────▶ │ pivot_root, identity
@@ -14,7 +15,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use minke_kernel::socket;
@@ -25,10 +26,13 @@ use crate::container::InitError;
 /// From the creator to the container's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToInit {
-    /// What only the creator can do is done: ids are mapped.
+    /// What only the creator can do is done: ids are mapped, cgroups are made, whose doors come along.
     Placed {
         /// Its pid as the creator sees it.
         pid: i32,
+        /// How many doors there are. The kernel drops descriptors in silence where too many are open, and a container that
+        /// lacks one would be without its limits.
+        doors: usize,
     },
     /// The runtime's hooks have run.
     HooksDone,
@@ -55,17 +59,33 @@ pub(crate) enum FromInit {
 
 /// Sends one message with at most one descriptor.
 pub(crate) fn send(channel: impl AsFd, message: &impl Serialize, fd: Option<&OwnedFd>) -> io::Result<()> {
-    let bytes = serde_json::to_vec(message)?;
     match fd {
-        Some(fd) => socket::send(channel, &bytes, &[fd.as_fd()]),
-        None => socket::send(channel, &bytes, &[]),
+        Some(fd) => send_all(channel, message, &[fd.as_fd()]),
+        None => send_all(channel, message, &[]),
     }
+}
+
+/// Sends one message with several descriptors.
+pub(crate) fn send_all(
+    channel: impl AsFd,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    socket::send(channel, &serde_json::to_vec(message)?, descriptors)
 }
 
 /// Receives one message; `None` when the other side has closed.
 pub(crate) fn receive<T: for<'de> Deserialize<'de>>(
     channel: impl AsFd,
 ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+    let received = receive_all(channel)?;
+    Ok(received.map(|(message, descriptors)| (message, descriptors.into_iter().next())))
+}
+
+/// Receives one message with all its descriptors.
+pub(crate) fn receive_all<T: for<'de> Deserialize<'de>>(
+    channel: impl AsFd,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let Some(message) = socket::receive(channel)? else { return Ok(None) };
-    Ok(Some((serde_json::from_slice(&message.bytes)?, message.descriptors.into_iter().next())))
+    Ok(Some((serde_json::from_slice(&message.bytes)?, message.descriptors)))
 }

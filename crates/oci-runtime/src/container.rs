@@ -9,6 +9,7 @@ mod exec;
 mod exec_cgroup;
 mod id_map;
 mod id_tools;
+mod late_cgroup;
 mod limits;
 mod net_devices;
 mod restore;
@@ -151,12 +152,8 @@ struct ExecContext {
 }
 
 impl ExecContext {
-    fn of(linux: &Linux) -> Self {
-        Self {
-            seccomp: linux.seccomp.clone(),
-            personality: linux.personality.clone(),
-            memory_policy: linux.memory_policy.clone(),
-        }
+    fn of(linux: Linux) -> Self {
+        Self { seccomp: linux.seccomp, personality: linux.personality, memory_policy: linux.memory_policy }
     }
 }
 
@@ -168,20 +165,20 @@ impl ExecContext {
 /// # Errors
 /// Says which step failed on what; everything that was made is undone. A program that isn't found is
 /// [`CreateError::Init`] with its [`InitErrorKind`] already here, before the start.
-pub fn create(spec: &Spec, options: CreateOptions) -> Result<Created, CreateError> {
+pub fn create(spec: Spec, options: CreateOptions) -> Result<Created, CreateError> {
     create::create(spec, options)
 }
 
 impl Container {
-    /// The handle of a container that was found on disk; `spec` is its configuration. `None` when its
-    /// first process has ended.
+    /// The handle of a container that was found on disk; `spec` is its configuration, for [`Container::exec`]. `None`
+    /// when its first process has ended.
     ///
     /// # Errors
     /// When its cgroup can't be opened.
-    pub fn attach(stored: Stored, spec: Option<&Spec>) -> Result<Option<Self>, OperationError> {
+    pub fn attach(stored: Stored, spec: Option<Spec>) -> Result<Option<Self>, OperationError> {
         let Stored { record, dir, process } = stored;
         let Some(pidfd) = process else { return Ok(None) };
-        let exec = spec.and_then(|spec| spec.linux.as_ref()).map(ExecContext::of).unwrap_or_default();
+        let exec = spec.and_then(|spec| spec.linux).map(ExecContext::of).unwrap_or_default();
         let cgroup = record.cgroup().map_err(refused)?;
         Ok(Some(Self { record, dir, pidfd, channel: None, cgroup, exec }))
     }

@@ -74,7 +74,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) proc: Proc,
     pub(crate) cgroup_layout: Option<Layout>,
     pub(crate) cgroup_paths: std::collections::BTreeMap<String, PathBuf>,
-    pub(crate) placement: Placement,
     /// The directory of the container's state; the start socket is in it.
     pub(crate) listener: OwnedFd,
     pub(crate) stdio: Stdio,
@@ -100,7 +99,6 @@ impl Plan<'_> {
         let mut all = vec![channel.as_fd(), self.proc.as_fd(), self.listener.as_fd()];
         all.extend(self.joins.iter().map(|(_, namespace)| namespace.as_fd()));
         all.extend(self.prepared.iter().flatten().map(AsFd::as_fd));
-        all.extend(self.placement.descriptors());
         if let Stdio::Fds { stdin, stdout, stderr } = &self.stdio {
             all.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
         }
@@ -121,6 +119,8 @@ impl Plan<'_> {
 struct Creator {
     channel: OwnedFd,
     placed: Option<i32>,
+    /// The doors of the cgroups, until the process is ready.
+    doors: Vec<OwnedFd>,
 }
 
 impl Creator {
@@ -129,11 +129,19 @@ impl Creator {
         match self.placed {
             Some(pid) => Ok(pid),
             None => match self.receive()? {
-                ToInit::Placed { pid } => {
+                (ToInit::Placed { pid, doors }, received) if received.len() == doors => {
                     self.placed = Some(pid);
+                    self.doors = received;
                     Ok(pid)
                 }
-                other => Err(failed("wait for the creator", format!("unexpected {other:?}"))),
+                (ToInit::Placed { doors, .. }, received) => {
+                    let missing = doors - received.len().min(doors);
+                    Err(failed(
+                        "enter the cgroups",
+                        format!("{missing} of {doors} descriptors were lost: too many open files"),
+                    ))
+                }
+                (other, _) => Err(failed("wait for the creator", format!("unexpected {other:?}"))),
             },
         }
     }
@@ -142,14 +150,14 @@ impl Creator {
         self.wait_until_placed()?;
         self.send(&FromInit::MountsDone, None)?;
         match self.receive()? {
-            ToInit::HooksDone => Ok(()),
-            other => Err(failed("wait for the runtime's hooks", format!("unexpected {other:?}"))),
+            (ToInit::HooksDone, _) => Ok(()),
+            (other, _) => Err(failed("wait for the runtime's hooks", format!("unexpected {other:?}"))),
         }
     }
 
-    fn receive(&self) -> Result<ToInit, InitError> {
-        let received = channel::receive(&self.channel).step(|| "wait for the creator".into())?;
-        received.map(|(message, _)| message).ok_or_else(|| failed("wait for the creator", "it is gone"))
+    fn receive(&self) -> Result<(ToInit, Vec<OwnedFd>), InitError> {
+        let received = channel::receive_all(&self.channel).step(|| "wait for the creator".into())?;
+        received.ok_or_else(|| failed("wait for the creator", "it is gone"))
     }
 
     fn send(&self, message: &FromInit, fd: Option<&OwnedFd>) -> Result<(), InitError> {
@@ -160,7 +168,7 @@ impl Creator {
 /// The container's process, until it executes the user's program. It doesn't return: what it has closed under the hands of
 /// its owners must not be closed again.
 pub(crate) fn run(mut plan: Plan<'_>, channel: OwnedFd) -> ! {
-    let mut creator = Creator { channel, placed: None };
+    let mut creator = Creator { channel, placed: None, doors: Vec::new() };
     match prepare(&mut plan, &mut creator) {
         Ok(ready) => kernel_process::exit_now(gate::start(&plan, creator.channel, ready)),
         Err(error) => {
@@ -177,7 +185,6 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
     kernel_process::die_with_parent().step(|| "tie the process to its creator".into())?;
     identity::set_umask(0);
     identity::new_session().step(|| "start a session".into())?;
-    plan.placement.enter_early()?;
     join_namespaces(plan, creator)?;
     if !plan.no_new_keyring {
         join_keyring(plan.id)?;
@@ -209,8 +216,7 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
         },
     )?;
     kernel_process::outlive_parent().step(|| "untie the process from its creator".into())?;
-    // Doors into the cgroups and namespaces that it was made with: while it waits, it needs none.
-    drop(std::mem::take(&mut plan.placement));
+    // Doors into the namespaces that it was made with: while it waits, it needs none.
     plan.joins.clear();
     plan.prepared.clear();
     if ready.notifies() {
@@ -239,6 +245,10 @@ fn join_namespaces(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitErr
         // An ordinary user's process had to show itself until its ids were mapped.
         kernel_process::set_undumpable().step(|| "make the process undumpable".into())?;
     }
+    if plan.by_ordinary_user {
+        // Who may only move processes of the own id: root of the user namespace has another.
+        enter_v1_cgroups(plan, creator)?;
+    }
     if plan.in_user_namespace() {
         become_root()?;
     }
@@ -260,9 +270,15 @@ fn join_namespaces(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitErr
     Ok(())
 }
 
+/// Enters the cgroups that it was not born in, through the doors that the creator has sent.
+fn enter_v1_cgroups(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitError> {
+    creator.wait_until_placed()?;
+    Placement::received(&plan.cgroup_paths, std::mem::take(&mut creator.doors)).enter()
+}
+
 /// Enters the cgroups, then makes the cgroup namespace, whose root is where the process is at that moment.
-fn enter_cgroups(plan: &Plan<'_>) -> Result<(), InitError> {
-    plan.placement.enter()?;
+fn enter_cgroups(plan: &Plan<'_>, creator: &mut Creator) -> Result<(), InitError> {
+    enter_v1_cgroups(plan, creator)?;
     if !plan.has_new(NamespaceType::Cgroup) {
         return Ok(());
     }
@@ -303,7 +319,7 @@ fn set_names(plan: &Plan<'_>) -> Result<(), InitError> {
 /// The root file system with all that is mounted in it, entered in the end.
 fn build_root(plan: &mut Plan<'_>, creator: &mut Creator, stdio: Stdio) -> Result<(), InitError> {
     let root = rootfs::assemble(plan)?;
-    let mut late = mounts::make_all(plan, &root)?;
+    let mut late = mounts::make_all(plan, creator, &root)?;
     if !mounts::dev_is_bound(plan.spec) {
         devices::make_all(plan, &root)?;
     }
@@ -374,4 +390,23 @@ fn exists(root: &Root, path: &Path) -> bool {
 fn is_directory(fd: impl AsFd) -> std::io::Result<bool> {
     let stat = rustix::fs::fstat(fd)?;
     Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use minke_kernel::socket;
+
+    use super::*;
+
+    #[test]
+    fn doors_that_got_lost_on_the_way_are_an_error() {
+        let (ours, theirs) = socket::pair().unwrap();
+        let door: OwnedFd = File::open("/dev/null").unwrap().into();
+        let creator = || Creator { channel: theirs.try_clone().unwrap(), placed: None, doors: Vec::new() };
+        channel::send(&ours, &ToInit::Placed { pid: 7, doors: 2 }, Some(&door)).unwrap();
+        let error = creator().wait_until_placed().unwrap_err();
+        assert!(error.to_string().contains("enter the cgroups: 1 of 2 descriptors were lost"), "{error}");
+        channel::send(&ours, &ToInit::Placed { pid: 7, doors: 1 }, Some(&door)).unwrap();
+        assert_eq!(creator().wait_until_placed().unwrap(), 7);
+    }
 }

@@ -7,15 +7,12 @@
 //! checks, so this works in a user namespace too. Entering late also leaves the runtime's own memory out of the container's account.
 
 use std::{
-    cell::Cell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
-
-use minke_kernel::identity;
 
 use crate::{container::InitError, step::Step};
 
@@ -24,25 +21,26 @@ use crate::{container::InitError, step::Step};
 pub(crate) struct Placement {
     unified: Option<OwnedFd>,
     tasks: Vec<(PathBuf, File)>,
-    /// Opened by an ordinary user, who may only move processes of the same id.
-    by_ordinary_user: bool,
-    entered: Cell<bool>,
 }
 
 impl Placement {
     /// Opens the doors of the cgroup with these directories by controller (the empty name is v2's).
     pub(crate) fn open(paths: &BTreeMap<String, PathBuf>) -> io::Result<Self> {
-        let unified = paths.get("").map(|path| File::open(path).map(OwnedFd::from)).transpose()?;
-        let mut directories: Vec<&Path> =
-            paths.iter().filter(|(name, _)| !name.is_empty()).map(|(_, path)| path.as_path()).collect();
-        directories.sort_unstable();
-        // Controllers that share a hierarchy share the directory.
-        directories.dedup();
+        Ok(Self { unified: birthplace(paths)?, ..Self::open_doors(paths)? })
+    }
+
+    /// Opens those that are entered after birth.
+    pub(crate) fn open_doors(paths: &BTreeMap<String, PathBuf>) -> io::Result<Self> {
         let open =
             |path: &Path| Ok((path.to_owned(), OpenOptions::new().write(true).open(path.join("tasks"))?));
-        let tasks = directories.into_iter().map(open).collect::<io::Result<_>>()?;
-        let by_ordinary_user = identity::effective_user() != 0;
-        Ok(Self { unified, tasks, by_ordinary_user, entered: Cell::default() })
+        let tasks = directories(paths).into_iter().map(open).collect::<io::Result<_>>()?;
+        Ok(Self { tasks, ..Self::default() })
+    }
+
+    /// The doors of [`Placement::doors`] in the process that they were sent to.
+    pub(crate) fn received(paths: &BTreeMap<String, PathBuf>, doors: Vec<OwnedFd>) -> Self {
+        let paths = directories(paths).into_iter().map(Path::to_owned);
+        Self { tasks: paths.zip(doors.into_iter().map(File::from)).collect(), ..Self::default() }
     }
 
     /// The directory for `CLONE_INTO_CGROUP`.
@@ -50,24 +48,31 @@ impl Placement {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// All descriptors of it.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.unified().into_iter().chain(self.tasks.iter().map(|(_, file)| file.as_fd()))
+    /// What is entered after birth.
+    pub(crate) fn doors(&self) -> Vec<BorrowedFd<'_>> {
+        self.tasks.iter().map(|(_, file)| file.as_fd()).collect()
     }
 
-    /// Moves the calling process, which must have a single thread, into the v1 cgroups; only once.
+    /// All descriptors of it.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.unified().into_iter().chain(self.doors())
+    }
+
+    /// Moves the calling process, which must have a single thread, into the v1 cgroups.
     pub(crate) fn enter(&self) -> Result<(), InitError> {
-        if self.entered.replace(true) {
-            return Ok(());
-        }
         self.tasks.iter().try_for_each(|(path, file)| {
             let mut file = file;
             file.write_all(b"0").step(|| format!("enter the cgroup {}", path.display()))
         })
     }
+}
 
-    /// The same before the process becomes root of its user namespace, where that would be too late.
-    pub(crate) fn enter_early(&self) -> Result<(), InitError> {
-        if self.by_ordinary_user { self.enter() } else { Ok(()) }
-    }
+/// The directory that a process is born in.
+pub(crate) fn birthplace(paths: &BTreeMap<String, PathBuf>) -> io::Result<Option<OwnedFd>> {
+    paths.get("").map(|path| File::open(path).map(OwnedFd::from)).transpose()
+}
+
+/// The v1 directories, each once: controllers that share a hierarchy share it.
+fn directories(paths: &BTreeMap<String, PathBuf>) -> BTreeSet<&Path> {
+    paths.iter().filter(|(name, _)| !name.is_empty()).map(|(_, path)| path.as_path()).collect()
 }

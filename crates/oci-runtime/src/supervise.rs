@@ -12,6 +12,7 @@
 //!    └──── backlog ◀── one copy per attached connection ◀── server ◀──pipe/pty── output ◀────┘
 //!         (memory,                                            │
 //!          then file)                     line_splitter ──▶ json_line ──▶ log_file
+//!                                                     └──▶ collector (syslog, fluentd) ──socket──▶
 //!
 //!  created ──start──▶ running ──SIGCHLD──▶ draining ──output at its end, or patience──▶ ended ──▶ gone
 //!     └──start fails: 126, 127, 128 ───────────┘           cgroup and state removed, exit record
@@ -20,6 +21,7 @@
 
 mod backlog;
 mod clock;
+mod collector;
 mod connection;
 mod driver;
 mod ending;
@@ -31,6 +33,7 @@ mod newcomers;
 mod process;
 pub mod protocol;
 mod reactor;
+mod record;
 mod requests;
 mod server;
 mod setup;

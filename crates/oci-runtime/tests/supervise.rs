@@ -3,6 +3,8 @@
 
 #[path = "supervise/bench.rs"]
 mod bench;
+#[path = "supervise/collector.rs"]
+mod collector;
 #[path = "supervise/ending.rs"]
 mod ending;
 #[path = "supervise/exec.rs"]

@@ -10,7 +10,8 @@ mod handle;
 mod spawn;
 
 pub use minke_oci_runtime::supervise::protocol::{
-    ExitRecord, Failure, FailureKind, LogConfig, Reply, Request, Streams, SupervisorConfig, Target,
+    CollectorAddress, CollectorConfig, ExitRecord, Failure, FailureKind, FluentdFormat, LogConfig, Overflow,
+    RecordFormat, Reply, Request, Retry, Streams, SupervisorConfig, SyslogForm, SyslogFormat, Target,
 };
 
 pub use self::{

@@ -109,6 +109,7 @@ fn config(dir: &Path) -> SupervisorConfig {
         stdin_once: false,
         log: LogConfig::default(),
         runtime: None,
+        runtime_args: Vec::new(),
     }
 }
 

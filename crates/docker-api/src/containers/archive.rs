@@ -1,11 +1,12 @@
 //! `/containers/{name}/archive`: what `docker cp` is made of. A tar goes in or out; what the path is travels
 //! in a header.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use minke_engine::{PathStat, PutOptions};
 
-use crate::base64;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::respond::{self, Outcome, Response};
@@ -38,7 +39,7 @@ pub(crate) async fn put(call: Call) -> Outcome {
 }
 
 fn with_stat(mut response: Response, stat: &PathStat) -> Outcome {
-    let text = base64::encode(&serde_json::to_vec(stat).map_err(unwritable)?);
+    let text = STANDARD.encode(serde_json::to_vec(stat).map_err(unwritable)?);
     let value = HeaderValue::from_str(&text).map_err(unwritable)?;
     response.headers_mut().insert(PATH_STAT, value);
     Ok(response)

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
-use hyper::StatusCode;
 use minke_engine::{Error, ImportOptions, LoadEvent, LoadStream};
 use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::images::registries;
 use crate::respond::{self, Outcome, Response};
 
 /// Progress of one layer is told at most this often; the first and the last word of a layer always are.
@@ -79,7 +79,7 @@ fn message(event: &LoadEvent) -> Value {
     }
 }
 
-fn error_message(error: &Error) -> Value {
+pub(super) fn error_message(error: &Error) -> Value {
     let text = error.to_string();
     json!({ "errorDetail": { "message": text }, "error": text })
 }
@@ -110,10 +110,10 @@ async fn save_names(call: Call, names: Vec<String>) -> Outcome {
     Ok(respond::stream("application/x-tar", tar))
 }
 
-/// `POST /images/create`: an import, since pulling is not there yet.
+/// `POST /images/create`: a pull or an import.
 pub(crate) async fn create(call: Call) -> Outcome {
-    if let Some(image) = call.query.non_empty("fromImage") {
-        return Err(cannot_pull(image, call.query.get("tag").unwrap_or_default()));
+    if call.query.non_empty("fromImage").is_some() {
+        return registries::pull(call).await;
     }
     match call.query.required("fromSrc")? {
         "-" => import(call).await,
@@ -121,24 +121,6 @@ pub(crate) async fn create(call: Call) -> Outcome {
             "minke cannot fetch {source} by itself: download it and pipe it into `minke import -`"
         ))),
     }
-}
-
-fn cannot_pull(image: &str, tag: &str) -> ApiError {
-    // The docker CLI writes names out in full.
-    let image = image.strip_prefix("docker.io/").unwrap_or(image);
-    let image = image.strip_prefix("library/").unwrap_or(image);
-    let name = match tag {
-        "" => image.to_owned(),
-        digest if digest.contains(':') => format!("{image}@{digest}"),
-        tag => format!("{image}:{tag}"),
-    };
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        format!(
-            "pull access denied for {name}: minke cannot pull from registries yet; \
-             load it from an archive with `minke load`"
-        ),
-    )
 }
 
 async fn import(call: Call) -> Outcome {
@@ -192,14 +174,5 @@ mod tests {
             message(&at("sha256:0123456789abcdef", 4)),
             json!({"status": "Loading layer", "progressDetail": {"current": 4, "total": 10}, "id": "0123456789ab"})
         );
-    }
-
-    #[test]
-    fn a_pull_says_what_to_do_instead() {
-        let error = cannot_pull("redis", "7");
-        assert_eq!(error.status, StatusCode::NOT_FOUND);
-        assert!(error.message.starts_with("pull access denied for redis:7: minke cannot pull"));
-        assert!(cannot_pull("docker.io/library/redis", "7").message.contains("for redis:7:"));
-        assert!(cannot_pull("redis", "sha256:ab").message.contains("redis@sha256:ab:"));
     }
 }

@@ -81,6 +81,7 @@ fn create(
     let image = inner.find_image(config.image.as_deref().unwrap_or(""))?;
     merge::merge(&mut config, &image.config.config)?;
     spec::refuse::check(&config, &host)?;
+    host.runtime = Some(inner.config.runtime_name(host.runtime.as_deref())?.to_owned());
     adapt(&mut host, inner.host.facts.resources)?;
     pin_donors(inner, &mut host);
     let id = ContainerId::from_random(random::bytes()?);
@@ -159,7 +160,6 @@ fn adapt(host: &mut HostConfig, on: HostResources) -> Result<(), Error> {
     if host.shm_size.unwrap_or(0) == 0 {
         host.shm_size = Some(64 << 20);
     }
-    host.runtime = Some("minke-oci".to_owned());
     let log = host.log_config.get_or_insert_default();
     if empty(&log.typ) {
         log.typ = Some("json-file".to_owned());
@@ -193,7 +193,7 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     spec::limits::rlimits(host.ulimits.as_deref().unwrap_or(&[]), &facts.hard_limits)?;
     spec::sysctls(host, modes)?;
     spec::oom_score_adj(host, facts)?;
-    log_options::parse(host, &inner.places(&record.id).log(&record.id))?;
+    log_options::parse(record, &inner.host.name, &inner.places(&record.id).log(&record.id))?;
     HealthSpec::parse(record.config.healthcheck.as_ref(), record.config.shell.as_deref())?;
     if let Some(signal) = record.config.stop_signal.as_deref().filter(|signal| !signal.is_empty()) {
         crate::signals::parse(signal)?;
@@ -213,7 +213,25 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     {
         return Err(Error::invalid(format!("annotation {key:?} is reserved for the engine")));
     }
+    check_foreign(inner, record)?;
     inner.volumes.check_sources(&record.mounts)
+}
+
+/// Another runtime works in a mount namespace of its supervisor's, from which no mount comes back to the host.
+fn check_foreign(inner: &Inner, record: &Record) -> Result<(), Error> {
+    let runtime = record.host.runtime.as_deref();
+    let shared = |mount: &volumes::MountRecord| matches!(mount.propagation.as_str(), "shared" | "rshared");
+    match record.mounts.iter().find(|mount| shared(mount)) {
+        Some(mount) if inner.config.foreign_runtime(runtime).is_some() => {
+            Err(Error::not_implemented(format!(
+                "propagation {} of {} can't be honoured with runtime {}",
+                mount.propagation,
+                mount.destination,
+                runtime.unwrap_or_default()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {

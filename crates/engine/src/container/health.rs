@@ -61,10 +61,10 @@ impl HealthSpec {
             None => return Ok(None),
             Some((kind, _)) if kind == "NONE" => return Ok(None),
             Some((kind, command)) if kind == "CMD" && !command.is_empty() => command.to_vec(),
-            Some((kind, [line])) if kind == "CMD-SHELL" => {
+            Some((kind, words)) if kind == "CMD-SHELL" && !words.is_empty() => {
                 let default = ["/bin/sh".to_owned(), "-c".to_owned()];
                 let mut command = shell.filter(|shell| !shell.is_empty()).unwrap_or(&default).to_vec();
-                command.push(line.clone());
+                command.extend_from_slice(words);
                 command
             }
             _ => {
@@ -89,6 +89,16 @@ impl HealthSpec {
             start_interval: time("StartInterval", config.start_interval, 5)?,
             retries: config.retries.filter(|retries| *retries > 0).unwrap_or(3),
         }))
+    }
+
+    /// Whether a container that has run for so long is still in its start period.
+    fn is_in_start_period(&self, ran: Duration) -> bool {
+        ran < self.start_period
+    }
+
+    /// How long to wait before the next check.
+    fn pause(&self, ran: Duration, is_starting: bool) -> Duration {
+        if is_starting && self.is_in_start_period(ran) { self.start_interval } else { self.interval }
     }
 }
 
@@ -172,18 +182,18 @@ struct Checked {
 
 async fn monitor(checked: Checked, run: u64, mailbox: mpsc::WeakUnboundedSender<Message>) {
     let (container, spec) = (&checked.container, &checked.spec);
+    // It may have been started by another engine.
+    let earlier = time_text::since(&container.run().started_at).unwrap_or_default();
     let began = Instant::now();
+    let ran = || earlier + began.elapsed();
     loop {
         let starting =
             container.run().health.is_some_and(|health| health.status == HealthStatusEnum::STARTING);
-        let in_start_period = began.elapsed() < spec.start_period;
-        let pause =
-            if starting && in_start_period { spec.start_interval.min(spec.interval) } else { spec.interval };
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(spec.pause(ran(), starting)).await;
         if container.phase() == Phase::Paused {
             continue;
         }
-        let in_start_period = began.elapsed() < spec.start_period;
+        let in_start_period = spec.is_in_start_period(ran());
         let result = checked.check().await;
         let Some(mailbox) = mailbox.upgrade() else { return };
         if mailbox.send(Message::Health(Report { run, result, in_start_period })).is_err() {
@@ -218,7 +228,7 @@ impl Checked {
         let streams = Streams { stdin: false, stdout: true, stderr: true };
         let failed = |error: minke_supervisor::CallError| Error::internal("run the health check", &error);
         let started = self.supervisor.exec(&id, process, streams, false).await.map_err(failed)?;
-        let mut output = Vec::new();
+        let mut output = Output::default();
         let target = Target::Exec(id);
         let done = tokio::time::timeout(self.spec.timeout, async {
             if let Some(stream) = started.stream {
@@ -227,26 +237,50 @@ impl Checked {
             self.supervisor.wait(target.clone()).await
         });
         match done.await {
-            Ok(Ok(exit)) => Ok((exit.exit_code.into(), String::from_utf8_lossy(&output).into_owned())),
+            Ok(Ok(exit)) => Ok((exit.exit_code.into(), output.text())),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => {
                 let _ = self.supervisor.signal(target, SIGKILL).await;
-                Ok((-1, format!("Health check exceeded timeout ({:?})", self.spec.timeout)))
+                Ok((-1, out_of_time(self.spec.timeout, &output.text())))
             }
         }
     }
 }
 
-async fn collect(mut stream: tokio::net::UnixStream, output: &mut Vec<u8>) {
+/// What a check has written, as much as is kept of it.
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    cut: bool,
+}
+
+impl Output {
+    fn add(&mut self, text: &[u8]) {
+        let room = OUTPUT - self.bytes.len();
+        self.cut |= text.len() > room;
+        self.bytes.extend_from_slice(&text[..text.len().min(room)]);
+    }
+
+    /// Docker's sign of an output that was longer follows it.
+    fn text(&self) -> String {
+        let dots = if self.cut { "..." } else { "" };
+        format!("{}{dots}", String::from_utf8_lossy(&self.bytes))
+    }
+}
+
+/// Docker's words about a check that took too long, with what it wrote until then.
+fn out_of_time(timeout: Duration, output: &str) -> String {
+    let text = format!("Health check exceeded timeout ({})", time_text::go_duration(timeout));
+    if output.is_empty() { text } else { format!("{text}: {output}") }
+}
+
+async fn collect(mut stream: tokio::net::UnixStream, output: &mut Output) {
     let (mut splitter, mut buffer) = (Splitter::default(), vec![0; 4096]);
     while let Ok(count) = stream.read(&mut buffer).await {
         if count == 0 {
             break;
         }
-        splitter.feed(&buffer[..count], |text| {
-            let room = OUTPUT.saturating_sub(output.len());
-            output.extend_from_slice(&text[..text.len().min(room)]);
-        });
+        splitter.feed(&buffer[..count], |text| output.add(text));
     }
 }
 
@@ -273,6 +307,34 @@ mod tests {
         assert_eq!(spec(r#"{"Test":["NONE"]}"#).unwrap(), None);
         assert!(spec(r#"{"Test":["WHAT"]}"#).is_err());
         assert!(spec(r#"{"Test":["CMD","x"],"Interval":5}"#).unwrap_err().to_string().contains("1ms"));
+    }
+
+    #[test]
+    fn a_shells_check_may_have_arguments() {
+        let parsed = spec(r#"{"Test":["CMD-SHELL","echo $0","x"]}"#).unwrap().unwrap();
+        assert_eq!(parsed.command, ["/bin/sh", "-c", "echo $0", "x"]);
+        assert!(spec(r#"{"Test":["CMD-SHELL"]}"#).is_err());
+    }
+
+    #[test]
+    fn the_start_interval_holds_until_the_start_period_is_over_or_a_check_succeeds() {
+        let json = r#"{"Test":["CMD","x"],"Interval":1000000000,"StartPeriod":10000000000}"#;
+        let spec = spec(json).unwrap().unwrap();
+        let pause = |seconds, starting| spec.pause(Duration::from_secs(seconds), starting).as_secs();
+        // Docker's default of five seconds, although the interval is shorter.
+        assert_eq!([pause(0, true), pause(9, true), pause(9, false), pause(10, true)], [5, 5, 1, 1]);
+    }
+
+    #[test]
+    fn long_outputs_are_cut_and_a_timeout_is_told_with_the_output() {
+        let mut output = Output::default();
+        output.add(&[b'x'; OUTPUT]);
+        assert_eq!(output.text().len(), OUTPUT);
+        output.add(b"y");
+        assert!(output.text().ends_with("x...") && output.text().len() == OUTPUT + 3);
+        let told = |millis, output| out_of_time(Duration::from_millis(millis), output);
+        assert_eq!(told(1500, ""), "Health check exceeded timeout (1.5s)");
+        assert_eq!(told(90_000, "busy"), "Health check exceeded timeout (1m30s): busy");
     }
 
     #[test]

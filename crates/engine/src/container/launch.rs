@@ -116,6 +116,8 @@ async fn spawn(
     places: &Places,
     network: SandboxNetwork,
 ) -> Result<Spawned, LaunchError> {
+    let plan = log_options::parse(record, &inner.host.name, &places.log(&record.id))?;
+    let foreign = inner.config.foreign_runtime(record.host.runtime.as_deref());
     let config = SupervisorConfig {
         id: record.id.clone(),
         bundle: places.directory.clone(),
@@ -126,8 +128,9 @@ async fn spawn(
         held_fds: Vec::new(),
         open_stdin: record.config.open_stdin.unwrap_or(false),
         stdin_once: record.config.stdin_once.unwrap_or(false),
-        log: log_options::parse(&record.host, &places.log(&record.id))?,
-        runtime: None,
+        log: plan.resolve().await?,
+        runtime: foreign.map(|program| program.path.clone()),
+        runtime_args: foreign.map(|program| program.args.clone()).unwrap_or_default(),
     };
     let inherit = Inherit { netns: network.netns, held: network.held };
     match Supervisor::spawn(&inner.config.runtime, config, inherit).await {
@@ -164,12 +167,13 @@ fn refused(failure: &Failure, record: &Record) -> LaunchError {
         hint => format!("{message}: exec: {program:?}: {hint}"),
     };
     // Scripts look for these words.
-    let error = Error::new(
-        kind,
-        format!(
+    let text = match message.starts_with("failed to initialize logging driver") {
+        true => format!("failed to create task for container: {message}"),
+        false => format!(
             "failed to create task for container: OCI runtime create failed: unable to start container process: {details}: unknown"
         ),
-    );
+    };
+    let error = Error::new(kind, text);
     LaunchError { error, exit_code }
 }
 
@@ -219,6 +223,7 @@ fn write_bundle(
         mounts: &record.mounts,
         sources: &sources.paths,
         files: &paths,
+        init: Some(&inner.config.runtime),
         shared_shm: shm.as_deref(),
         devices,
         device_rules,

@@ -1,113 +1,212 @@
-//! `--log-driver` and `--log-opt`: where a container's output is kept.
+//! `--log-driver` and `--log-opt`: where a container's output is kept, and who gets it too.
+//!
+//! Each driver has a file that knows its options. What holds for all of them is here: `mode`, `max-buffer-size`, and
+//! the `cache-…` options, which bound the log that `docker logs` reads when the driver's own can't be read (Docker, "dual
+//! logging").
 
-use std::path::Path;
+mod address;
+mod file;
+mod fluentd;
+mod syslog;
 
-use bollard_stubs::models::HostConfig;
-use minke_supervisor::LogConfig;
+use std::{collections::HashMap, path::Path};
 
+use minke_model::quantity;
+use minke_supervisor::{CollectorConfig, LogConfig, Overflow};
+
+use self::address::Endpoint;
+use super::Record;
 use crate::Error;
 
-/// The supervisor's settings; `path` is the file of the json-file driver.
-///
-/// # Errors
-/// `InvalidParameter` for an unknown option or a malformed value, `NotImplemented` for other drivers.
-pub(super) fn parse(host: &HostConfig, path: &Path) -> Result<LogConfig, Error> {
-    let config = host.log_config.clone().unwrap_or_default();
-    let options = config.config.unwrap_or_default();
-    let driver = config.typ.as_deref().filter(|driver| !driver.is_empty()).unwrap_or("json-file");
-    let mut log = LogConfig { path: Some(path.to_owned()), ..LogConfig::default() };
-    match driver {
-        "json-file" => {}
-        // Its format is its own business; what it promises is that the log is bounded.
-        "local" => (log.max_size, log.max_files) = (Some(LOCAL_SIZE), Some(LOCAL_FILES)),
-        "none" => return Ok(LogConfig::default()),
-        driver => {
-            return Err(Error::not_implemented(format!(
-                "logging driver {driver:?} can't be honoured: this engine has json-file, local and none"
-            )));
-        }
-    }
-    for (key, value) in &options {
-        let invalid = || Error::invalid(format!("invalid value for {key}: {value:?}"));
-        match key.as_str() {
-            "max-size" if value == "-1" => {}
-            "max-size" => log.max_size = Some(size(value).ok_or_else(invalid)?),
-            "max-file" => {
-                log.max_files =
-                    Some(value.parse::<u32>().ok().filter(|files| *files >= 1).ok_or_else(invalid)?);
-            }
-            "mode" if value == "blocking" => {}
-            "compress" if value == "false" || driver == "local" => {}
-            "compress" | "mode" | "max-buffer-size" => {
-                return Err(Error::not_implemented(format!("log option {key}={value} can't be honoured")));
-            }
-            "labels" | "labels-regex" | "env" | "env-regex" | "tag" if driver == "json-file" => {}
-            _ => return Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver"))),
-        }
-    }
-    if log.max_files.is_some_and(|files| files > 1) && log.max_size.is_none() {
-        return Err(Error::invalid("max-file cannot be used without max-size"));
-    }
-    Ok(log)
-}
+/// The drivers that there are, as `info` lists them.
+pub(crate) const DRIVERS: [&str; 5] = ["fluentd", "json-file", "local", "none", "syslog"];
 
-/// How large a file of the local driver gets, and how many there are; Docker's.
+/// Docker's size of the buffer in front of a driver.
+const BUFFER: u64 = 1 << 20;
+/// How large a file of the local driver or of a cache gets, and how many there are; Docker's.
 const LOCAL_SIZE: u64 = 20 << 20;
 const LOCAL_FILES: u32 = 5;
 
-/// `10m`, `1g`, `512k`, `4096`; binary multiples, as Docker reads them.
-fn size(text: &str) -> Option<u64> {
-    let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u64 = match &lower[digits.len()..] {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => return None,
-    };
-    digits.trim().parse::<u64>().ok()?.checked_mul(factor).filter(|size| *size > 0)
+/// The supervisor's settings, but for the collector's address, which may be a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LogPlan {
+    config: LogConfig,
+    endpoint: Option<Endpoint>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl LogPlan {
+    /// The settings, with the address that the name has now.
+    ///
+    /// # Errors
+    /// When the name has none.
+    pub(super) async fn resolve(self) -> Result<LogConfig, Error> {
+        let mut config = self.config;
+        if let (Some(collector), Some(endpoint)) = (&mut config.collector, self.endpoint) {
+            collector.addresses = endpoint.resolve().await?;
+        }
+        Ok(config)
+    }
+}
 
-    fn parse_json(json: &str) -> Result<LogConfig, Error> {
-        let host: HostConfig = serde_json::from_str(json).unwrap();
-        parse(&host, Path::new("/x/log"))
+/// Reads a container's options; `path` is the file of its log, `host_name` this machine's.
+///
+/// # Errors
+/// `InvalidParameter` for an unknown option or a malformed value, `NotImplemented` for other drivers.
+pub(super) fn parse(record: &Record, host_name: &str, path: &Path) -> Result<LogPlan, Error> {
+    let config = record.host.log_config.clone().unwrap_or_default();
+    let driver = config.typ.as_deref().filter(|driver| !driver.is_empty()).unwrap_or("json-file");
+    let given = config.config.unwrap_or_default();
+    let mut options = Options { driver, rest: given };
+    let mode = mode(&mut options)?;
+    let cache = cache(&mut options, path)?;
+    let plan = match driver {
+        "json-file" | "local" => file::parse(&mut options, path)?.into(),
+        "none" => return Ok(LogConfig::default().into()),
+        "syslog" => {
+            let (collector, endpoint) = syslog::parse(&mut options, record, host_name, mode)?;
+            remote(cache, collector, endpoint)
+        }
+        "fluentd" => {
+            let (collector, endpoint) = fluentd::parse(&mut options, record, mode)?;
+            remote(cache, collector, endpoint)
+        }
+        driver => {
+            return Err(Error::not_implemented(format!(
+                "logging driver {driver:?} can't be honoured: this engine has {}",
+                DRIVERS.join(", ")
+            )));
+        }
+    };
+    options.refuse_rest()?;
+    Ok(plan)
+}
+
+/// Whether a container's log can be read.
+pub(crate) fn is_readable(record: &Record) -> bool {
+    let Some(log) = &record.host.log_config else { return true };
+    let disabled = log.config.as_ref().and_then(|options| options.get("cache-disabled"));
+    match log.typ.as_deref() {
+        Some("none") => false,
+        Some("syslog" | "fluentd") => disabled.is_none_or(|text| go_bool(text) != Some(true)),
+        _ => true,
+    }
+}
+
+impl From<LogConfig> for LogPlan {
+    fn from(config: LogConfig) -> Self {
+        Self { config, endpoint: None }
+    }
+}
+
+fn remote(cache: LogConfig, collector: CollectorConfig, endpoint: Endpoint) -> LogPlan {
+    LogPlan { config: LogConfig { collector: Some(collector), ..cache }, endpoint: Some(endpoint) }
+}
+
+/// What becomes of records for which there is no room, and how much there is, if that is said.
+#[derive(Debug, Clone, Copy)]
+struct Mode {
+    overflow: Overflow,
+    buffer: Option<u64>,
+}
+
+fn mode(options: &mut Options<'_>) -> Result<Mode, Error> {
+    let overflow = match options.take("mode").as_deref() {
+        None | Some("" | "blocking") => Overflow::Block,
+        Some("non-blocking") => Overflow::Drop,
+        Some(other) => return Err(Error::invalid(format!("logger: logging mode not supported: {other}"))),
+    };
+    let buffer = options.take_size("max-buffer-size")?;
+    if buffer.is_some() && overflow == Overflow::Block {
+        return Err(Error::invalid(
+            "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+        ));
+    }
+    Ok(Mode { overflow, buffer })
+}
+
+/// The log of a driver that can't be read back.
+fn cache(options: &mut Options<'_>, path: &Path) -> Result<LogConfig, Error> {
+    let disabled = options.take_bool("cache-disabled")?.unwrap_or(false);
+    let size = options.take_size("cache-max-size")?.unwrap_or(LOCAL_SIZE);
+    let files = options.take_count("cache-max-file")?.unwrap_or(LOCAL_FILES);
+    // Whether old files are compressed is the cache's own business.
+    options.take_bool("cache-compress")?;
+    Ok(match disabled {
+        true => LogConfig::default(),
+        false => LogConfig {
+            path: Some(path.to_owned()),
+            max_size: Some(size),
+            max_files: Some(files),
+            collector: None,
+        },
+    })
+}
+
+/// The options that nobody has taken yet.
+struct Options<'a> {
+    driver: &'a str,
+    rest: HashMap<String, String>,
+}
+
+impl Options<'_> {
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.rest.remove(key)
     }
 
-    #[test]
-    fn json_file_is_the_default_and_can_rotate() {
-        assert_eq!(parse_json("{}").unwrap().path.as_deref(), Some(Path::new("/x/log")));
-        let log =
-            parse_json(r#"{"LogConfig":{"Type":"json-file","Config":{"max-size":"10m","max-file":"3"}}}"#)
-                .unwrap();
-        assert_eq!((log.max_size, log.max_files), (Some(10 << 20), Some(3)));
-        assert_eq!(parse_json(r#"{"LogConfig":{"Type":"none"}}"#).unwrap(), LogConfig::default());
+    /// An option read by `read`; an empty one is none.
+    fn take_as<T>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        let Some(text) = self.take(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let invalid = || Error::invalid(format!("invalid value for {key}: {text:?}"));
+        read(&text).map(Some).ok_or_else(invalid)
     }
 
-    #[test]
-    fn local_is_bounded_by_itself() {
-        let log = parse_json(r#"{"LogConfig":{"Type":"local"}}"#).unwrap();
-        assert_eq!((log.max_size, log.max_files), (Some(20 << 20), Some(5)));
-        let log =
-            parse_json(r#"{"LogConfig":{"Type":"local","Config":{"max-size":"1m","compress":"true"}}}"#);
-        assert_eq!(log.unwrap().max_size, Some(1 << 20));
+    fn take_size(&mut self, key: &str) -> Result<Option<u64>, Error> {
+        self.take_as(key, size)
     }
 
-    #[test]
-    fn other_drivers_and_unknown_options_are_refused_by_name() {
-        for (json, word) in [
-            (r#"{"LogConfig":{"Type":"syslog"}}"#, "syslog"),
-            (r#"{"LogConfig":{"Type":"local","Config":{"labels":"a"}}}"#, "local"),
-            (r#"{"LogConfig":{"Config":{"colour":"red"}}}"#, "colour"),
-            (r#"{"LogConfig":{"Config":{"max-size":"big"}}}"#, "max-size"),
-            (r#"{"LogConfig":{"Config":{"max-file":"2"}}}"#, "max-file"),
-            (r#"{"LogConfig":{"Config":{"compress":"true"}}}"#, "compress"),
-        ] {
-            assert!(parse_json(json).unwrap_err().to_string().contains(word), "{json}");
+    fn take_count(&mut self, key: &str) -> Result<Option<u32>, Error> {
+        self.take_as(key, |text| text.parse::<u32>().ok().filter(|count| *count >= 1))
+    }
+
+    fn take_bool(&mut self, key: &str) -> Result<Option<bool>, Error> {
+        self.take_as(key, go_bool)
+    }
+
+    /// A duration in milliseconds.
+    fn take_duration(&mut self, key: &str) -> Result<Option<u64>, Error> {
+        self.take_as(key, |text| u64::try_from(quantity::parse_duration_nanos(text).ok()? / 1_000_000).ok())
+    }
+
+    /// What labels and variables a record carries is read where it is used.
+    fn skip_attributes(&mut self) {
+        for key in ["labels", "labels-regex", "env", "env-regex", "tag"] {
+            self.rest.remove(key);
+        }
+    }
+
+    fn refuse_rest(&self) -> Result<(), Error> {
+        match self.rest.keys().min() {
+            None => Ok(()),
+            Some(key) => {
+                Err(Error::invalid(format!("unknown log opt '{key}' for {} log driver", self.driver)))
+            }
         }
     }
 }
+
+/// `10m`, `1g`, `512k`, `4096`; binary multiples, as Docker reads them.
+fn size(text: &str) -> Option<u64> {
+    u64::try_from(quantity::parse_bytes(text.trim()).ok()?).ok().filter(|size| *size > 0)
+}
+
+/// What Go's strconv.ParseBool takes.
+fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

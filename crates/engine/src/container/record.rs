@@ -98,6 +98,28 @@ impl RunNote {
 }
 
 #[cfg(test)]
+impl Record {
+    /// A container `web` of an image `box:latest`, with a label `a` and a variable `B`.
+    pub(crate) fn for_tests() -> Self {
+        let config =
+            r#"{"Image":"box:latest","Cmd":["sh","-c","true"],"Labels":{"a":"label"},"Env":["A=1","B=2"]}"#;
+        let config = serde_json::from_str(config).expect("it is a configuration");
+        Self {
+            version: VERSION,
+            id: ContainerId::from_random([7; 32]),
+            name: "web".to_owned(),
+            created: "2026-01-02T03:04:05Z".to_owned(),
+            image: format!("sha256:{}", "5".repeat(64)).parse().expect("it is an id"),
+            config,
+            host: HostConfig::default(),
+            networking: NetworkingConfig::default(),
+            mounts: Vec::new(),
+            stopped_by_hand: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -65,14 +65,14 @@ impl RestartPolicy {
         matches!(self, Self::Always | Self::UnlessStopped)
     }
 
-    /// Whether a new engine starts a container that does not run: one that was started before and ended
-    /// with `code`.
-    pub(crate) fn wants_start_on_open(self, code: i64, stopped_by_hand: bool) -> bool {
+    /// Whether a new engine starts a container that does not run: one that was started before, `count` times of them
+    /// by the policy, and ended with `code`.
+    pub(crate) fn wants_start_on_open(self, code: i64, stopped_by_hand: bool, count: u32) -> bool {
         match self {
             Self::No => false,
             Self::Always => true,
             Self::UnlessStopped => !stopped_by_hand,
-            Self::OnFailure(_) => code != 0 && !stopped_by_hand,
+            Self::OnFailure(most) => code != 0 && !stopped_by_hand && (most == 0 || count < most),
         }
     }
 }
@@ -146,11 +146,13 @@ mod tests {
 
     #[test]
     fn a_new_engine_starts_what_was_not_stopped_by_hand() {
-        assert!(RestartPolicy::Always.wants_start_on_open(0, true));
-        assert!(!RestartPolicy::UnlessStopped.wants_start_on_open(0, true));
-        assert!(RestartPolicy::UnlessStopped.wants_start_on_open(0, false));
-        assert!(RestartPolicy::OnFailure(0).wants_start_on_open(1, false));
-        assert!(!RestartPolicy::OnFailure(0).wants_start_on_open(0, false));
-        assert!(!RestartPolicy::No.wants_start_on_open(1, false));
+        assert!(RestartPolicy::Always.wants_start_on_open(0, true, 0));
+        assert!(!RestartPolicy::UnlessStopped.wants_start_on_open(0, true, 0));
+        assert!(RestartPolicy::UnlessStopped.wants_start_on_open(0, false, 0));
+        assert!(RestartPolicy::OnFailure(0).wants_start_on_open(1, false, 0));
+        assert!(!RestartPolicy::OnFailure(0).wants_start_on_open(0, false, 0));
+        assert!(!RestartPolicy::No.wants_start_on_open(1, false, 0));
+        assert!(RestartPolicy::OnFailure(3).wants_start_on_open(1, false, 2));
+        assert!(!RestartPolicy::OnFailure(3).wants_start_on_open(1, false, 3));
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     events::Events,
     exec::Execs,
     host::Host,
+    images::{DOWNLOADS_AT_ONCE, Downloads, Registries},
     spec::modes::Modes,
     store::Store,
     time_text,
@@ -130,11 +131,15 @@ fn prepare(config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenError>
     let volume_records = store.volumes().map_err(|error| part("the container store", error))?;
     let volumes = Volumes::new(config.root.join("volumes"), volume_records);
     let id = engine_id(&config.root).map_err(io("read", &config.root))?;
+    let registries = Registries::new(config.registries.clone());
+    let downloads = Downloads::new(config.downloads_at_once.unwrap_or(DOWNLOADS_AT_ONCE));
     let inner = Inner {
         config,
         host,
         store,
         images,
+        registries,
+        downloads,
         networks,
         volumes,
         events: Events::new(),
@@ -213,7 +218,8 @@ impl Inner {
             if !run.phase.is_alive() {
                 run.attachment = None;
             }
-            let start = ended && policy.wants_start_on_open(run.exit_code, record.stopped_by_hand);
+            let start =
+                ended && policy.wants_start_on_open(run.exit_code, record.stopped_by_hand, run.restart_count);
             let remove = ended && record.host.auto_remove == Some(true);
             let container = Container::spawn(self, record, Some(run));
             self.register(&container);

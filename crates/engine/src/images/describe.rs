@@ -1,16 +1,17 @@
 //! Images in the Docker API's shape.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 use bollard_stubs::models::{
     DriverData, HealthConfig, ImageConfig, ImageInspect, ImageInspectMetadata, ImageInspectRootFs,
-    ImageSummary,
+    ImageManifestSummary, ImageManifestSummaryAttestationData, ImageManifestSummaryImageData,
+    ImageManifestSummaryImageDataSize, ImageManifestSummaryKindEnum, ImageManifestSummarySize, ImageSummary,
 };
-use minke_image::{Image, LayerId};
+use minke_image::{Image, KnownManifest, ManifestKind};
 use minke_model::Reference;
 use time::OffsetDateTime;
 
-use crate::{Error, Filters, ImageListOptions, engine::Inner, time_text};
+use crate::{Error, Filters, ImageListOptions, container::Container, engine::Inner, time_text};
 
 /// `images`.
 pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<ImageSummary>, Error> {
@@ -48,10 +49,10 @@ pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<Imag
             repo_digests: image.digests.clone(),
             created: when.unix_timestamp(),
             size: bytes(image.size),
-            shared_size: -1,
+            shared_size: if options.shared_size { bytes(inner.images.shared_size(image)) } else { -1 },
             labels: labels.clone().into_iter().collect(),
             containers: users.get(&image.id.to_string()).copied().unwrap_or(0),
-            manifests: None,
+            manifests: options.manifests.then(|| manifests(inner, image)).transpose()?,
             descriptor: None,
         });
     }
@@ -119,6 +120,54 @@ pub(super) fn inspect(inner: &Inner, image: &Image) -> ImageInspect {
     }
 }
 
+/// What the image's name stands for (`manifests=true` of API 1.47).
+pub(super) fn manifests(inner: &Inner, image: &Image) -> Result<Vec<ImageManifestSummary>, Error> {
+    let known = inner
+        .images
+        .manifests(image)
+        .map_err(|error| Error::internal("read the image's manifests", &error))?;
+    Ok(known.iter().map(|manifest| manifest_summary(inner, image, manifest)).collect())
+}
+
+fn manifest_summary(inner: &Inner, image: &Image, manifest: &KnownManifest) -> ImageManifestSummary {
+    let (mut kind, mut image_data, mut attestation_data) =
+        (ImageManifestSummaryKindEnum::UNKNOWN, None, None);
+    let mut unpacked = 0;
+    match &manifest.kind {
+        ManifestKind::Image(platform, config) => {
+            let here = config.and_then(|id| inner.images.find(&id.to_string()).ok());
+            unpacked = here.map_or(0, |here| bytes(here.size));
+            let runs = |container: &Arc<Container>| {
+                container.record().image == image.id && *config == Some(image.id)
+            };
+            let containers =
+                inner.containers().iter().filter(|one| runs(one)).map(|one| one.id.to_string()).collect();
+            kind = ImageManifestSummaryKindEnum::IMAGE;
+            image_data = Some(ImageManifestSummaryImageData {
+                platform: super::registries::platform(platform),
+                containers,
+                size: ImageManifestSummaryImageDataSize { unpacked },
+            });
+        }
+        ManifestKind::Attestation(about) => {
+            kind = ImageManifestSummaryKindEnum::ATTESTATION;
+            let _for = about.map(|about| about.to_string()).unwrap_or_default();
+            attestation_data = Some(ImageManifestSummaryAttestationData { _for });
+        }
+        ManifestKind::Unknown => {}
+    }
+    let content = bytes(manifest.content);
+    ImageManifestSummary {
+        id: manifest.descriptor.digest.to_string(),
+        descriptor: super::registries::described(&manifest.descriptor),
+        available: manifest.available,
+        size: ImageManifestSummarySize { total: content.saturating_add(unpacked), content },
+        kind: Some(kind),
+        image_data,
+        attestation_data,
+    }
+}
+
 fn run_config(config: &minke_image::RunConfig) -> ImageConfig {
     let listed = |keys: Vec<String>| Some(keys).filter(|keys| !keys.is_empty());
     ImageConfig {
@@ -143,20 +192,6 @@ fn run_config(config: &minke_image::RunConfig) -> ImageConfig {
         stop_signal: config.stop_signal.clone(),
         shell: config.shell.clone(),
     }
-}
-
-/// Bytes of layers, each counted once. A layer's own size is what an image with it has more than one that
-/// ends just below; where no such
-/// image is known, the largest image with the layer's root stands for all of its layers.
-pub(crate) fn unique_size(images: &[Image]) -> u64 {
-    let mut by_top: BTreeMap<Vec<LayerId>, u64> = BTreeMap::new();
-    for image in images {
-        by_top.insert(image.layers.clone(), image.size);
-    }
-    let base = |layers: &[LayerId]| {
-        (0..layers.len()).rev().find_map(|count| by_top.get(&layers[..count]).copied()).unwrap_or(0)
-    };
-    by_top.iter().map(|(layers, size)| size.saturating_sub(base(layers))).sum()
 }
 
 fn created_at(image: &Image) -> OffsetDateTime {

@@ -3,54 +3,38 @@
 
 use std::collections::BTreeMap;
 
+use super::tag;
 use crate::{Filters, container::Record};
 
 /// `key=value,key=value`, sorted and percent-encoded as in a form, as Docker's clients expect it.
 pub(super) fn of(record: &Record) -> String {
-    let options = record.host.log_config.as_ref().and_then(|log| log.config.as_ref());
-    let option = |name: &str| options.and_then(|options| options.get(name)).map_or("", String::as_str);
-    let wanted = |names: &str, pattern: &str, key: &str| {
-        option(names).split(',').any(|name| name.trim() == key)
-            || (!option(pattern).is_empty() && Filters::pattern_matches(option(pattern), key))
-    };
-    let mut all = BTreeMap::new();
-    for (key, value) in record.config.labels.iter().flatten() {
-        if wanted("labels", "labels-regex", key) {
-            all.insert(key.as_str(), value.clone());
-        }
-    }
-    for (key, value) in record.config.env.iter().flatten().filter_map(|entry| entry.split_once('=')) {
-        if wanted("env", "env-regex", key) {
-            all.insert(key, value.to_owned());
-        }
-    }
-    if !option("tag").is_empty() {
-        all.insert("tag", tag(option("tag"), record));
+    let mut all = chosen(record);
+    if let Some(template) = option(record, "tag") {
+        // A template that is not understood, of an older engine, is shown as it is.
+        all.insert("tag".to_owned(), tag::of(record, Some(template)).unwrap_or_else(|_| template.to_owned()));
     }
     let pairs: Vec<_> = all.iter().map(|(key, value)| format!("{}={}", form(key), form(value))).collect();
     pairs.join(",")
 }
 
-/// Docker's fields of a tag; anything else between braces stays as it is.
-fn tag(template: &str, record: &Record) -> String {
-    let image = record.image.to_string();
-    let short = image.trim_start_matches("sha256:").chars().take(12).collect();
-    let fields = [
-        ("ID", record.id.short().to_owned()),
-        ("FullID", record.id.to_string()),
-        ("Name", record.name.clone()),
-        ("ImageID", short),
-        ("ImageFullID", image),
-        ("ImageName", record.image_name().to_owned()),
-        ("DaemonName", "docker".to_owned()),
-    ];
-    let mut text = template.to_owned();
-    for (name, value) in fields {
-        for written in [format!("{{{{.{name}}}}}"), format!("{{{{ .{name} }}}}")] {
-            text = text.replace(&written, &value);
-        }
-    }
-    text
+/// The labels and variables of a container that its log options name.
+pub(crate) fn chosen(record: &Record) -> BTreeMap<String, String> {
+    let wanted = |names: &str, pattern: &str, key: &str| {
+        option(record, names).unwrap_or("").split(',').any(|name| name.trim() == key)
+            || option(record, pattern).is_some_and(|pattern| Filters::pattern_matches(pattern, key))
+    };
+    let labels = record.config.labels.iter().flatten();
+    let labels = labels.filter(|(key, _)| wanted("labels", "labels-regex", key));
+    let env = record.config.env.iter().flatten().filter_map(|entry| entry.split_once('='));
+    let env = env.filter(|(key, _)| wanted("env", "env-regex", key));
+    let mut all: BTreeMap<_, _> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+    all.extend(env.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    all
+}
+
+fn option<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    let options = record.host.log_config.as_ref()?.config.as_ref()?;
+    options.get(name).map(String::as_str).filter(|text| !text.is_empty())
 }
 
 /// As HTML forms write values.

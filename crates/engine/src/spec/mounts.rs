@@ -16,7 +16,12 @@ pub(crate) struct Base<'a> {
     pub(crate) shm: Shm<'a>,
     /// /etc/resolv.conf, /etc/hostname and /etc/hosts are these files of the host.
     pub(crate) files: &'a [(&'static str, &'a Path)],
+    /// [`INIT`] is this program of the host.
+    pub(crate) init: Option<&'a Path>,
 }
+
+/// Where Docker shows the init of `--init`.
+pub(crate) const INIT: &str = "/sbin/docker-init";
 
 /// What /dev/shm is.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,9 @@ pub(crate) fn mounts(base: Base<'_>, user: &[MountRecord], sources: &[Option<Str
         if !taken(destination) {
             more.push(bind(destination, source, &["rbind", "rprivate"]));
         }
+    }
+    if let Some(program) = base.init {
+        more.push(bind(INIT, program, &["bind", "rprivate", "ro", "nosuid", "nodev"]));
     }
     more.sort_by_key(|mount| mount.destination.split('/').filter(|part| !part.is_empty()).count());
     mounts.extend(more);
@@ -110,7 +118,7 @@ mod tests {
     use super::*;
 
     fn base() -> Base<'static> {
-        Base { privileged: false, shm: Shm::Size(64 << 20), files: &[] }
+        Base { privileged: false, shm: Shm::Size(64 << 20), files: &[], init: None }
     }
 
     fn volume(destination: &str) -> MountRecord {

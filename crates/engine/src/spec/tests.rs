@@ -32,6 +32,7 @@ fn build_with(edit: impl FnOnce(&mut ContainerConfig, &mut HostConfig)) -> Resul
         mounts: &[],
         sources: &[],
         files: &[("/etc/hosts", Path::new("/x/hosts"))],
+        init: Some(Path::new("/x/minke-oci")),
         shared_shm: None,
         devices: Vec::new(),
         device_rules: Vec::new(),
@@ -118,4 +119,23 @@ fn the_oom_score_cannot_be_lowered_without_the_capability() {
     let weak = Facts { capabilities: Mask(((1 << 41) - 1) & !(1 << 24)), ..facts() };
     assert!(oom_score_adj(&host, &weak).unwrap_err().to_string().contains("CAP_SYS_RESOURCE"));
     assert_eq!(oom_score_adj(&host, &facts()).unwrap(), Some(-5));
+}
+
+#[test]
+fn an_init_comes_before_the_program_unless_another_one_is_there() {
+    let build = |pid: &str| {
+        build_with(|config, host| {
+            config.entrypoint = Some(vec!["nginx".into()]);
+            (host.init, host.pid_mode) = (Some(true), Some(pid.into()));
+        })
+        .unwrap()
+    };
+    let spec = build("");
+    assert_eq!(spec.process.unwrap().args, ["/sbin/docker-init", "--", "nginx", "sh"]);
+    let bound = spec.mounts.iter().find(|mount| mount.destination == "/sbin/docker-init").unwrap();
+    assert_eq!(bound.source.as_deref(), Some("/x/minke-oci"));
+    assert!(bound.options.contains(&"ro".into()));
+    let spec = build("host");
+    assert_eq!(spec.process.unwrap().args, ["nginx", "sh"]);
+    assert!(spec.mounts.iter().all(|mount| mount.destination != "/sbin/docker-init"));
 }

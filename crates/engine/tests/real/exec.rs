@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Test, unframed, with_engine};
 
-async fn exec(test: &Test, id: &str, config: ExecConfig) -> (String, i64) {
+pub(crate) async fn exec(test: &Test, id: &str, config: ExecConfig) -> (String, i64) {
     let exec = test.engine.exec_create(id, config).await.unwrap();
     let session = test.engine.exec_start(&exec, ExecStart::default()).await.unwrap().unwrap();
     let (mut client, side) = tokio::io::duplex(1 << 20);
@@ -25,7 +25,7 @@ async fn exec(test: &Test, id: &str, config: ExecConfig) -> (String, i64) {
     panic!("{exec} does not end");
 }
 
-fn shell(script: &str) -> ExecConfig {
+pub(crate) fn shell(script: &str) -> ExecConfig {
     ExecConfig {
         cmd: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
         attach_stdout: Some(true),

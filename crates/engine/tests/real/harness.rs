@@ -200,9 +200,30 @@ fn config(root: &Path, prefix: &str) -> EngineConfig {
         state: root.join("state"),
         name_prefix: prefix.to_owned(),
         runtime: runtime(),
+        runtimes: [(
+            FOREIGN.to_owned(),
+            RuntimeProgram {
+                path: foreign_runtime().unwrap_or_else(|| "/no/runc".into()),
+                args: vec!["--debug".to_owned()],
+            },
+        )]
+        .into(),
         bridge_subnet: None,
+        registries: RegistrySettings::default(),
+        downloads_at_once: None,
         version: "0.0.0-test",
     }
+}
+
+/// The name by which the engine knows Debian's runc.
+pub(crate) const FOREIGN: &str = "debians-runc";
+
+/// Debian's runc: on PATH, or where `scripts/setup managers` has put it.
+pub(crate) fn foreign_runtime() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let unpacked = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools/managers/usr/sbin");
+    let directories = std::env::split_paths(&path).chain([unpacked]);
+    directories.map(|directory| directory.join("runc")).find(|file| file.is_file())
 }
 
 /// `minke-oci` from the directory that this test was built into.

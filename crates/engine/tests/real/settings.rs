@@ -149,9 +149,9 @@ fn what_cannot_be_honoured_is_refused_by_name_and_leaves_nothing() {
             let error = test.create("", "true", |_, other| *other = host).await.unwrap_err();
             assert!(error.to_string().contains(word), "{word}: {error}");
         };
-        refused("Init", r#"{"Init":true}"#).await;
+        refused("CpuCount", r#"{"CpuCount":2}"#).await;
         refused("UsernsMode", r#"{"UsernsMode":"1000"}"#).await;
-        refused("syslog", r#"{"LogConfig":{"Type":"syslog"}}"#).await;
+        refused("gelf", r#"{"LogConfig":{"Type":"gelf"}}"#).await;
         refused("vm.swappiness", r#"{"Sysctls":{"vm.swappiness":"1"}}"#).await;
         refused("apparmor", r#"{"SecurityOpt":["apparmor=x"]}"#).await;
         refused("6MB", r#"{"Memory":1024}"#).await;

@@ -42,16 +42,19 @@ impl Dir {
 
     /// Writes a file in one write(2), as cgroup files want it.
     pub(super) fn write(&self, file: &str, value: &str) -> io::Result<()> {
+        self.open_for_writing(file)?.write(value)
+    }
+
+    /// Opens a file that takes several values, one after the other.
+    pub(super) fn open_for_writing(&self, file: &str) -> io::Result<Writable> {
         let fd = rustix::fs::openat(&self.fd, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        match rustix::io::write(&fd, value.as_bytes())? {
-            written if written == value.len() => Ok(()),
-            _ => Err(io::Error::from(io::ErrorKind::WriteZero)),
-        }
+        Ok(Writable(fd))
     }
 
     pub(super) fn read(&self, file: &str) -> io::Result<String> {
         let mut text = String::with_capacity(512);
-        self.open_file(file)?.read_to_string(&mut text)?;
+        // Asking for the size first, as a file is read else, is of no use here: it is always 0.
+        self.open_file(file)?.take(u64::MAX).read_to_string(&mut text)?;
         Ok(text)
     }
 
@@ -89,6 +92,20 @@ impl Dir {
             path: self.path.join(file),
             source,
         })
+    }
+}
+
+/// A file that is open for writing.
+#[derive(Debug)]
+pub(super) struct Writable(OwnedFd);
+
+impl Writable {
+    /// Writes one value, in one write(2).
+    pub(super) fn write(&self, value: &str) -> io::Result<()> {
+        match rustix::io::write(&self.0, value.as_bytes())? {
+            written if written == value.len() => Ok(()),
+            _ => Err(io::Error::from(io::ErrorKind::WriteZero)),
+        }
     }
 }
 

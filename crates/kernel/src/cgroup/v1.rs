@@ -68,7 +68,7 @@ impl Group {
             made.extend(dir::make_dirs(&hierarchy.mount_point, &below)?);
             let dir = open(hierarchy.mount_point.join(&below))?;
             if hierarchy.controllers.contains(Controller::Cpuset) {
-                cpuset::inherit(&hierarchy.mount_point, dir.path())?;
+                cpuset::inherit(&hierarchy.mount_point, &dir)?;
             }
             members.push(Member { controllers: hierarchy.controllers, name: hierarchy.name.clone(), dir });
         }

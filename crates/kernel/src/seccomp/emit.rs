@@ -57,12 +57,19 @@ impl Emitter {
     /// The first alternative that holds decides, or else the default.
     fn check(&mut self, alternatives: &[Alternative], wide: bool) -> Position {
         let mut next = self.ret(self.default);
-        for alternative in alternatives.iter().rev() {
-            let mut yes = self.ret(alternative.ret);
-            for condition in alternative.conditions.iter().rev() {
-                yes = self.condition(condition, wide, yes, next);
-            }
-            next = yes;
+        for group in alternatives.chunk_by(Alternative::is_about_the_same_as).rev() {
+            let yes = self.ret(group[0].ret);
+            next = match group {
+                [one] => {
+                    let conditions = one.conditions.iter().rev();
+                    conditions.fold(yes, |yes, condition| self.condition(condition, wide, yes, next))
+                }
+                // Docker's profile names some forty socket families, for which one look at the argument is enough.
+                several => {
+                    let values: Vec<u32> = several.iter().map(|one| one.conditions[0].value as u32).collect();
+                    self.equal(Argument::new(&several[0].conditions[0], wide), &values, yes, next)
+                }
+            };
         }
         next
     }
@@ -70,8 +77,8 @@ impl Emitter {
     fn condition(&mut self, condition: &Condition, wide: bool, yes: Position, no: Position) -> Position {
         let argument = Argument::new(condition, wide);
         match condition.op {
-            SeccompOperator::Equal => self.equal(argument, yes, no),
-            SeccompOperator::NotEqual => self.equal(argument, no, yes),
+            SeccompOperator::Equal => self.equal(argument, &[argument.low], yes, no),
+            SeccompOperator::NotEqual => self.equal(argument, &[argument.low], no, yes),
             SeccompOperator::Greater => self.ordered(argument, Compare::Greater, yes, no),
             SeccompOperator::LessOrEqual => self.ordered(argument, Compare::Greater, no, yes),
             SeccompOperator::GreaterOrEqual => self.ordered(argument, Compare::GreaterOrEqual, yes, no),
@@ -80,8 +87,10 @@ impl Emitter {
         }
     }
 
-    fn equal(&mut self, argument: Argument, yes: Position, no: Position) -> Position {
-        let mut next = self.code.branch(Compare::Equal, argument.low, yes, no);
+    /// Whether the argument's high word is what it says, and the low one is any of `lows`.
+    fn equal(&mut self, argument: Argument, lows: &[u32], yes: Position, no: Position) -> Position {
+        let mut next =
+            lows.iter().rev().fold(no, |next, low| self.code.branch(Compare::Equal, *low, yes, next));
         next = self.code.load(argument.low_offset, next);
         if argument.wide {
             next = self.code.branch(Compare::Equal, argument.high, next, no);

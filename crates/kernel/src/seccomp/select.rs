@@ -3,6 +3,8 @@
 //! Neighbouring calls with the same answer become one interval. Docker's profile allows most
 //! calls, so its 400 names are about a hundred intervals, and a search among them takes seven steps.
 
+use minke_model::runtime_spec::SeccompOperator;
+
 use super::{
     arch::{Abi, BAD_ARCHITECTURE, X32_BIT},
     multiplex,
@@ -31,6 +33,19 @@ pub(super) struct Interval {
 pub(super) struct Alternative {
     pub(super) conditions: Vec<Condition>,
     pub(super) ret: Ret,
+}
+
+impl Alternative {
+    /// Whether both say of one argument which value it has, with the same outcome and the same high word.
+    pub(super) fn is_about_the_same_as(&self, other: &Alternative) -> bool {
+        let ([one], [another]) = (self.conditions.as_slice(), other.conditions.as_slice()) else {
+            return false;
+        };
+        self.ret == other.ret
+            && [one, another].iter().all(|condition| condition.op == SeccompOperator::Equal)
+            && one.index == another.index
+            && one.value >> 32 == another.value >> 32
+    }
 }
 
 /// The filter of one audit architecture; the intervals cover all numbers and start at 0.

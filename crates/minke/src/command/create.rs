@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use bollard_stubs::models::ContainerCreateBody;
 use clap::Parser;
-use minke_docker_client::Client;
+use minke_model::AnyReference;
 use serde::Deserialize;
 
 use crate::{
@@ -13,13 +13,14 @@ use crate::{
     failure::{Failure, USAGE},
     format::text::or_default,
     output,
+    progress::Screen,
     run::{
         FlagError,
         body::{self, Surroundings},
         environment,
         options::ContainerOptions,
-        pull,
     },
+    transfer::{self, Wanted},
 };
 
 /// Flags of `create`.
@@ -46,7 +47,7 @@ pub(crate) static CREATE: Verb = client_verb!(
 async fn create(context: &Context, args: Create) -> Result<(), Failure> {
     let body = request(context, &args.options, &args.image, &args.command)
         .map_err(|failure| failure.of_run("create").with_code(USAGE))?;
-    let id = make(context.client()?, &args.options, &body).await?;
+    let id = make(context, &args.options, &body).await?;
     output::line(&id)
 }
 
@@ -96,15 +97,16 @@ struct Created {
 /// # Errors
 /// The engine's own, and those of the id file.
 pub(super) async fn make(
-    client: &Client,
+    context: &Context,
     options: &ContainerOptions,
     body: &ContainerCreateBody,
 ) -> Result<String, Failure> {
+    let client = context.client()?;
     let id_file = options.cidfile.as_deref().map(IdFile::reserve).transpose()?;
     let image = body.image.clone().unwrap_or_default();
     let platform = options.platform.as_deref().filter(|platform| !platform.is_empty());
     if options.pull == "always" {
-        pull::pull(client, &image, platform, options.quiet).await?;
+        pull(context, options, &image).await?;
     }
     let mut query = Vec::new();
     query.extend(options.name.clone().map(|name| ("name", name)));
@@ -114,12 +116,13 @@ pub(super) async fn make(
         Err(error)
             if error.is_not_found()
                 && options.pull == "missing"
+                && is_name(&image)
                 && error.to_string().contains("No such image") =>
         {
             if !options.quiet {
-                output::note(&format!("Unable to find image '{}' locally", pull::with_tag(&image)));
+                output::note(&format!("Unable to find image '{}' locally", with_tag(&image)));
             }
-            pull::pull(client, &image, platform, options.quiet).await?;
+            pull(context, options, &image).await?;
             client.post("/containers/create", &query, Some(body)).await?
         }
         other => other?,
@@ -131,6 +134,28 @@ pub(super) async fn make(
         file.write(&created.id)?;
     }
     Ok(created.id)
+}
+
+/// Pulls with progress on standard error: standard output is the container's.
+async fn pull(context: &Context, options: &ContainerOptions, image: &str) -> Result<(), Failure> {
+    let image =
+        image.parse().map_err(|error: minke_model::ReferenceError| Failure::new(error.to_string()))?;
+    let platform = options.platform.as_deref().filter(|platform| !platform.is_empty());
+    let screen = if options.quiet { Screen::Nowhere } else { Screen::Stderr };
+    transfer::pull(context, Wanted { image: &image, all_tags: false, platform }, screen).await
+}
+
+/// Whether an image is meant by its name; no registry has it by its id.
+fn is_name(image: &str) -> bool {
+    matches!(image.parse(), Ok(AnyReference::Named(_)))
+}
+
+/// The image's name as Docker shows it: with the tag that is meant where none is given.
+fn with_tag(image: &str) -> String {
+    image.parse().map_or_else(
+        |_| image.to_owned(),
+        |image: minke_model::Reference| image.with_default_tag().familiar(),
+    )
 }
 
 /// `--cidfile`: made before the container, so that there is never a container whose id could not be written.
@@ -178,6 +203,15 @@ impl Drop for IdFile<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_are_pulled_and_shown_with_their_tag() {
+        assert!(is_name("redis") && is_name("r:5000/a/b:1"));
+        let id = "0123456789abcdef".repeat(4);
+        assert!(!is_name(&id) && !is_name(&format!("sha256:{id}")) && !is_name("Bad Name"));
+        assert_eq!(with_tag("docker.io/library/redis"), "redis:latest");
+        assert_eq!(with_tag("r:5000/a:1"), "r:5000/a:1");
+    }
 
     #[test]
     fn an_id_file_is_never_overwritten_and_vanishes_when_nothing_was_created() {

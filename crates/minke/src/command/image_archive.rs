@@ -1,27 +1,24 @@
 //! `minke load`, `save` and `import`: images as tar archives.
 
-mod progress;
-
 use std::{
-    collections::HashMap,
     fs::{self, Metadata},
     io,
     path::{Path, PathBuf},
 };
 
 use clap::Parser;
-use futures_util::StreamExt;
-use minke_docker_client::{Body, HeaderMap, Method, StreamResponse, json_lines};
-use serde_json::Value;
+use indicatif::ProgressBar;
+use minke_docker_client::{Body, HeaderMap, Method, StreamResponse};
 use tokio::io::AsyncWriteExt;
 
-use self::progress::{Bars, Counted};
 use super::images::{platform_query, split_tag};
 use crate::{
     cli::verb::{Arity, Verb, client_verb},
     context::Context,
     failure::Failure,
-    output, terminal,
+    output,
+    progress::{Counted, Progress, Screen},
+    terminal,
 };
 
 /// Flags of `load`.
@@ -93,56 +90,31 @@ const TAR: &str = "application/x-tar";
 async fn load(context: &Context, args: Load) -> Result<(), Failure> {
     // Progress is for eyes only.
     let quiet = args.quiet || !terminal::stdout_is_terminal();
-    let bars = Bars::new(quiet);
+    let mut progress = Progress::new(Screen::Stdout);
+    let sent =
+        |size| if quiet { ProgressBar::hidden() } else { progress.counter("archive", "Sending", size) };
     let body = match &args.input {
         Some(path) => {
             let file = open(path).await?;
             let size = file.metadata().await.ok().filter(Metadata::is_file).map(|meta| meta.len());
-            Body::reader(TAR, Counted::new(file, bars.sent(size)))
+            Body::reader(TAR, Counted::new(file, sent(size)))
         }
         None if terminal::stdin_is_terminal() => {
             return Err(Failure::new("requested load from stdin, but stdin is empty"));
         }
-        None => Body::reader(TAR, Counted::new(tokio::io::stdin(), bars.sent(None))),
+        None => Body::reader(TAR, Counted::new(tokio::io::stdin(), sent(None))),
     };
     let mut query = vec![("quiet", u8::from(quiet).to_string())];
     query.extend(platform_query(args.platform.as_deref())?);
     let client = context.client()?;
-    let loaded = async {
-        let response = client.stream(Method::POST, "/images/load", &query, body, HeaderMap::new()).await?;
-        show_progress(response, &bars).await
-    }
-    .await;
-    bars.clear();
-    loaded
+    let response = client.stream(Method::POST, "/images/load", &query, body, HeaderMap::new()).await?;
+    progress.follow(response, |_| {}).await
 }
 
 async fn open(path: &Path) -> Result<tokio::fs::File, Failure> {
     tokio::fs::File::open(path)
         .await
         .map_err(|error| Failure::doing(format!("open {}", path.display()), error))
-}
-
-/// Prints the engine's messages, and a bar for each layer where `bars` are shown.
-async fn show_progress(response: StreamResponse, bars: &Bars) -> Result<(), Failure> {
-    let mut lines = json_lines::<Value>(response.body);
-    let mut bars_by_id = HashMap::new();
-    while let Some(line) = lines.next().await {
-        let line = line?;
-        if let Some(error) = line["error"].as_str() {
-            return Err(Failure::new(error));
-        }
-        if let Some(text) = line["stream"].as_str() {
-            bars.above(|| output::print(text))?;
-        } else if let (Some(id), Some(status)) = (line["id"].as_str(), line["status"].as_str()) {
-            let bar = bars_by_id.entry(id.to_owned()).or_insert_with(|| bars.add(id));
-            let detail = &line["progressDetail"];
-            progress::step(bar, status, detail["current"].as_u64(), detail["total"].as_u64());
-        } else if let Some(status) = line["status"].as_str() {
-            bars.above(|| output::line(status))?;
-        }
-    }
-    Ok(())
 }
 
 async fn save(context: &Context, args: Save) -> Result<(), Failure> {
@@ -225,5 +197,5 @@ async fn import(context: &Context, args: Import) -> Result<(), Failure> {
     query.extend(args.platform.map(|platform| ("platform", platform)));
     let client = context.client()?;
     let response = client.stream(Method::POST, "/images/create", &query, body, HeaderMap::new()).await?;
-    show_progress(response, &Bars::new(true)).await
+    Progress::new(Screen::Stdout).follow(response, |_| {}).await
 }

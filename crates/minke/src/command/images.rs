@@ -1,6 +1,7 @@
 //! `minke images`, `history`, `tag` and `rmi`.
 
 use clap::Parser;
+use minke_docker_client::ApiVersion;
 use minke_model::Reference;
 use serde_json::Value;
 
@@ -12,9 +13,10 @@ use crate::{
     format::{
         self, Layout, history,
         images::{Image, KIND, KIND_WITH_DIGESTS},
-        time,
+        manifests, time,
     },
-    output,
+    output, terminal,
+    transfer::require_version,
 };
 
 /// Flags of `images`.
@@ -38,8 +40,8 @@ pub(crate) struct Ls {
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
-    /// List multi-platform images as a tree (not supported yet)
-    #[arg(long, hide = true)]
+    /// List the platforms of each image as a tree
+    #[arg(long)]
     tree: bool,
     /// Only images of this name
     reference: Option<String>,
@@ -109,16 +111,27 @@ pub(crate) static TAG: Verb = client_verb!(
 pub(crate) static RM: Verb =
     client_verb!(Rm, rm, Arity::AtLeast(1), "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images");
 
+/// The first version that tells an image's manifests.
+const MANIFESTS: ApiVersion = ApiVersion::new(1, 47);
+
+impl Ls {
+    /// Which images are asked for.
+    fn query(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let mut wanted = self.filter.clone();
+        wanted.extend(self.reference.as_ref().map(|reference| format!("reference={reference}")));
+        let mut query: Vec<_> = self.all.then(|| ("all", "1".to_owned())).into_iter().collect();
+        query.extend(filters::query(&wanted)?);
+        Ok(query)
+    }
+}
+
 async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     if args.tree {
-        return Err(Failure::new("minke images: --tree is not supported yet"));
+        return tree(context, &args).await;
     }
     let kind = if args.digests { &KIND_WITH_DIGESTS } else { &KIND };
     let layout = Layout::choose(args.format.as_deref(), &context.config().images_format, args.quiet, kind)?;
-    let mut wanted = args.filter.clone();
-    wanted.extend(args.reference.as_ref().map(|reference| format!("reference={reference}")));
-    let mut query: Vec<_> = args.all.then(|| ("all", "1".to_owned())).into_iter().collect();
-    query.extend(filters::query(&wanted)?);
+    let mut query = args.query()?;
     query.extend(
         (layout.mentions("SharedSize") || layout.mentions("UniqueSize"))
             .then(|| ("shared-size", "1".to_owned())),
@@ -129,6 +142,25 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let rows: Vec<_> = images.iter().flat_map(|image| image.rows(digests, args.no_trunc, now)).collect();
     let width = format::terminal_width().filter(|_| !args.no_trunc);
     output::print(&layout.render(kind, &rows, width)?)
+}
+
+/// The platforms of each image, as far as the engine tells them.
+async fn tree(context: &Context, args: &Ls) -> Result<(), Failure> {
+    let others = [
+        ("quiet", args.quiet),
+        ("no-trunc", args.no_trunc),
+        ("digests", args.digests),
+        ("format", args.format.is_some()),
+    ];
+    if let Some((flag, _)) = others.iter().find(|(_, given)| *given) {
+        return Err(Failure::new(format!("--{flag} is not yet supported with --tree")));
+    }
+    let mut query = args.query()?;
+    query.push(("manifests", "1".to_owned()));
+    let client = context.client()?;
+    require_version(client, "--tree", MANIFESTS).await?;
+    let images: Vec<manifests::Image> = client.get("/images/json", &query).await?;
+    output::print(&manifests::text(&images, terminal::stdout_is_terminal()))
 }
 
 async fn history(context: &Context, args: History) -> Result<(), Failure> {

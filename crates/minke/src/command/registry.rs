@@ -1,10 +1,12 @@
 //! `registry`: a registry of one's own, without an engine.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod upstream;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, Parser};
 use minke_model::quantity;
-use minke_registry::{Registry, RegistryConfig, TlsFiles};
+use minke_registry::{Registry, RegistryConfig, TlsFiles, Upstream};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -36,6 +38,15 @@ struct Serve {
     /// File of user:bcrypt lines, as htpasswd -B writes them; without it everybody may do everything
     #[arg(long, value_name = "file")]
     htpasswd: Option<PathBuf>,
+    /// Be the cache of another registry (docker.io, or with http:// or https:// before it): fetch from there what is not here
+    #[arg(long, value_name = "registry")]
+    cache_of: Option<String>,
+    /// User to be at the registry that is cached
+    #[arg(long, value_name = "string", requires = "cache_of")]
+    upstream_user: Option<String>,
+    /// File with that user's password
+    #[arg(long, value_name = "file", requires = "cache_of")]
+    upstream_password_file: Option<PathBuf>,
     /// Refuse pushes and deletions
     #[arg(long)]
     read_only: bool,
@@ -77,12 +88,17 @@ fn serve(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     let args = typed::<Serve>(matches)?;
     daemon::start_log(args.log_level.as_deref().or(globals.log_level.as_deref()))?;
     let open = args.listen.iter().any(|address| !address.ip().is_loopback());
-    if open && args.htpasswd.is_none() && !args.read_only {
+    if open && args.htpasswd.is_none() && !args.read_only && args.cache_of.is_none() {
         tracing::warn!(
             "whoever reaches this registry may push and delete; --htpasswd or --read-only keeps others out"
         );
     }
+    let upstream = args.cache_of.as_deref().map(|address| {
+        upstream::Remote::new(address, args.upstream_user.clone(), args.upstream_password_file.as_deref())
+    });
+    let upstream = upstream.transpose()?.map(|remote| Arc::new(remote) as Arc<dyn Upstream>);
     let config = RegistryConfig {
+        upstream,
         read_only: args.read_only,
         deletion: !args.no_delete,
         tls: tls_files(args.tls_cert, args.tls_key)?,

@@ -70,7 +70,7 @@ async fn run(context: &Context, args: Run) -> Result<(), Failure> {
     let wiring = wiring(&body);
     check_terminal(wiring)?;
     let client = context.client().map_err(|failure| failure.of_run("run"))?;
-    let id = create::make(client, &args.options, &body).await.map_err(|failure| failure.of_run("run"))?;
+    let id = create::make(context, &args.options, &body).await.map_err(|failure| failure.of_run("run"))?;
     if !(wiring.stdin || wiring.stdout || wiring.stderr) {
         let path = format!("/containers/{id}/start");
         let started = client.post_empty::<()>(&path, &[]).await;

@@ -11,7 +11,7 @@ pub(super) fn from_thread() -> io::Result<(PipeWriter, Receiver)> {
 }
 
 /// The event loop writes, a thread reads.
-pub(super) fn to_thread() -> io::Result<(Sender, PipeReader)> {
+pub(crate) fn to_thread() -> io::Result<(Sender, PipeReader)> {
     let (reader, writer) = io::pipe()?;
     Ok((Sender::from_owned_fd(writer.into())?, reader))
 }

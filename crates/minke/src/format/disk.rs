@@ -1,9 +1,15 @@
 //! Rows of `minke system df`.
 
 use minke_model::quantity;
+use serde::Deserialize;
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Kind, Row};
+use super::{
+    Kind, Row,
+    text::{or_default, short_id},
+    time::{ago, restamp},
+};
 
 /// The summary.
 pub(crate) static KIND: Kind = Kind {
@@ -38,6 +44,73 @@ pub(crate) static VOLUMES: Kind = Kind {
     table: "{{.Name}}\t{{.Links}}\t{{.Size}}",
     quiet: "{{.Name}}",
 };
+
+/// Build cache in `system df --verbose`.
+pub(crate) static BUILD_CACHE: Kind = Kind {
+    titles: &[
+        ("ID", "CACHE ID"),
+        ("CacheType", "CACHE TYPE"),
+        ("Size", "SIZE"),
+        ("CreatedSince", "CREATED"),
+        ("LastUsedSince", "LAST USED"),
+        ("UsageCount", "USAGE"),
+        ("Shared", "SHARED"),
+    ],
+    table: "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}",
+    quiet: "{{.ID}}",
+};
+
+/// What `GET /system/df` says of a piece of build cache.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct CacheRecord {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(deserialize_with = "or_default")]
+    parent: String,
+    #[serde(rename = "Type")]
+    kind: String,
+    description: String,
+    in_use: bool,
+    shared: bool,
+    size: i64,
+    #[serde(deserialize_with = "or_default")]
+    created_at: String,
+    #[serde(deserialize_with = "or_default")]
+    last_used_at: String,
+    usage_count: i64,
+}
+
+impl CacheRecord {
+    /// The placeholders; what is in use has a star. `full` is the whole id.
+    pub(crate) fn row(&self, full: bool, now: OffsetDateTime) -> Row {
+        let id = if full { self.id.clone() } else { short_id(&self.id) };
+        let since = |text: &str| {
+            OffsetDateTime::parse(text, &Rfc3339).map_or(String::new(), |at| ago(at.unix_timestamp(), now))
+        };
+        Row::new([
+            ("ID", if self.in_use { format!("{id}*") } else { id }),
+            ("Parent", self.parent.clone()),
+            ("CacheType", self.kind.clone()),
+            ("Description", self.description.clone()),
+            ("Size", quantity::decimal_size(self.size as f64, 4)),
+            ("CreatedAt", restamp(&self.created_at)),
+            ("CreatedSince", since(&self.created_at)),
+            ("LastUsedAt", restamp(&self.last_used_at)),
+            ("LastUsedSince", since(&self.last_used_at)),
+            ("UsageCount", self.usage_count.to_string()),
+            ("InUse", self.in_use.to_string()),
+            ("Shared", self.shared.to_string()),
+        ])
+    }
+}
+
+/// The bytes of the build cache that nothing else shares.
+pub(crate) fn cache_size(usage: &Value) -> String {
+    let own = usage["BuildCache"].as_array().into_iter().flatten().filter(|record| record["Shared"] != true);
+    let bytes: i64 = own.filter_map(|record| record["Size"].as_i64()).sum();
+    quantity::decimal_size(bytes as f64, 4)
+}
 
 /// The four lines of the summary from `GET /system/df`.
 pub(crate) fn rows(usage: &Value) -> Vec<Row> {

@@ -10,7 +10,7 @@ use minke_docker_client::{Hijacked, HijackedIo, stdcopy};
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::detach_keys::DetachKeys;
-use crate::{failure::Failure, output, terminal::RawMode};
+use crate::{failure::Failure, output, terminal::TerminalMode};
 
 /// What of the user's streams takes part.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     connection: Hijacked,
     wiring: Wiring,
     keys: DetachKeys,
-    raw: Option<RawMode>,
+    raw: Option<TerminalMode>,
 }
 
 impl Session {
@@ -48,7 +48,7 @@ impl Session {
     pub(crate) fn new(connection: Hijacked, wiring: Wiring, keys: DetachKeys) -> Result<Self, Failure> {
         let raw = match wiring.tty && wiring.stdin {
             true => {
-                RawMode::enter().map_err(|error| Failure::doing("set the terminal to raw mode", error))?
+                TerminalMode::raw().map_err(|error| Failure::doing("set the terminal to raw mode", error))?
             }
             false => None,
         };

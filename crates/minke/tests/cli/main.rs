@@ -3,7 +3,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod engine;
 mod interrupts;
+mod prompts;
+#[path = "../real/pty.rs"]
+#[expect(dead_code, reason = "the tests of real containers use all of it")]
+mod pty;
+mod registries;
 mod registry;
 mod starting;
 mod templates;

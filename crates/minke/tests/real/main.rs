@@ -5,7 +5,9 @@
 mod bad_input;
 mod conformance;
 mod copy;
+mod durability;
 mod exec_and_attach;
+mod image_layers;
 mod images;
 mod isolation;
 mod lifecycle;
@@ -14,6 +16,7 @@ mod logs;
 mod many;
 mod network;
 mod pty;
+mod registries;
 mod restart;
 mod run;
 mod survival;

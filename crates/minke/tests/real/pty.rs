@@ -13,7 +13,10 @@ use std::{
 
 use minke_kernel::pty;
 use minke_testkit::{Cli, Host, docker_cli, program};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{LocalModes, tcgetattr},
+};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,17 +31,22 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `cli`, aimed at `host`.
     pub(crate) fn start(host: &Host, cli: Cli, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        let pty::Pty { master, slave } = pty::open_own().expect("a pty");
-        pty::set_size(&master, 24, 80).expect("a terminal has a size");
         let mut command = match cli {
             Cli::Docker => Command::new(docker_cli()),
             Cli::Minke => Command::new(program("minke")),
         };
-        command.args(args).env("DOCKER_HOST", host.endpoint()).env("TERM", "xterm");
+        command.args(args).env("DOCKER_HOST", host.endpoint());
         command.env("DOCKER_CONFIG", host.path("docker-config"));
+        Self::of(command, |mut command| host.netns().enter(move || command.spawn()))
+    }
+
+    /// Starts any program, in whatever way.
+    pub(crate) fn of(mut command: Command, spawn: impl FnOnce(Command) -> std::io::Result<Child>) -> Self {
+        let pty::Pty { master, slave } = pty::open_own().expect("a pty");
+        pty::set_size(&master, 24, 80).expect("a terminal has a size");
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("dup"));
-        command.stdin(stdio(&slave)).stdout(stdio(&slave)).stderr(stdio(&slave));
-        let child = host.netns().enter(move || command.spawn()).expect("the command line starts");
+        command.env("TERM", "xterm").stdin(stdio(&slave)).stdout(stdio(&slave)).stderr(stdio(&slave));
+        let child = spawn(command).expect("the command line starts");
         let screen = Arc::new(Mutex::new(String::new()));
         let (shown, mut from) = (Arc::clone(&screen), File::from(master.try_clone().expect("dup")));
         // It ends with EIO when the last process has closed the terminal.
@@ -58,14 +66,13 @@ impl Terminal {
         keyboard.write_all(text.as_bytes()).expect("the terminal takes input");
     }
 
-    /// Waits until the screen shows this text, and forgets all that was shown up to it.
-    pub(crate) fn expect(&self, text: &str) {
+    /// Waits until the screen shows this text, and forgets all that was shown up to it, which it returns.
+    pub(crate) fn expect(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut screen = self.screen.lock().expect("no panic");
             if let Some(at) = screen.find(text) {
-                screen.drain(..at + text.len());
-                return;
+                return screen.drain(..at + text.len()).collect();
             }
             assert!(Instant::now() < deadline, "no {text:?} on the screen:\n{screen}");
             drop(screen);
@@ -88,10 +95,30 @@ impl Terminal {
         }
     }
 
+    /// Whether what is typed is shown.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = tcgetattr(&self.master).expect("a terminal has settings").local_modes;
+        modes.contains(LocalModes::ECHO)
+    }
+
+    /// Waits until `done`.
+    pub(crate) fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends the program a signal, as the kernel does when ctrl-c is typed into a session's own terminal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the program runs");
+    }
+
     /// Makes the window another size and tells the program, as the kernel does for a session's own terminal.
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
         pty::set_size(&self.master, rows, columns).expect("a terminal has a size");
-        kill_process(Pid::from_child(&self.child), Signal::WINCH).expect("the program runs");
+        self.signal(Signal::WINCH);
     }
 
     /// Waits for the program's end.

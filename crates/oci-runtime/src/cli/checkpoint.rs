@@ -75,8 +75,7 @@ fn checkpoint(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     }
     let spec = create::load_spec(&stored.record.bundle)?;
     let options = options(&parsed)?;
-    let container =
-        Container::attach(stored, Some(&spec))?.ok_or_else(|| anyhow!("container not running"))?;
+    let container = Container::attach(stored, None)?.ok_or_else(|| anyhow!("container not running"))?;
     container.checkpoint(&spec, &options)?;
     if !options.leave_running && !options.pre_dump {
         create::warn(global, &container.delete(true)?, false);

@@ -57,10 +57,11 @@ pub(super) const PRESERVE_FDS: Flag = Flag::value(
 
 fn create(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let (spec, options) = prepare(global, &parsed, true).context("minke-oci create failed")?;
-    let created = container::create(&spec, options)
-        .inspect_err(|_| warn(global, &capability_warnings(spec.process.as_ref()), false))
+    let about_capabilities = capability_warnings(spec.process.as_ref());
+    let created = container::create(spec, options)
+        .inspect_err(|_| warn(global, &about_capabilities, false))
         .context("minke-oci create failed")?;
-    warn(global, &capability_warnings(spec.process.as_ref()), true);
+    warn(global, &about_capabilities, true);
     warn(global, &created.warnings, false);
     warn(global, &created.notes, true);
     hand_over(&parsed, &created).or_else(|error| {

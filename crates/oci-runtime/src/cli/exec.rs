@@ -79,7 +79,7 @@ fn exec(global: &Global, parsed: &Parsed) -> anyhow::Result<u8> {
         pid_file: parsed.path("pid-file"),
         cgroups: parsed.values("cgroup").map(|text| text.map(str::to_owned)).collect::<Result<_, _>>()?,
     };
-    let container = Container::attach(stored, Some(&spec))?;
+    let container = Container::attach(stored, Some(spec))?;
     let container = container.ok_or_else(|| anyhow!("cannot exec in a stopped container"))?;
     let foreground = (!detach).then(Foreground::prepare).transpose()?;
     if !detach {

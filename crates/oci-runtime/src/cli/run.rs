@@ -45,9 +45,10 @@ fn run(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     }
     // Before anything is started, so that no signal is lost.
     let foreground = (!detach).then(Foreground::prepare).transpose()?;
+    let about_capabilities = create::capability_warnings(spec.process.as_ref());
     let Created { mut container, warnings, notes, pty_master } =
-        container::create(&spec, options).context("minke-oci run failed")?;
-    create::warn(global, &create::capability_warnings(spec.process.as_ref()), detach);
+        container::create(spec, options).context("minke-oci run failed")?;
+    create::warn(global, &about_capabilities, detach);
     create::warn(global, &warnings, false);
     create::warn(global, &notes, true);
     if let Some(master) = pty_master.as_ref().filter(|_| !detach) {

@@ -58,7 +58,16 @@ const OBJECTS: [&str; 47] = [
 /// The place in valid JSON of the first list that should be an object. The text is the part of a configuration that is called
 /// `part`; the empty name is the whole.
 pub(super) fn misplaced_list(text: &[u8], part: &str) -> Option<usize> {
-    memchr::memchr_iter(b'[', text).find(|at| is_suspect(&text[..*at]) && is_misplaced(text, *at, part))
+    let mut at = 0;
+    // Not with the memchr crate, whose first question to the processor leaves a virtual machine, for longer than this takes.
+    while let Some(distance) = text[at..].iter().position(|byte| *byte == b'[') {
+        at += distance;
+        if is_suspect(&text[..at]) && is_misplaced(text, at, part) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 /// Whether what comes before a bracket doesn't show it to be the value of a field that is a list.
@@ -67,7 +76,14 @@ fn is_suspect(before: &[u8]) -> bool {
     let Some(before) = before.strip_suffix(b":") else { return true };
     let Some(before) = before.trim_ascii_end().strip_suffix(b"\"") else { return true };
     let name = before.rsplit(|byte| *byte == b'"').next().unwrap_or_default();
-    OBJECTS.iter().any(|path| path.rsplit('.').next().is_some_and(|last| last.as_bytes() == name))
+    OBJECTS.iter().any(|path| is_last(path.as_bytes(), name))
+}
+
+/// Whether a path ends with this name.
+fn is_last(path: &[u8], name: &[u8]) -> bool {
+    // First what costs least: this is asked of every path for every list.
+    let Some(at) = path.len().checked_sub(name.len()) else { return false };
+    (at == 0 || path[at - 1] == b'.') && &path[at..] == name
 }
 
 fn is_misplaced(text: &[u8], at: usize, part: &str) -> bool {

@@ -6,7 +6,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fs, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -30,7 +30,7 @@ use super::{
     clone::{self, CloneRequest, Made},
     delete,
     exec::Attention,
-    id_map, net_devices, rootless,
+    id_map, late_cgroup, net_devices, rootless,
     state::{Record, StateDir},
     systemd_cgroup,
     undo::Undo,
@@ -41,7 +41,7 @@ use crate::{
     hooks,
     init::{self, Escort, Plan},
     landlock::Rules,
-    placement::Placement,
+    placement::{Placement, birthplace},
     step::{Step, plain},
 };
 
@@ -60,8 +60,8 @@ struct OverlayAnnotation {
 }
 
 /// See [`super::create`].
-pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, CreateError> {
-    validate::spec(spec)?;
+pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, CreateError> {
+    validate::spec(&spec)?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
     let process = spec.process.as_ref().ok_or_else(|| config("process", "missing"))?;
@@ -70,8 +70,8 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     // From here on, nobody in the container's namespaces may look into this process or its child.
     process::set_undumpable().action(|| "make the process undumpable".into())?;
 
-    let paths = Paths::resolve(spec, &options.bundle)?;
-    let overlay = overlay(spec)?;
+    let paths = Paths::resolve(&spec, &options.bundle)?;
+    let overlay = overlay(&spec)?;
     let landlock = Rules::find(&spec.annotations)?;
     let namespaces = Namespaces::open(linux)?;
     let filter = compile_filter(linux)?;
@@ -89,33 +89,39 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     if options.notify {
         dir.make_notify().action(|| "make the directory of the notify socket".into())?;
     }
-    let mut record = record(spec, &options, &paths, linux, namespaces.new);
+    let mut record = record(&spec, &options, &paths, linux, namespaces.new);
     // Before there is anything that a creator which is killed would leave without a trace.
     let announce = |planned| {
         record.cgroup_paths = planned;
         Ok(dir.save(&record).action(|| "write the state".into())?)
     };
     let (mut warnings, mut notes) = (Vec::new(), Vec::new());
-    let mut filling = None;
+    let (mut filling, mut late) = (None, None);
     let (layout, cgroup) = match (options.systemd_cgroup, options.rootless) {
         (true, _) => {
-            let (layout, group, made) = systemd_cgroup::make(&options.id, spec, linux, &mut undo)?;
+            let (layout, group, made) = systemd_cgroup::make(&options.id, &spec, linux, &mut undo)?;
             filling = Some(made);
             (Some(layout), Some(group))
         }
         (false, true) => {
             rootless::make_cgroup(&options.id, linux, &mut undo, (&mut warnings, &mut notes), announce)?
         }
-        (false, false) => make_cgroup(&options.id, linux, &mut undo, announce)?,
+        (false, false) => {
+            let begun = late_cgroup::begin(&options.id, linux, &mut undo, announce)?;
+            late = begun.rest;
+            (begun.layout, begun.whole)
+        }
     };
     let listener = dir.listen().action(|| "make the start socket".into())?;
     let (ours, theirs) = socket::pair().action(|| "make the channel".into())?;
-    let cgroup_paths = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
-    let placement = match &filling {
-        // Into a user's cgroups only systemd can bring a process from outside.
-        Some(filling) if filling.unit().user => Placement::default(),
-        _ => Placement::open(&cgroup_paths).action(|| "open the cgroup".into())?,
-    };
+    if let Some(group) = &cgroup {
+        record.cgroup_paths = group.paths();
+    }
+    let cgroup_paths = record.cgroup_paths.clone();
+    // Into a user's cgroups only systemd can bring a process from outside.
+    let systemd_moves = filling.as_ref().is_some_and(|filling| filling.unit().user);
+    let birthplace = (!systemd_moves).then(|| birthplace(&cgroup_paths)).transpose();
+    let birthplace = birthplace.action(|| "open the cgroup".into())?.flatten();
 
     let network = namespaces.take_fd(NamespaceType::Network)?;
     let notifies = filter.as_ref().is_some_and(seccomp::Program::notifies);
@@ -142,7 +148,7 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     };
     let plan = Plan {
         id: &options.id,
-        spec,
+        spec: &spec,
         linux,
         process: &set_up,
         bundle: &paths.bundle,
@@ -156,7 +162,6 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         proc,
         cgroup_layout: layout,
         cgroup_paths,
-        placement,
         listener,
         stdio: options.stdio,
         preserve_fds: options.preserve_fds,
@@ -166,7 +171,6 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         by_ordinary_user: rootless::is_ordinary_user(),
     };
     let proc = Proc::open().action(|| "open /proc".into())?;
-    record.cgroup_paths.clone_from(&plan.cgroup_paths);
     if !plan.has(NamespaceType::Mount) {
         let below = mount::id_at(&paths.rootfs).action(|| format!("stat {}", paths.rootfs.display()))?;
         record.mount_below = Some(below);
@@ -174,11 +178,12 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         undo.add(move || drop(delete::unmount(&rootfs, below)));
     }
     record.systemd = filling.as_ref().map(|filling| filling.unit().clone());
-    let unified = plan.placement.unified().map(|fd| fd.try_clone_to_owned()).transpose();
-    let unified = unified.action(|| "copy the cgroup's descriptor".into())?;
-    let made = clone_init(plan, &joined, unified.as_ref(), &proc, theirs)?;
+    let made = clone_init(plan, &joined, birthplace.as_ref(), &proc, theirs)?;
+    drop(birthplace);
     let Child { mut pid, mut pidfd } = made.child;
-    undo.add({
+    // Undone first, whatever is made from here on: a cgroup can't be removed as long as somebody is in it.
+    let mut first_undone = Undo::default();
+    first_undone.add({
         let pidfd = pidfd.try_clone().action(|| "copy the pidfd".into())?;
         move || kill(&pidfd)
     });
@@ -189,16 +194,27 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         place(&proc, pid, linux, process, made.ids_are_mapped)?;
     }
     net_devices::transfer(linux, pid, network.as_ref())?;
+    let cgroup = match late {
+        Some(late) => Some(late.finish(&mut undo)?),
+        None => cgroup,
+    };
+    let doors = match systemd_moves {
+        true => Placement::default(),
+        false => Placement::open_doors(&record.cgroup_paths).action(|| "open the cgroup".into())?,
+    };
+    send(&ours, &ToInit::Placed { pid, doors: doors.doors().len() }, &doors.doors())?;
+    drop(doors);
     record.pid = pid;
     record.start_time = start_time(pid)?;
     // The process works on meanwhile.
     dir.save(&record).action(|| "write the state".into())?;
-    let pty_master = match serve(&ours, pid, spec.hooks.as_ref(), &record) {
+    let pty_master = match serve(&ours, spec.hooks.as_ref(), &record) {
         Ok(master) => master,
         Err(error) => {
             if let Some(inside) = first_process(made_inside.as_ref()) {
                 kill(&inside.pidfd);
             }
+            drop(first_undone);
             drop(undo);
             // What went wrong is the error that counts.
             delete::poststop(&record);
@@ -209,7 +225,7 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
         // Who built the container has nothing more to do.
         let _ = process::wait(&pidfd);
         (pid, pidfd) = (inside.pid, inside.pidfd);
-        undo.add({
+        first_undone.add({
             let pidfd = pidfd.try_clone().action(|| "copy the pidfd".into())?;
             move || kill(&pidfd)
         });
@@ -227,8 +243,9 @@ pub(super) fn create(spec: &Spec, options: CreateOptions) -> Result<Created, Cre
     if let Some(path) = &options.pid_file {
         write_pid_file(path, pid).action(|| format!("write the pid file {}", path.display()))?;
     }
+    first_undone.disarm();
     undo.disarm();
-    let exec = ExecContext::of(linux);
+    let exec = spec.linux.map(ExecContext::of).unwrap_or_default();
     let container = Container { record, dir, pidfd, channel: Some(ours), cgroup, exec };
     Ok(Created { container, warnings, notes, pty_master })
 }
@@ -367,34 +384,51 @@ pub(super) fn compile_filter(linux: &Linux) -> Result<Option<seccomp::Program>, 
 }
 
 /// Makes the cgroup with its limits. A host without any hierarchy can still run a container that asks for no limits.
-pub(super) fn make_cgroup(
-    id: &str,
-    linux: &Linux,
-    undo: &mut Undo,
-    announce: impl FnOnce(BTreeMap<String, PathBuf>) -> Result<(), CreateError>,
-) -> Result<(Option<Layout>, Option<Cgroup>), CreateError> {
-    let part = |error: &CgroupError| CreateError::Part(chain(error));
+pub(super) fn make_cgroup(id: &str, linux: &Linux, undo: &mut Undo) -> Result<Option<Cgroup>, CreateError> {
+    let Some((layout, path)) = find_cgroup(id, linux)? else { return Ok(None) };
+    limit_cgroup(&layout, path, linux, undo).map(Some)
+}
+
+/// Where the cgroup is to be made.
+pub(super) fn find_cgroup<'a>(
+    id: &'a str,
+    linux: &'a Linux,
+) -> Result<Option<(Layout, &'a str)>, CreateError> {
     let layout = match Layout::detect() {
         Err(CgroupError::NoHierarchy) if linux.resources.is_none() && linux.cgroups_path.is_none() => {
-            return Ok((None, None));
+            return Ok(None);
         }
-        result => result.map_err(|error| part(&error))?,
+        result => result.map_err(|error| CreateError::Part(chain(&error)))?,
     };
-    let path = linux.cgroups_path.as_deref().filter(|path| !path.is_empty()).unwrap_or(id);
-    announce(Cgroup::planned_paths(&layout, path).map_err(|error| part(&error))?)?;
-    let group = Cgroup::create_in(&layout, path).map_err(|error| part(&error))?;
+    let path = linux.cgroups_path.as_deref().filter(|path| !path.is_empty());
+    Ok(Some((layout, path.unwrap_or(id))))
+}
+
+/// Makes the cgroup at a known place.
+pub(super) fn limit_cgroup(
+    layout: &Layout,
+    path: &str,
+    linux: &Linux,
+    undo: &mut Undo,
+) -> Result<Cgroup, CreateError> {
+    let part = |error: &CgroupError| CreateError::Part(chain(error));
+    let group = Cgroup::create_in(layout, path).map_err(|error| part(&error))?;
     refuse_inhabited(&group, path)?;
     let paths = group.paths();
     undo.add(move || drop(Cgroup::remove_paths(paths.values())));
     let mut resources = linux.resources.clone().unwrap_or_default();
     with_default_devices(&mut resources);
     group.apply(&resources).map_err(|error| part(&error))?;
-    Ok((Some(layout), Some(group)))
+    Ok(group)
 }
 
 /// A cgroup with processes is another container's: this one's limits would be theirs, and its end their end.
 fn refuse_inhabited(group: &Cgroup, path: &str) -> Result<(), CreateError> {
-    let inhabitants = group.pids().map_err(|error| CreateError::Part(chain(&error)))?;
+    let inhabitants = group.pids().map_err(|error| {
+        // Nobody is known to be in it, and what is inhabited can't be removed anyway.
+        drop(Cgroup::remove_paths(group.paths().values()));
+        CreateError::Part(chain(&error))
+    })?;
     match inhabitants.len() {
         0 => Ok(()),
         count => {
@@ -544,13 +578,7 @@ pub(super) fn start_time(pid: i32) -> Result<u64, CreateError> {
 }
 
 /// Answers the child until it is ready; returns the terminal's master.
-fn serve(
-    channel: &OwnedFd,
-    pid: i32,
-    hooks: Option<&Hooks>,
-    record: &Record,
-) -> Result<Option<OwnedFd>, CreateError> {
-    send(channel, &ToInit::Placed { pid })?;
+fn serve(channel: &OwnedFd, hooks: Option<&Hooks>, record: &Record) -> Result<Option<OwnedFd>, CreateError> {
     let (mut master, mut hooks_have_run) = (None, false);
     loop {
         let received =
@@ -563,7 +591,7 @@ fn serve(
             Some((FromInit::MountsDone, _)) if !hooks_have_run => {
                 hooks_have_run = true;
                 run_hooks(hooks, record)?;
-                send(channel, &ToInit::HooksDone)?;
+                send(channel, &ToInit::HooksDone, &[])?;
             }
             Some((FromInit::Failed(error), _)) => return Err(error.into()),
             Some(_) => {
@@ -577,8 +605,8 @@ fn serve(
 }
 
 /// A child that is gone already has said why: its message is read by the caller.
-fn send(channel: &OwnedFd, message: &ToInit) -> Result<(), CreateError> {
-    match channel::send(channel, message, None) {
+fn send(channel: &OwnedFd, message: &ToInit, descriptors: &[BorrowedFd<'_>]) -> Result<(), CreateError> {
+    match channel::send_all(channel, message, descriptors) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result.action(|| "speak to the container's process".into())?),
     }

@@ -281,7 +281,7 @@ fn place(process: &Process, kinds: Kinds, escort: &Child, channel: &OwnedFd) -> 
                 .action(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
         }
     }
-    send(channel, &ToInit::Placed { pid: escort.pid })
+    send(channel, &ToInit::Placed { pid: escort.pid, doors: 0 })
 }
 
 /// One that has ended already has said why: its message is read by the caller.

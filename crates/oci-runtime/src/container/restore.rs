@@ -106,7 +106,7 @@ pub fn restore(spec: &Spec, options: CreateOptions, criu: &CriuOptions) -> Resul
             .action(|| format!("write the pid file {}", path.display()))?;
     }
     undo.disarm();
-    let exec = ExecContext::of(linux);
+    let exec = ExecContext::of(linux.clone());
     let container = Container { record, dir, pidfd, channel: None, cgroup, exec };
     Ok(Created { container, warnings: Vec::new(), notes: Vec::new(), pty_master })
 }
@@ -127,7 +127,7 @@ fn make_cgroup(
         let (_, group, filling) = systemd_cgroup::make(&options.id, spec, &unlimited, undo)?;
         return Ok((Some(group), Some(filling)));
     }
-    let (_, group) = create::make_cgroup(&options.id, &unlimited, undo, |_| Ok(()))?;
+    let group = create::make_cgroup(&options.id, &unlimited, undo)?;
     Ok((group, None))
 }
 

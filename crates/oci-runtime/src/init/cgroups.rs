@@ -4,6 +4,7 @@
 //! container's group is bound from the host, so that nothing above it is visible.
 
 use std::{
+    ffi::OsStr,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -75,7 +76,7 @@ fn legacy(job: &Job<'_, '_>, layout: &Layout, target: &OwnedFd) -> Result<(), In
             let own = options(hierarchy).iter().find_map(|option| job.plan.cgroup_paths.get(option).cloned());
             bound(job, &own.unwrap_or_else(|| hierarchy.mount_point.join(&hierarchy.own)))?
         };
-        let place = inside.mkdir_all(Path::new(&name)).step(|| format!("{}: make {name}", job.name))?;
+        let place = inside.mkdir(OsStr::new(&name)).step(|| format!("{}: make {name}", job.name))?;
         mount::attach(&detached, &place).step(|| format!("{}: attach {name}", job.name))?;
         link_members(hierarchy, &name, &tmpfs).step(|| format!("{}: link {name}", job.name))?;
     }

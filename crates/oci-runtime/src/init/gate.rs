@@ -48,7 +48,7 @@ pub(super) fn start(plan: &Plan<'_>, channel: OwnedFd, mut ready: Ready) -> i32 
     let Ok(ending) = kernel_process::signal_fd(&ENDING) else { return 1 };
     let Some(starter) = wait(plan, channel, &ending) else { return 1 };
     drop(ending);
-    kernel_process::reset_signals();
+    kernel_process::unblock_signals();
     let error = match ready.drop_privileges().and_then(|()| run_hooks(plan)) {
         Ok(()) => ready.become_program(),
         Err(error) => error,

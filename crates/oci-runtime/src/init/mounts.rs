@@ -18,7 +18,7 @@ use minke_model::runtime_spec::{Mount, Spec};
 use rustix::io::Errno;
 
 use super::{
-    Plan, cgroups, copy_up, escort, is_directory, mount_check,
+    Creator, Plan, cgroups, copy_up, escort, is_directory, mount_check,
     mount_options::{self, MountOptions},
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(super) fn clean(destination: &str) -> PathBuf {
 }
 
 /// Makes all mounts and enters the cgroups on the way, which the mounts of those need.
-pub(super) fn make_all(plan: &mut Plan<'_>, root: &Root) -> Result<Late, InitError> {
+pub(super) fn make_all(plan: &mut Plan<'_>, creator: &mut Creator, root: &Root) -> Result<Late, InitError> {
     let mut late = Late::default();
     let order = order(&plan.spec.mounts);
     let mut entered = false;
@@ -71,7 +71,7 @@ pub(super) fn make_all(plan: &mut Plan<'_>, root: &Root) -> Result<Late, InitErr
         let name = format!("mounts[{i}] ({})", mount.destination);
         let options = mount_options::parse(&mount.options, mount.kind.as_deref() == Some("bind"));
         if shows_cgroups(mount) && !entered {
-            super::enter_cgroups(plan)?;
+            super::enter_cgroups(plan, creator)?;
             entered = true;
         }
         let job = Job { plan, root, name: &name, mount, options };
@@ -81,7 +81,7 @@ pub(super) fn make_all(plan: &mut Plan<'_>, root: &Root) -> Result<Late, InitErr
         }
     }
     if !entered {
-        super::enter_cgroups(plan)?;
+        super::enter_cgroups(plan, creator)?;
     }
     Ok(late)
 }

@@ -2,10 +2,30 @@
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// Now, RFC 3339 with nanoseconds (trailing zeros left out, as Go writes it), UTC.
+/// A time, and its text.
+#[derive(Debug, Clone)]
+pub(super) struct Moment {
+    /// In UTC.
+    pub(super) at: OffsetDateTime,
+    /// RFC 3339 with nanoseconds (trailing zeros left out, as Go writes it), UTC.
+    pub(super) text: String,
+}
+
+impl Moment {
+    /// Of a time in UTC.
+    pub(super) fn of(at: OffsetDateTime) -> Self {
+        // A year beyond 9999 is the only thing that can't be formatted.
+        Self { at, text: at.format(&Rfc3339).unwrap_or_default() }
+    }
+
+    pub(super) fn now() -> Self {
+        Self::of(OffsetDateTime::now_utc())
+    }
+}
+
+/// The text of [`Moment::now`].
 pub(super) fn now() -> String {
-    // A year beyond 9999 is the only thing that can't be formatted.
-    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+    Moment::now().text
 }
 
 #[cfg(test)]

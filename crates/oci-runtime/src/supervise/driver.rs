@@ -85,8 +85,8 @@ pub(super) fn create(
     let stdio = stdio(process.is_some_and(|process| process.terminal))?;
     let console = process.and_then(console_size);
     match &config.runtime {
-        None => builtin::create(config, &spec, stdio, console),
-        Some(runtime) => foreign::create(config, runtime, stdio, console),
+        None => builtin::create(config, spec, stdio, console),
+        Some(runtime) => foreign::create(config, runtime, &spec, stdio, console),
     }
 }
 

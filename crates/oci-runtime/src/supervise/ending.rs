@@ -10,6 +10,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::{
     clock,
+    collector::Collector,
     connection::{Awaited, Connection, Role},
     process::{Kind, Supervised},
     protocol::{ExitRecord, Failure, FailureKind, Reply, Target},
@@ -27,6 +28,9 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const WAIT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long such a client may hold up the supervisor's leaving.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a collector that is away may hold it up. Nobody waits for that: the end has been told, and the container may run
+/// again under another supervisor.
+const COLLECTOR_PATIENCE: Duration = Duration::from_secs(30);
 /// How many ends of added processes are remembered.
 const REMEMBERED: usize = 1000;
 
@@ -210,13 +214,17 @@ impl Server {
         self.ended_at.is_some_and(|at| at.elapsed() >= DRAIN_PATIENCE)
     }
 
+    fn is_collected(&self) -> bool {
+        self.collector.as_ref().is_none_or(Collector::is_settled)
+    }
+
     /// Whether the container has ended and everybody has been told, or can't be.
     pub(super) fn may_leave(&self) -> bool {
         let settled = |connection: &Connection| {
             !connection.is_waiting() && (connection.is_delivered() || connection.is_stuck(LEAVE_PATIENCE))
         };
         let ended = |process: &Supervised| process.record.is_some();
-        self.ended_at.is_some()
+        self.ended_at.is_some_and(|at| self.is_collected() || at.elapsed() >= COLLECTOR_PATIENCE)
             && (self.processes.values().all(ended) || self.is_past_draining())
             && self.connections.values().all(settled)
     }

@@ -5,7 +5,7 @@
 //! UTF-8 becomes U+FFFD. Hand-written since it runs over all output of every container: plain text is
 //! found sixteen bytes at a time and copied as a block.
 
-/// What follows the text of every record of one stream at one time; made once per batch.
+/// What follows the text of every record of one stream at one time; made once for each read.
 #[derive(Debug, Clone)]
 pub(super) struct RecordTail(Vec<u8>);
 

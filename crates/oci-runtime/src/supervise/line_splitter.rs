@@ -4,10 +4,15 @@
 //! so that memory stays bounded; all parts of a line carry the time of the first. Unlike Docker, a
 //! part never ends inside a UTF-8 character.
 
-use super::json_line::{RecordTail, append_record};
+use super::{
+    clock::Moment,
+    record::{Origin, Part, Record, random_hex},
+};
 
 /// The most bytes of text in one record.
 pub(super) const MAX_TEXT: usize = 16 << 10;
+/// An id has so many times sixteen digits; Docker's have as many.
+const ID_SIXTEENS: usize = 4;
 
 /// One stream's unfinished line.
 #[derive(Debug)]
@@ -15,60 +20,88 @@ pub(super) struct LineSplitter {
     stream: &'static str,
     /// The begin of a line whose end has not come.
     pending: Vec<u8>,
-    /// The time of the line's first part, once a part has been written.
-    first_part: Option<RecordTail>,
+    /// The line of which a part has been written.
+    begun: Option<Begun>,
+}
+
+/// A line in parts.
+#[derive(Debug)]
+struct Begun {
+    /// The first part's.
+    origin: Origin,
+    id: String,
+    /// How many parts have been written.
+    parts: u32,
 }
 
 impl LineSplitter {
     /// For the stream of this name: `stdout` or `stderr`.
     pub(super) fn new(stream: &'static str) -> Self {
-        Self { stream, pending: Vec::new(), first_part: None }
+        Self { stream, pending: Vec::new(), begun: None }
     }
 
-    /// Appends the records of all lines that `chunk` completes; it was read at `time` (RFC 3339).
-    pub(super) fn feed(&mut self, mut chunk: &[u8], time: &str, out: &mut Vec<u8>) {
-        let tail = RecordTail::new(self.stream, time);
+    /// Hands `out` the records of all lines that `chunk` completes; it was read at `time`.
+    pub(super) fn feed(&mut self, mut chunk: &[u8], time: &Moment, out: &mut impl FnMut(Record<'_>)) {
+        let origin = Origin::new(self.stream, time);
         while let Some(end) = memchr::memchr(b'\n', chunk) {
-            self.line(&chunk[..end], &tail, out);
+            self.line(&chunk[..end], &origin, out);
             chunk = &chunk[end + 1..];
         }
-        self.keep(chunk, &tail, out);
+        self.keep(chunk, &origin, out);
     }
 
-    /// Appends the record of a last line without a newline.
-    pub(super) fn finish(&mut self, time: &str, out: &mut Vec<u8>) {
-        if !self.pending.is_empty() {
-            let tail = RecordTail::new(self.stream, time);
-            append_record(out, &self.pending, false, self.first_part.as_ref().unwrap_or(&tail));
+    /// Hands `out` the record of a last line without a newline.
+    pub(super) fn finish(&mut self, time: &Moment, out: &mut impl FnMut(Record<'_>)) {
+        let pending = std::mem::take(&mut self.pending);
+        if !pending.is_empty() {
+            self.part(&pending, &Origin::new(self.stream, time), out);
         }
-        self.pending = Vec::new();
-        self.first_part = None;
+        self.begun = None;
     }
 
     /// The rest of a line, up to its newline.
-    fn line(&mut self, end: &[u8], tail: &RecordTail, out: &mut Vec<u8>) {
-        if self.pending.is_empty() && end.len() < MAX_TEXT {
-            append_record(out, end, true, self.first_part.as_ref().unwrap_or(tail));
-        } else {
-            self.keep(end, tail, out);
-            append_record(out, &self.pending, true, self.first_part.as_ref().unwrap_or(tail));
-            self.pending.clear();
+    fn line(&mut self, end: &[u8], origin: &Origin, out: &mut impl FnMut(Record<'_>)) {
+        let fits = self.pending.is_empty() && end.len() < MAX_TEXT;
+        if !fits {
+            self.keep(end, origin, out);
         }
-        self.first_part = None;
+        let text = if fits { end } else { &self.pending };
+        match &self.begun {
+            None => out(Record { text, ends_line: true, origin, part: None }),
+            Some(begun) => out(begun.record(text, true)),
+        }
+        self.pending.clear();
+        self.begun = None;
     }
 
-    /// Keeps what may be continued, and appends the parts that are full.
-    fn keep(&mut self, mut piece: &[u8], tail: &RecordTail, out: &mut Vec<u8>) {
+    /// Keeps what may be continued, and hands out the parts that are full.
+    fn keep(&mut self, mut piece: &[u8], origin: &Origin, out: &mut impl FnMut(Record<'_>)) {
         while self.pending.len() + piece.len() >= MAX_TEXT {
             let (now, later) = piece.split_at(MAX_TEXT - self.pending.len());
-            self.pending.extend_from_slice(now);
+            let mut pending = std::mem::take(&mut self.pending);
+            pending.extend_from_slice(now);
             piece = later;
-            let cut = character_boundary(&self.pending);
-            let time = self.first_part.get_or_insert_with(|| tail.clone());
-            append_record(out, &self.pending[..cut], false, time);
-            self.pending.drain(..cut);
+            let cut = character_boundary(&pending);
+            self.part(&pending[..cut], origin, out);
+            pending.drain(..cut);
+            self.pending = pending;
         }
         self.pending.extend_from_slice(piece);
+    }
+
+    /// A part of a line, perhaps the first.
+    fn part(&mut self, text: &[u8], origin: &Origin, out: &mut impl FnMut(Record<'_>)) {
+        let first = || Begun { origin: origin.clone(), id: random_hex(ID_SIXTEENS), parts: 0 };
+        let begun = self.begun.get_or_insert_with(first);
+        out(begun.record(text, false));
+        begun.parts += 1;
+    }
+}
+
+impl Begun {
+    fn record<'a>(&'a self, text: &'a [u8], ends_line: bool) -> Record<'a> {
+        let part = Part { id: &self.id, ordinal: self.parts + 1, last: ends_line };
+        Record { text, ends_line, origin: &self.origin, part: Some(part) }
     }
 }
 
@@ -94,18 +127,37 @@ mod tests {
 
     use super::*;
 
+    /// Each record's text, with its newline, and the number of the read that it belongs to.
     fn records(chunks: &[&[u8]]) -> Vec<(String, String)> {
-        let (mut splitter, mut out) = (LineSplitter::new("stdout"), Vec::new());
-        for (second, chunk) in chunks.iter().enumerate() {
-            splitter.feed(chunk, &second.to_string(), &mut out);
-        }
-        splitter.finish("end", &mut out);
-        let line = |line: &[u8]| {
-            let value: serde_json::Value = serde_json::from_slice(line).unwrap();
-            let field = |name: &str| value[name].as_str().unwrap().to_owned();
-            (field("log"), field("time"))
+        let (mut splitter, mut seen) = (LineSplitter::new("stdout"), Vec::new());
+        let moment = |text: String| Moment { text, at: time::OffsetDateTime::UNIX_EPOCH };
+        let mut out = |record: Record<'_>| {
+            let mut text = String::from_utf8_lossy(record.text).into_owned();
+            text.push_str(if record.ends_line { "\n" } else { "" });
+            seen.push((text, record.origin.at.text.clone()));
         };
-        out.split_inclusive(|byte| *byte == b'\n').map(line).collect()
+        for (second, chunk) in chunks.iter().enumerate() {
+            splitter.feed(chunk, &moment(second.to_string()), &mut out);
+        }
+        splitter.finish(&moment("end".to_owned()), &mut out);
+        seen
+    }
+
+    #[test]
+    fn the_parts_of_a_line_are_counted_and_share_an_id() {
+        let (mut splitter, mut seen) = (LineSplitter::new("stdout"), Vec::new());
+        let mut out = |record: Record<'_>| {
+            seen.push(record.part.map(|part| (part.id.to_owned(), part.ordinal, part.last)));
+        };
+        let now = Moment::now();
+        splitter.feed(&[b'x'; 2 * MAX_TEXT + 1], &now, &mut out);
+        splitter.feed(b"y\nshort\nno end", &now, &mut out);
+        splitter.finish(&now, &mut out);
+        let parts: Vec<_> =
+            seen.iter().map(|part| part.as_ref().map(|(_, number, last)| (*number, *last))).collect();
+        assert_eq!(parts, [Some((1, false)), Some((2, false)), Some((3, true)), None, Some((1, false))]);
+        let id = |at: usize| seen[at].as_ref().unwrap().0.clone();
+        assert!(id(0) == id(2) && id(0) != id(4) && id(0).len() == 64);
     }
 
     fn pair(log: &str, time: &str) -> (String, String) {

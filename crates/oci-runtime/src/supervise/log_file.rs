@@ -14,6 +14,7 @@ use std::{
 use super::{
     json_line::{RecordTail, append_record},
     protocol::LogConfig,
+    record::Record,
 };
 
 /// A batch of this many bytes is written even when more is to come: short lines grow forty-fold in the log.
@@ -51,9 +52,14 @@ impl LogFile {
         }))
     }
 
-    /// Where records are appended until [`LogFile::flush`]: whole records only.
-    pub(super) fn batch(&mut self) -> &mut Vec<u8> {
-        &mut self.batch
+    /// Appends a record to the batch, until [`LogFile::flush`].
+    pub(super) fn take(&mut self, record: Record<'_>) {
+        append_record(&mut self.batch, record.text, record.ends_line, &record.origin.tail);
+    }
+
+    /// Whether nothing is to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.is_empty()
     }
 
     /// Whether the batch should be written before more is added.
@@ -207,12 +213,12 @@ mod tests {
     use super::*;
 
     fn open(path: &Path, max_size: Option<u64>, max_files: Option<u32>) -> LogFile {
-        let config = LogConfig { path: Some(path.to_owned()), max_size, max_files };
+        let config = LogConfig { path: Some(path.to_owned()), max_size, max_files, collector: None };
         LogFile::open(&config).unwrap().unwrap()
     }
 
     fn write(log: &mut LogFile, records: &str) -> bool {
-        log.batch().extend_from_slice(records.as_bytes());
+        log.batch.extend_from_slice(records.as_bytes());
         log.flush("2026-01-02T03:04:05Z")
     }
 

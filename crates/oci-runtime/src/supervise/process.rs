@@ -69,6 +69,7 @@ pub(super) struct Output {
     pub(super) end: File,
     /// Makes log records of it, for a stream that is logged.
     pub(super) splitter: Option<LineSplitter>,
+    pub(super) watched: Option<EventFlags>,
 }
 
 /// What reading an output gave.
@@ -202,7 +203,7 @@ impl Supervised {
 
 impl Output {
     fn new(end: OwnedFd) -> Self {
-        Self { end: end.into(), splitter: None }
+        Self { end: end.into(), splitter: None, watched: None }
     }
 
     /// Reads once.

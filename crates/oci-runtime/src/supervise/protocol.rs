@@ -12,7 +12,7 @@
 //! that [`SupervisorConfig::control_fd`] names), sends one [`Reply`] on it by itself ([`Reply::Created`] or
 //! [`Reply::Error`]) and then answers requests on it in sequence until it is closed. Later connections go to [`SupervisorConfig::socket`].
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use minke_model::{ContainerId, runtime_spec};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct SupervisorConfig {
     /// An OCI runtime command to call instead of running the container in this program.
     #[serde(default)]
     pub runtime: Option<PathBuf>,
+    /// What that command is given before its own global flags.
+    #[serde(default)]
+    pub runtime_args: Vec<String>,
 }
 
 /// How the supervisor logs output.
@@ -60,6 +63,118 @@ pub struct LogConfig {
     /// How many files to keep when rotating: `path`, `path.1`, …; at least 1.
     #[serde(default)]
     pub max_files: Option<u32>,
+    /// Who gets every record too.
+    #[serde(default)]
+    pub collector: Option<CollectorConfig>,
+}
+
+/// A collector of logs somewhere else, and what becomes of records that it does not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectorConfig {
+    /// Where it listens: these are tried in turn.
+    pub addresses: Vec<CollectorAddress>,
+    /// What is said to it.
+    pub format: RecordFormat,
+    /// How many bytes of records are kept that it has not taken.
+    pub buffer: u64,
+    /// What happens when they are more.
+    pub overflow: Overflow,
+    /// Start the container although it can't be reached.
+    pub lazy: bool,
+    /// How it is called again.
+    pub retry: Retry,
+    /// A connection that takes nothing for so many milliseconds is given up; `None`: never.
+    #[serde(default)]
+    pub write_timeout_ms: Option<u64>,
+    /// A connection older than so many milliseconds is made anew before the next record; `None`: never.
+    #[serde(default)]
+    pub reconnect_ms: Option<u64>,
+}
+
+/// A collector's address. Names have been resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectorAddress {
+    /// A stream.
+    Tcp(SocketAddr),
+    /// A datagram for each record.
+    Udp(SocketAddr),
+    /// A stream, or datagrams where the socket wants those.
+    Unix(PathBuf),
+    /// A datagram for each record.
+    UnixDatagram(PathBuf),
+}
+
+/// What happens to a record for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// The container's output is not read until there is.
+    Block,
+    /// It is dropped and counted.
+    Drop,
+}
+
+/// How long to wait between attempts to reach a collector, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The first pause, in milliseconds.
+    pub first_ms: u64,
+    /// The longest; they grow by half.
+    pub longest_ms: u64,
+    /// After so many failures in a row what is kept is given up; `None`: never.
+    #[serde(default)]
+    pub most: Option<u32>,
+}
+
+/// The form that a record takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordFormat {
+    /// A line of syslog.
+    Syslog(SyslogFormat),
+    /// A message of Fluentd's forward protocol.
+    Fluentd(FluentdFormat),
+}
+
+/// How a line of syslog is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyslogFormat {
+    /// Which of the forms.
+    pub form: SyslogForm,
+    /// 0 to 23 (RFC 5424, section 6.2.1).
+    pub facility: u8,
+    /// The host's name.
+    pub hostname: String,
+    /// The program's name.
+    pub tag: String,
+}
+
+/// The forms of syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyslogForm {
+    /// RFC 3164 without a host name, as programs write to a local socket.
+    Local,
+    /// RFC 3164.
+    Rfc3164,
+    /// RFC 5424 with whole seconds.
+    Rfc5424,
+    /// RFC 5424 with microseconds.
+    Rfc5424Micro,
+}
+
+/// What a message for Fluentd holds besides the record's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FluentdFormat {
+    /// The tag by which it is routed.
+    pub tag: String,
+    /// Fields that every message has.
+    pub fields: Vec<(String, String)>,
+    /// Times with nanoseconds (forward protocol, "EventTime") instead of whole seconds.
+    pub sub_second: bool,
+    /// Whether each message has to be acknowledged.
+    pub acknowledged: bool,
 }
 
 /// Whose process a request is about.

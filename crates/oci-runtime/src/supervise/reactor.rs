@@ -37,6 +37,8 @@ pub(super) enum Token {
     Stdin(u64),
     /// A process that has not yet executed its program.
     Newcomer(u64),
+    /// The connection to a collector of logs.
+    Collector,
 }
 
 impl Token {
@@ -49,6 +51,7 @@ impl Token {
             Self::Stderr(key) => key << 3 | 4,
             Self::Stdin(key) => key << 3 | 5,
             Self::Newcomer(key) => key << 3 | 6,
+            Self::Collector => 7,
         }
     }
 
@@ -61,7 +64,8 @@ impl Token {
             3 => Self::Stdout(key),
             4 => Self::Stderr(key),
             5 => Self::Stdin(key),
-            _ => Self::Newcomer(key),
+            6 => Self::Newcomer(key),
+            _ => Self::Collector,
         }
     }
 }
@@ -132,7 +136,11 @@ mod tests {
     fn tokens_survive_packing() {
         let keys = [0, 1, 7, 1 << 40];
         let kinds = [Token::Connection, Token::Stdout, Token::Stderr, Token::Stdin, Token::Newcomer];
-        for token in kinds.iter().flat_map(|kind| keys.map(kind)).chain([Token::Signals, Token::Listener]) {
+        for token in kinds.iter().flat_map(|kind| keys.map(kind)).chain([
+            Token::Signals,
+            Token::Listener,
+            Token::Collector,
+        ]) {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

@@ -14,7 +14,8 @@ use std::{
 use rustix::event::epoll::EventFlags;
 
 use super::{
-    clock,
+    clock::{self, Moment},
+    collector::Collector,
     connection::{Connection, Input, Role},
     driver::Driver,
     log_file::LogFile,
@@ -22,6 +23,7 @@ use super::{
     process::{Chunk, Kind, Supervised},
     protocol::{ExitRecord, Failure, FailureKind, Reply, Request, SupervisorConfig},
     reactor::{Reactor, Token},
+    record::Record,
     setup::{self, Inherited, Prepared, SuperviseError},
 };
 
@@ -31,6 +33,8 @@ pub(super) const INIT: u64 = 0;
 const READ: usize = 64 << 10;
 /// How much is made into log records before the batch's size is looked at.
 const LOG_PIECE: usize = 4 << 10;
+/// How much is read at a time for a collector, which may have to wait: a record costs some twenty times its least text.
+const READ_FOR_COLLECTOR: usize = 8 << 10;
 /// More connections at a time are refused.
 const MAX_CONNECTIONS: usize = 256;
 /// A connection must have sent a whole request within this time, and let go within it after its end.
@@ -58,6 +62,7 @@ pub(super) struct Server {
     pub(super) newcomers: BTreeMap<u64, Newcomer>,
     next_key: u64,
     pub(super) log: Option<LogFile>,
+    pub(super) collector: Option<Collector>,
     /// Whether followers are to be told.
     log_grew: bool,
     /// How added processes ended, the newest last: key, id, record.
@@ -101,6 +106,7 @@ impl Server {
             newcomers: BTreeMap::new(),
             next_key: INIT + 1,
             log: prepared.log,
+            collector: prepared.collector,
             log_grew: false,
             finished: VecDeque::new(),
             started: false,
@@ -152,7 +158,9 @@ impl Server {
     fn timeout(&self) -> Option<Duration> {
         let slim = self.slim_at.map(|at| at.saturating_duration_since(Instant::now()));
         let tick = self.needs_ticks().then_some(TICK);
-        slim.into_iter().chain(tick).min()
+        let collector = self.collector.as_ref().and_then(Collector::deadline);
+        let collector = collector.map(|at| at.saturating_duration_since(Instant::now()));
+        slim.into_iter().chain(tick).chain(collector).min()
     }
 
     /// Gives back what was used and is not needed while nothing happens.
@@ -181,6 +189,12 @@ impl Server {
             Token::Stdout(key) => self.output_ready(key, Kind::Stdout),
             Token::Stderr(key) => self.output_ready(key, Kind::Stderr),
             Token::Newcomer(key) => self.newcomer_ready(key),
+            Token::Collector => {
+                if let Some(collector) = &mut self.collector {
+                    collector.ready(flags, &self.reactor);
+                }
+                self.slim_after(SLIM_AFTER_OUTPUT);
+            }
             Token::Stdin(key) => {
                 if let Some(process) = self.processes.get_mut(&key) {
                     process.stdin.flush();
@@ -193,18 +207,16 @@ impl Server {
     pub(super) fn settle(&mut self) {
         self.flush_log();
         self.advance_endings();
+        if let Some(collector) = &mut self.collector {
+            collector.pump(&self.reactor);
+        }
         self.sweep_connections();
         self.update_watches();
     }
 
     /// Looks after a process's streams from now on.
-    pub(super) fn watch_process(&mut self, key: u64, process: Supervised) -> io::Result<()> {
-        if let Some(stdout) = &process.stdout {
-            self.reactor.watch(&stdout.end, Token::Stdout(key), EventFlags::IN)?;
-        }
-        if let Some(stderr) = &process.stderr {
-            self.reactor.watch(&stderr.end, Token::Stderr(key), EventFlags::IN)?;
-        }
+    pub(super) fn watch_process(&mut self, key: u64, mut process: Supervised) -> io::Result<()> {
+        watch_output(&self.reactor, key, &mut process, false)?;
         self.processes.insert(key, process);
         Ok(())
     }
@@ -317,27 +329,35 @@ impl Server {
     /// Reads once from a process's output and hands it to the log and to everybody attached.
     fn output_ready(&mut self, key: u64, kind: Kind) {
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let raw = process.has_terminal();
+        let (raw, last_words) = (process.has_terminal(), process.ended.is_some());
         let Some(output) = process.output(kind) else { return };
-        let count = match output.read(&mut self.buffer) {
+        let most = if self.collector.is_some() { READ_FOR_COLLECTOR } else { READ };
+        let count = match output.read(&mut self.buffer[..most]) {
             Chunk::Bytes(count) => count,
             Chunk::NotYet => return,
             Chunk::End => return self.end_output(key, kind),
         };
         let bytes = &self.buffer[..count];
-        if let (Some(splitter), Some(log)) = (&mut output.splitter, &mut self.log) {
-            let now = clock::now();
+        let mut logged = false;
+        if let Some(splitter) = &mut output.splitter {
+            let now = Moment::now();
             for piece in bytes.chunks(LOG_PIECE) {
-                splitter.feed(piece, &now, log.batch());
-                if log.is_full() {
-                    self.log_grew |= log.flush(&now);
+                splitter.feed(piece, &now, &mut |record| {
+                    keep(&mut self.log, &mut self.collector, record, last_words);
+                });
+                if let Some(log) = self.log.as_mut().filter(|log| log.is_full()) {
+                    self.log_grew |= log.flush(&now.text);
                 }
             }
+            logged = true;
         }
         for connection in self.connections.values_mut() {
             if wants_output(&connection.role, key, kind) {
                 connection.send_output(raw, kind, bytes);
             }
+        }
+        if logged {
+            self.slim_after(SLIM_AFTER_OUTPUT);
         }
     }
 
@@ -346,16 +366,16 @@ impl Server {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let Some(mut output) = process.output(kind).take() else { return };
         self.reactor.forget(&output.end);
-        if let (Some(splitter), Some(log)) = (&mut output.splitter, &mut self.log) {
-            splitter.finish(&clock::now(), log.batch());
+        if let Some(splitter) = &mut output.splitter {
+            let now = Moment::now();
+            splitter.finish(&now, &mut |record| keep(&mut self.log, &mut self.collector, record, true));
         }
     }
 
     pub(super) fn flush_log(&mut self) {
         let Some(log) = &mut self.log else { return };
-        if !log.batch().is_empty() {
+        if !log.is_empty() {
             self.log_grew |= log.flush(&clock::now());
-            self.slim_after(SLIM_AFTER_OUTPUT);
         }
         if !std::mem::take(&mut self.log_grew) {
             return;
@@ -382,7 +402,9 @@ impl Server {
 
     /// Brings what epoll watches to what is wanted now.
     fn update_watches(&mut self) {
+        let held_up = self.collector.as_ref().is_some_and(Collector::holds_up);
         for (key, process) in &mut self.processes {
+            let _ = watch_output(&self.reactor, *key, process, held_up);
             if let Some(stdin) = process.stdin.blocked_on() {
                 let token = Token::Stdin(*key);
                 let _ = self.reactor.rewatch(stdin, token, &mut process.stdin_watched, Some(EventFlags::OUT));
@@ -414,6 +436,29 @@ impl Server {
                 !connection.served || connection.is_ending() || (delivering && connection.is_waiting())
             })
     }
+}
+
+/// Keeps a record wherever records are kept.
+fn keep(log: &mut Option<LogFile>, collector: &mut Option<Collector>, record: Record<'_>, last_words: bool) {
+    if let Some(log) = log {
+        log.take(record);
+    }
+    if let Some(collector) = collector {
+        collector.take(&record, last_words);
+    }
+}
+
+/// Watches a process's output. What goes to a collector that holds everything up is not read, until the process has ended:
+/// then it is little, and the last that is to be had.
+fn watch_output(reactor: &Reactor, key: u64, process: &mut Supervised, held_up: bool) -> io::Result<()> {
+    let held_up = held_up && process.ended.is_none();
+    let outputs = [(&mut process.stdout, Token::Stdout(key)), (&mut process.stderr, Token::Stderr(key))];
+    for (output, token) in outputs {
+        let Some(output) = output else { continue };
+        let wanted = if held_up && output.splitter.is_some() { None } else { Some(EventFlags::IN) };
+        reactor.rewatch(&output.end, token, &mut output.watched, wanted)?;
+    }
+    Ok(())
 }
 
 /// Whether what the client sends can be used (or dropped) now.

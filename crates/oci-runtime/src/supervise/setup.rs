@@ -18,6 +18,7 @@ use rustix::{
 };
 
 use super::{
+    collector::Collector,
     driver::{self, Made, failure},
     log_file::LogFile,
     process::{self, Ends, Supervised},
@@ -67,6 +68,7 @@ pub(super) struct Prepared {
     pub(super) signals: OwnedFd,
     pub(super) listener: UnixListener,
     pub(super) log: Option<LogFile>,
+    pub(super) collector: Option<Collector>,
     pub(super) driver: Box<dyn driver::Driver>,
     pub(super) init: Supervised,
 }
@@ -108,10 +110,12 @@ pub(super) fn prepare(config: &SupervisorConfig) -> Result<Prepared, Failure> {
     let signals = become_independent().map_err(internal("become a supervisor".to_owned()))?;
     let log_path = config.log.path.as_deref().unwrap_or(Path::new("")).display();
     let log = LogFile::open(&config.log).map_err(internal(format!("open the log {log_path}")))?;
+    let collector = config.log.collector.clone().map(Collector::open).transpose();
+    let collector = collector.map_err(internal("failed to initialize logging driver".to_owned()))?;
     let listener =
         listen(&config.socket).map_err(internal(format!("listen on {}", config.socket.display())))?;
     match create(config) {
-        Ok((driver, init)) => Ok(Prepared { signals, listener, log, driver, init }),
+        Ok((driver, init)) => Ok(Prepared { signals, listener, log, collector, driver, init }),
         Err(failure) => {
             let _ = std::fs::remove_file(&config.socket);
             Err(failure)
@@ -155,7 +159,7 @@ fn supervise_init(
     if let Some((width, height)) = console {
         init.resize(width, height).transpose()?;
     }
-    if config.log.path.is_some() {
+    if config.log.path.is_some() || config.log.collector.is_some() {
         init.log_output();
     }
     Ok(init)

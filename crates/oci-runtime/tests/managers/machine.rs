@@ -27,6 +27,8 @@ const SETUP: &str = r#"
 set -e
 mount -t overlay overlay -o "lowerdir=$tree/usr:/usr" /usr
 mount -t overlay overlay -o "lowerdir=$tree/etc:/etc" /etc
+# dockerd writes a key there.
+[ ! -d /etc/docker ] || mount -t tmpfs docker /etc/docker
 for file in passwd group subuid subgid; do
   [ -e "/etc/$file" ] && cat "/etc/$file" >"$dir/$file"
 done

@@ -56,6 +56,7 @@ pub(crate) fn program(args: &[&str]) -> Bench {
         stdin_once: false,
         log: LogConfig { path: Some(dir.path().join("log")), ..LogConfig::default() },
         runtime: None,
+        runtime_args: Vec::new(),
     };
     Bench { spec: spec(args), dir, config }
 }

@@ -19,22 +19,21 @@ pub(super) fn settings(cpu: Option<&Cpu>) -> Vec<Setting> {
 
 /// Gives a new cpuset what its parent has: it begins with no CPU and no memory node, and takes no
 /// process like that.
-pub(super) fn inherit(mount_point: &Path, path: &Path) -> Result<(), CgroupError> {
+pub(super) fn inherit(mount_point: &Path, dir: &Dir) -> Result<(), CgroupError> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        fill(mount_point, path, file)?;
+        fill(mount_point, dir, file)?;
     }
     Ok(())
 }
 
 /// The content of `file`, taken from the nearest parent that has any.
-fn fill(mount_point: &Path, path: &Path, file: &'static str) -> Result<String, CgroupError> {
-    let dir = super::open(path.to_owned())?;
+fn fill(mount_point: &Path, dir: &Dir, file: &'static str) -> Result<String, CgroupError> {
     let own = dir.read_named(file)?;
-    let parent = path.parent().filter(|parent| parent.starts_with(mount_point));
+    let parent = dir.path().parent().filter(|parent| parent.starts_with(mount_point));
     match parent {
         Some(parent) if own.trim().is_empty() => {
-            let value = fill(mount_point, parent, file)?;
-            write(&dir, file, &value)?;
+            let value = fill(mount_point, &super::open(parent.to_owned())?, file)?;
+            write(dir, file, &value)?;
             Ok(value)
         }
         _ => Ok(own),

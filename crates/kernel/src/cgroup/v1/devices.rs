@@ -40,15 +40,23 @@ pub(super) fn apply(rules: &[DeviceRule], dir: Option<&Dir>) -> Result<(), Cgrou
     };
     let current = List::parse(&dir.read_named("devices.list")?);
     let wanted = current.clone().with(&rules)?;
-    for (file, value) in current.changes_to(&wanted) {
-        dir.write(file, &value).map_err(|source| CgroupError::Write {
-            field: "devices".into(),
-            value,
-            path: dir.path().join(file),
-            source,
-        })?;
+    for changes in current.changes_to(&wanted).chunk_by(|one, next| one.0 == next.0) {
+        write(dir, changes)?;
     }
     Ok(())
+}
+
+/// Writes values that are all for one file, which is opened once.
+fn write(dir: &Dir, changes: &[(&'static str, String)]) -> Result<(), CgroupError> {
+    let [(file, first), ..] = changes else { return Ok(()) };
+    let failed = |value: &str, source| CgroupError::Write {
+        field: "devices".into(),
+        value: value.to_owned(),
+        path: dir.path().join(file),
+        source,
+    };
+    let open = dir.open_for_writing(file).map_err(|source| failed(first, source))?;
+    changes.iter().try_for_each(|(_, value)| open.write(value).map_err(|source| failed(value, source)))
 }
 
 impl List {

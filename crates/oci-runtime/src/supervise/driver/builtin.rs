@@ -20,7 +20,7 @@ struct Builtin {
 
 pub(super) fn create(
     config: &SupervisorConfig,
-    spec: &Spec,
+    spec: Spec,
     stdio: Stdio,
     console: Option<(u16, u16)>,
 ) -> Result<Made, Failure> {

@@ -6,6 +6,7 @@
 
 mod console;
 mod invocation;
+mod rootfs;
 mod words;
 
 use std::{
@@ -19,11 +20,12 @@ use minke_kernel::{
     cgroup::{Cgroup, Controller, Layout},
     process::Exit,
 };
-use minke_model::runtime_spec::{Process, Resources};
+use minke_model::runtime_spec::{Process, Resources, Spec};
 
 use self::{
     console::Console,
     invocation::{Invocation, on_path, quiet},
+    rootfs::Rootfs,
     words::{kind_of, last_message},
 };
 use super::{Added, Driver, Executed, Made, failure};
@@ -38,6 +40,8 @@ use crate::{
 /// A container of another runtime.
 struct Foreign {
     runtime: PathBuf,
+    /// What comes before the global flags.
+    args: Vec<String>,
     root: PathBuf,
     bundle: PathBuf,
     socket: PathBuf,
@@ -52,11 +56,13 @@ struct Foreign {
 pub(super) fn create(
     config: &SupervisorConfig,
     runtime: &Path,
+    spec: &Spec,
     stdio: Stdio,
     console: Option<(u16, u16)>,
 ) -> Result<Made, Failure> {
     let mut driver = Foreign {
         runtime: on_path(runtime),
+        args: config.runtime_args.clone(),
         root: config.runtime_root.clone(),
         bundle: config.bundle.clone(),
         socket: config.socket.clone(),
@@ -67,8 +73,11 @@ pub(super) fn create(
         deleted: false,
     };
     name_inherited_namespaces(&config.bundle)?;
+    let root = Rootfs::mount(&config.bundle, spec)?;
     let create = driver.command("create").with("--bundle").with(&config.bundle);
-    let (pid, pty_master) = driver.launch(create, stdio)?;
+    let launched = driver.launch(create, stdio);
+    drop(root);
+    let (pid, pty_master) = launched?;
     match driver.adopt(pid) {
         Ok(()) => Ok(Made { driver: Box::new(driver), pty_master, console }),
         Err(error) => {
@@ -101,9 +110,9 @@ fn name_inherited_namespaces(bundle: &Path) -> Result<(), Failure> {
 }
 
 impl Foreign {
-    /// `RUNTIME --root … --log … COMMAND`.
+    /// `RUNTIME ARGS --root … --log … COMMAND`.
     fn command(&self, name: &'static str) -> Invocation {
-        let invocation = Invocation { name, args: Vec::new() };
+        let invocation = Invocation { name, args: self.args.iter().map(Into::into).collect() };
         let invocation = invocation.with("--root").with(&self.root).with("--log").with(self.log());
         invocation.with("--log-format").with("json").with(name)
     }
