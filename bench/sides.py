@@ -1,0 +1,93 @@
+"""The contenders: engines, and the image that they run."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+import time
+
+from measure import DIST
+
+IMAGE = "minke-bench:latest"
+LAYERS = 10
+
+
+def busybox_layer():
+    """A layer with busybox and links to the applets that the benches call."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in ("bin", "dev", "etc", "proc", "sys", "tmp"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        tar.add("/bin/busybox", "bin/busybox")
+        for name in ("sh", "true", "sleep"):
+            entry = tarfile.TarInfo(f"bin/{name}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(entry)
+    return data.getvalue()
+
+
+def small_layer(number):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        entry = tarfile.TarInfo(f"etc/layer-{number}")
+        entry.size = 2
+        tar.addfile(entry, io.BytesIO(b"x\n"))
+    return data.getvalue()
+
+
+def docker_archive(path):
+    """An image of LAYERS layers in the form that `docker load` reads."""
+    layers = [busybox_layer()] + [small_layer(number) for number in range(1, LAYERS)]
+    diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    config = json.dumps({
+        "architecture": machine, "os": "linux", "created": "2026-01-01T00:00:00Z",
+        "config": {"Cmd": ["true"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "bench"} for _ in layers],
+    }).encode()
+    config_name = hashlib.sha256(config).hexdigest() + ".json"
+    names = [f"layer{number}/layer.tar" for number in range(LAYERS)]
+    manifest = json.dumps([{"Config": config_name, "RepoTags": [IMAGE], "Layers": names}]).encode()
+    with tarfile.open(path, "w") as tar:
+        for name, content in [(config_name, config), *zip(names, layers), ("manifest.json", manifest)]:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+
+
+class Side:
+    """One contender: what it is called and how its docker command line is aimed."""
+
+    def __init__(self, name, host, cli):
+        self.name, self.cli = name, cli
+        self.env = {**os.environ, "DOCKER_HOST": host}
+
+    def run(self, *args, check=True):
+        done = subprocess.run([*self.cli, *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{self.name}: {' '.join(args)}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def engine(directory):
+    """A minke daemon of the bench's own; yields its endpoint and pid."""
+    endpoint = f"unix://{directory}/minke.sock"
+    log = open(directory / "engine.log", "w")
+    command = [DIST / "minke", "daemon", "--root", directory / "root", "--state", directory / "state", "--host", endpoint, "--name-prefix", "mkbench"]
+    daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        for _ in range(500):
+            if (directory / "minke.sock").exists():
+                break
+            time.sleep(0.01)
+        yield endpoint, daemon.pid
+    finally:
+        daemon.terminate()
+        daemon.wait()
