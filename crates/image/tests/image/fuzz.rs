@@ -10,7 +10,7 @@ const SUITE: Suite = Suite { corpus: concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/
 const TARGETS: &[Target] = &[
     Target { name: "manifest", input: Input::Json, tries: 2_000, begin: || Box::new(documents::manifest) },
     Target { name: "image-config", input: Input::Json, tries: 5_000, begin: || Box::new(documents::config) },
-    Target { name: "layer", input: Input::Tar, tries: 300, begin: archives::layer },
+    Target { name: "layer", input: Input::Tar, tries: 500, begin: archives::layer },
     Target { name: "archive", input: Input::Tar, tries: 300, begin: archives::archive },
 ];
 

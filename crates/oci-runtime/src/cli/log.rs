@@ -47,12 +47,18 @@ struct Line<'a> {
     time: String,
 }
 
+/// The message without what would break its line: errors quote a configuration's own words.
+fn one_line(message: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    message.chars().map(escaped).collect()
+}
+
 impl Log {
     /// Logs an error; with a log file, people see it on standard error too.
     pub(super) fn error(&self, message: &str) {
         self.write("error", message);
         if self.path.is_some() {
-            eprintln!("{message}");
+            eprintln!("{}", one_line(message));
         }
     }
 
@@ -109,6 +115,11 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn a_configurations_own_words_break_no_line() {
+        assert_eq!(one_line("unknown variant `a\n\u{1b}[2J`, über"), r"unknown variant `a\n\u{1b}[2J`, über");
+    }
 
     #[test]
     fn both_formats_are_as_runc_writes_them() {

@@ -23,7 +23,7 @@ pub(super) const SUITE: Suite =
     Suite { corpus: concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"), targets: TARGETS };
 
 const TARGETS: &[Target] = &[
-    Target { name: "config", input: Input::Json, tries: 1_500, begin: || Box::new(config) },
+    Target { name: "config", input: Input::Json, tries: 1_000, begin: || Box::new(config) },
     Target { name: "process", input: Input::Json, tries: 4_000, begin: || Box::new(process) },
     Target { name: "resources", input: Input::Json, tries: 4_000, begin: || Box::new(resources) },
     Target { name: "state", input: Input::Json, tries: 5_000, begin: state_file },
