@@ -51,9 +51,16 @@ impl Terminal {
         let (shown, mut from) = (Arc::clone(&screen), File::from(master.try_clone().expect("dup")));
         // It ends with EIO when the last process has closed the terminal.
         std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
+            let (mut bytes, mut read) = ([0; 4096], Vec::new());
             while let Ok(count @ 1..) = from.read(&mut bytes) {
-                shown.lock().expect("no panic").push_str(&String::from_utf8_lossy(&bytes[..count]));
+                read.extend_from_slice(&bytes[..count]);
+                // A character may come in two pieces.
+                let whole = match std::str::from_utf8(&read) {
+                    Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                    _ => read.len(),
+                };
+                let text: Vec<u8> = read.drain(..whole).collect();
+                shown.lock().expect("no panic").push_str(&String::from_utf8_lossy(&text));
             }
         });
         drop(slave);
@@ -99,6 +106,11 @@ impl Terminal {
     pub(crate) fn echoes(&self) -> bool {
         let modes = tcgetattr(&self.master).expect("a terminal has settings").local_modes;
         modes.contains(LocalModes::ECHO)
+    }
+
+    /// Whether the screen shows this text, of what was not forgotten.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.screen.lock().expect("no panic").contains(text)
     }
 
     /// Waits until `done`.
