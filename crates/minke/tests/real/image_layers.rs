@@ -98,22 +98,22 @@ fn the_explorer_follows_keys_and_leaves_the_terminal_as_it_was() {
     terminal.expect("\x1b[?1049h");
     terminal.expect("Changes of layer 1");
     assert!(!terminal.echoes());
+    // Only what changes is drawn, but for a window of another size all of it; and keys and windows are seen when the program
+    // gets to them.
+    let redrawn = |height: u16, width: u16, text: &str| {
+        let other = std::cell::Cell::new(false);
+        terminal.until(text, |terminal| {
+            terminal.resize(height + u16::from(other.replace(!other.get())), width);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            terminal.shows(text)
+        });
+    };
     terminal.type_in("\x1b[B");
-    // Only what changes is drawn, but for a window of another size all of it, without what is blank.
-    terminal.resize(30, 100);
-    terminal.expect("▾ usr/");
-    terminal.expect("▾ etc/");
-    terminal.expect("/usr/share/doc");
+    redrawn(30, 100, "/usr/share/doc");
+    redrawn(30, 100, "▾ etc/");
     // To the last file, to the folder around it, and that one closed.
     terminal.type_in("\t\x1b[F\x1b[D\x1b[D");
-    // Keys and windows are seen when the program gets to them; each new size is drawn whole.
-    let heights = std::cell::Cell::new(8);
-    terminal.until("the folder is closed", |terminal| {
-        heights.set(17 - heights.get());
-        terminal.resize(heights.get(), 30);
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        terminal.shows("M ▸")
-    });
+    redrawn(8, 30, "M ▸");
     terminal.type_in("q");
     terminal.expect("\x1b[?1049l");
     assert_eq!(terminal.end().code(), Some(0));
