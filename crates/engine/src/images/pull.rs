@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future};
 use minke_distribution::{Repository, Target};
 use minke_image::{
-    LayerState, LoadError, StagedLayer, StoreError,
+    LayerState, LoadError, StagedLayer,
     manifest::{Document, Index, Manifest},
     pull::{DEEPEST_INDEX, LONGEST_DOCUMENT, Pull, PullPlan},
 };
@@ -471,13 +471,10 @@ impl Session {
     }
 }
 
-async fn on_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+/// Runs something that blocks off the async threads.
+pub(super) async fn on_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::new(ErrorKind::Internal, format!("the call failed: {error}")))
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Load(LoadError::Store(error))
-    }
 }

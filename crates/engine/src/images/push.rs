@@ -10,7 +10,7 @@ use minke_model::{Descriptor, Digest, Platform, Reference};
 use serde_json::json;
 
 use super::{
-    pull::{reference, short},
+    pull::{on_blocking, reference, short},
     registries::registry_error,
     transfer::{Reports, TransferEvent, TransferStream},
 };
@@ -222,7 +222,6 @@ impl Pushing {
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
-        done.unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("the call failed: {error}"))))
+        on_blocking(move || work(&inner)).await?
     }
 }
