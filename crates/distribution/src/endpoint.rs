@@ -1,6 +1,9 @@
 //! Where a registry's content is: the registry itself and what stands in for it, in the order they are tried.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -38,6 +41,8 @@ pub(crate) struct Endpoint {
     pub(crate) networks: Arc<[IpNet]>,
     /// Headers for every request.
     pub(crate) headers: HeaderMap,
+    /// Whether it ever answered.
+    pub(crate) has_answered: AtomicBool,
 }
 
 impl Endpoint {
@@ -276,6 +281,7 @@ mod tests {
             trust: Trust::default(),
             networks: Arc::new([]),
             headers: HeaderMap::new(),
+            has_answered: AtomicBool::new(false),
         };
         let owns = |endpoint: &Endpoint, url: &str| endpoint.owns(&url.parse().unwrap());
         let secure = of("https://r.example/v2/", false);

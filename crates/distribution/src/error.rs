@@ -113,7 +113,10 @@ pub enum TransportError {
     /// The name servers could not be asked.
     #[error("{0}")]
     Lookup(String),
-    /// Nobody listens there, or the way is blocked.
+    /// Nobody listens there.
+    #[error("connect: {0}")]
+    Refused(String),
+    /// The way there is blocked.
     #[error("connect: {0}")]
     Connect(String),
     /// No connection was made in time.
@@ -174,6 +177,7 @@ impl TransportError {
         match self {
             Self::NoSuchHost(_) | Self::NoTls(_) | Self::Tls(_) => Hope::None,
             Self::Lookup(_)
+            | Self::Refused(_)
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::Stalled(_)
@@ -184,6 +188,6 @@ impl TransportError {
     /// Whether a registry that need not speak TLS may be listening without it. One that waits for the end of
     /// a request's first line never answers a handshake.
     pub(crate) fn may_be_plain(&self) -> bool {
-        matches!(self, Self::NoTls(_) | Self::Connect(_) | Self::ConnectTimeout(_))
+        matches!(self, Self::NoTls(_) | Self::Refused(_) | Self::Connect(_) | Self::ConnectTimeout(_))
     }
 }

@@ -46,6 +46,7 @@ mod pace;
 mod proxy;
 mod range;
 mod redirect;
+mod referrers;
 mod refusal;
 mod repository;
 mod retry;

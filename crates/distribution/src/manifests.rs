@@ -14,6 +14,7 @@ use crate::{
     Error, Repository, Target,
     answer::Answer,
     hosts_toml::Capability,
+    referrers,
     scope::Scopes,
     session::{Ask, Payload, Session},
 };
@@ -72,7 +73,8 @@ impl Repository {
         .await
     }
 
-    /// Writes a manifest, whose blobs and manifests have to be there already. Returns its digest.
+    /// Writes a manifest, whose blobs and manifests have to be there already. Returns its digest. One that belongs to
+    /// another manifest is listed with that, by the registry or else by us.
     ///
     /// # Errors
     /// [`Error::Digest`] when the bytes have not the digest that they should have; [`Error`] otherwise.
@@ -82,6 +84,20 @@ impl Repository {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Digest, Error> {
+        let (digest, is_listed) = self.write_manifest(target, media_type, bytes.clone()).await?;
+        if !is_listed && let Some((subject, referrer)) = referrers::referrer(media_type, digest, &bytes) {
+            self.keep_referrer(&subject, &referrer).await?;
+        }
+        Ok(digest)
+    }
+
+    /// Writes a manifest. Returns its digest, and whether the registry understood what it belongs to.
+    pub(crate) async fn write_manifest(
+        &self,
+        target: &Target,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<(Digest, bool), Error> {
         let word = target.word()?;
         let odd = |_| Error::Argument { what: "the media type", text: media_type.to_owned() };
         let content_type = HeaderValue::from_str(media_type).map_err(odd)?;
@@ -95,7 +111,7 @@ impl Repository {
         matches(&name, target.digest(), digest)?;
         let answer = session.ask(&ask).await?;
         matches(&answer.request, announced(&answer), digest)?;
-        Ok(digest)
+        Ok((digest, answer.header("oci-subject").is_some()))
     }
 }
 

@@ -5,7 +5,11 @@
 //!                                                              └─▶ send: TLS, or for insecure hosts without
 //! ```
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use minke_model::Digest;
@@ -17,11 +21,12 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::{
-    Credentials, Error,
+    Credentials, Error, TransportError,
     answer::{self, Answer},
     auth::Proof,
     endpoint::Endpoint,
     redirect::{self, Redirect},
+    retry::Hope,
     scope::Scopes,
     shared::Shared,
     source::{BlobSource, Meter, Part},
@@ -122,10 +127,18 @@ impl Session {
                 Err(error) => error,
             };
             failed += 1;
-            let Some(pause) = policy.pause(failed, error.hope(), fastrand::f64()) else { return Err(error) };
+            let hope = if self.is_in_vain(&error) { Hope::None } else { error.hope() };
+            let Some(pause) = policy.pause(failed, hope, fastrand::f64()) else { return Err(error) };
             tracing::debug!(error = &error as &dyn std::error::Error, ?pause, "trying again");
             sleep(pause).await;
         }
+    }
+
+    /// Whether nobody listens where nobody ever did: a wrong address, told at once. One who answered before is on its way
+    /// back.
+    fn is_in_vain(&self, error: &Error) -> bool {
+        let refused = matches!(error, Error::Transport { source: TransportError::Refused(_), .. });
+        refused && !self.endpoint.has_answered.load(Ordering::Relaxed)
     }
 
     /// Asks once, and once more with a new token where the first one was not enough.
@@ -224,6 +237,9 @@ impl Session {
             (Err(source), ..) => Err(Error::Transport { request: name, source }),
             (Ok(response), ..) => {
                 tracing::debug!("{name}: {}", response.status());
+                if own {
+                    self.endpoint.has_answered.store(true, Ordering::Relaxed);
+                }
                 let stall = self.shared.settings.stall_timeout;
                 Ok(Answer::new(name, url.clone(), response, stall, transport.clone()))
             }

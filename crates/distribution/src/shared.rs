@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use reqwest::header::HeaderMap;
@@ -161,6 +161,7 @@ impl Shared {
             trust,
             networks,
             headers,
+            has_answered: AtomicBool::new(false),
         }
     }
 

@@ -209,6 +209,7 @@ impl Transport {
         match io.map(io::Error::kind) {
             // Nobody says "connection refused" this way: the handshake was cut short.
             Some(io::ErrorKind::UnexpectedEof) => TransportError::NoTls(root),
+            Some(io::ErrorKind::ConnectionRefused) => TransportError::Refused(root),
             _ => TransportError::Connect(root),
         }
     }

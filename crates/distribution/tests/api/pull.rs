@@ -206,11 +206,12 @@ async fn a_registry_without_head_is_asked_with_get() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_told_after_some_tries() {
+async fn nobody_listening_is_told_at_once_and_who_hangs_up_after_some_tries() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let client = Client::new();
+    // With this much patience a second try would be noticed.
+    let client = client_of(address, |settings| settings.retry_pause = Duration::from_secs(3600));
     let error = client.repository(address, "a").manifest(&tag("v1")).await.unwrap_err();
     assert!(words(&error).contains("Connection refused"), "{}", words(&error));
     let proxy = FaultProxy::start(address, |_| Fault::Refuse).await;
