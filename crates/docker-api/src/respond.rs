@@ -1,6 +1,5 @@
 //! Answers: JSON, nothing, bytes that stream, and errors.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
@@ -55,19 +54,9 @@ pub(crate) fn shaped<T: Serialize>(status: StatusCode, shape: &Shape, value: &T)
 /// A value as JSON, to be changed before it is sent. Keys are sorted, as Go's encoder sorts those of its
 /// maps: two answers about the same thing are the same.
 pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, ApiError> {
-    serde_json::to_value(value).map(sorted).map_err(unwritable)
-}
-
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields: BTreeMap<String, Value> =
-                fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
-            Value::Object(fields.into_iter().collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        value => value,
-    }
+    let mut value = serde_json::to_value(value).map_err(unwritable)?;
+    value.sort_all_objects();
+    Ok(value)
 }
 
 /// A value as one line of JSON.

@@ -9,8 +9,9 @@ use std::{
     thread::{Scope, ScopedJoinHandle},
 };
 
-const CHUNK: usize = 256 << 10;
-const IN_FLIGHT: usize = 4;
+const CHUNK: usize = 128 << 10;
+/// Chunks that wait; one more is being filled and one more is being read.
+const WAITING: usize = 2;
 
 /// The receiving end: reads what the other thread has prepared.
 pub(crate) struct ReadAhead {
@@ -26,7 +27,7 @@ pub(crate) fn read_ahead<'scope, R: Read + Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     source: R,
 ) -> (ReadAhead, ScopedJoinHandle<'scope, R>) {
-    let (send, chunks) = sync_channel(IN_FLIGHT);
+    let (send, chunks) = sync_channel(WAITING);
     let (spare, returned) = channel();
     let thread = scope.spawn(move || produce(source, &send, &returned));
     (ReadAhead { chunks, spare, chunk: Vec::new(), position: 0 }, thread)
@@ -39,8 +40,7 @@ fn produce<R: Read>(
 ) -> R {
     loop {
         let mut chunk = returned.try_recv().unwrap_or_default();
-        chunk.clear();
-        let result = source.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
+        let result = fill(&mut source, &mut chunk);
         let end = chunk.is_empty() || result.is_err();
         // What was read before an error still counts: the error is about the bytes after it.
         if !chunk.is_empty() && send.send(Ok(chunk)).is_err() {
@@ -53,6 +53,23 @@ fn produce<R: Read>(
             return source;
         }
     }
+}
+
+/// Reads a whole chunk, or all that is left; exactly so much is ever allocated. What came before an error stays in it.
+fn fill(source: &mut impl Read, chunk: &mut Vec<u8>) -> io::Result<()> {
+    chunk.reserve_exact(CHUNK - chunk.len());
+    chunk.resize(CHUNK, 0);
+    let mut filled = 0;
+    let result = loop {
+        match source.read(&mut chunk[filled..]) {
+            Ok(0) => break Ok(()),
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    chunk.truncate(filled);
+    result
 }
 
 impl Read for ReadAhead {

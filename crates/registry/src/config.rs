@@ -9,6 +9,9 @@ use crate::Upstream;
 pub struct RegistryConfig {
     /// The folder of everything it keeps; made when it is missing.
     pub root: PathBuf,
+    /// A folder of blobs with the same layout (`<algorithm>/<hex>`) that others write: what is there too is on the disk once,
+    /// if both are on one file system and may be linked.
+    pub twin: Option<PathBuf>,
     /// Whether pushes and deletions are refused.
     pub read_only: bool,
     /// Whether tags, manifests and blobs may be deleted by clients.
@@ -34,6 +37,7 @@ impl RegistryConfig {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            twin: None,
             read_only: false,
             deletion: true,
             complete: true,

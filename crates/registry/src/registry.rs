@@ -43,7 +43,7 @@ impl Registry {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let users = config.htpasswd.as_deref().map(Users::open).transpose()?;
         let limits = config.limits;
-        let store = Arc::new(Store::open(&config.root, limits.uploads, limits.reserve)?);
+        let store = Arc::new(Store::open(&config.root, config.twin, limits.uploads, limits.reserve)?);
         let service = Service {
             cache: config.upstream.map(|upstream| Cache::new(upstream, store.clone(), limits)),
             store,

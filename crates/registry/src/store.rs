@@ -24,7 +24,7 @@ pub(crate) mod uploads;
 use std::{
     collections::HashMap,
     fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -59,8 +59,13 @@ pub(crate) struct OpenBlob {
 
 impl Store {
     /// Opens the store below `root`, makes what is missing, and takes up the uploads that were under way.
-    pub(crate) fn open(root: &Path, uploads: usize, reserve: u64) -> Result<Self, StoreError> {
-        let content = Content::open(root)?;
+    pub(crate) fn open(
+        root: &Path,
+        twin: Option<PathBuf>,
+        uploads: usize,
+        reserve: u64,
+    ) -> Result<Self, StoreError> {
+        let content = Content::open(root, twin)?;
         let links = Links::open(&root.join("links.db"))?;
         let uploads = Uploads::open(&root.join("uploads"), uploads, reserve)?;
         let active = Mutex::default();

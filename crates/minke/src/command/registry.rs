@@ -29,6 +29,9 @@ struct Serve {
     /// Folder of everything the registry keeps
     #[arg(long, value_name = "string", default_value = DEFAULT_ROOT)]
     root: PathBuf,
+    /// Root folder of an engine on this host: what both have is on the disk once, if they are on one file system
+    #[arg(long, value_name = "folder", default_value = daemon::DEFAULT_ROOT)]
+    engine_root: PathBuf,
     /// Certificate to serve TLS with, in PEM
     #[arg(long, value_name = "file")]
     tls_cert: Option<PathBuf>,
@@ -98,6 +101,7 @@ fn serve(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     });
     let upstream = upstream.transpose()?.map(|remote| Arc::new(remote) as Arc<dyn Upstream>);
     let config = RegistryConfig {
+        twin: Some(args.engine_root.join("content/blobs")),
         upstream,
         read_only: args.read_only,
         deletion: !args.no_delete,

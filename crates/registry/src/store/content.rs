@@ -16,15 +16,18 @@ pub(super) struct Content {
     blobs: PathBuf,
     incoming: PathBuf,
     next: AtomicU64,
+    /// Somebody else's folder of blobs.
+    twin: Option<PathBuf>,
 }
 
 impl Content {
     /// Makes the folders that are missing and drops what a crash left half-written.
-    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(root: &Path, twin: Option<PathBuf>) -> Result<Self, StoreError> {
         let content = Self {
             blobs: root.join("content/blobs"),
             incoming: root.join("content/incoming"),
             next: AtomicU64::new(0),
+            twin,
         };
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             make_folder(&content.blobs.join(algorithm.name()))?;
@@ -66,11 +69,23 @@ impl Content {
     /// same content.
     pub(super) fn publish(&self, from: &Path, digest: &Digest) -> Result<(), StoreError> {
         let to = self.path(digest);
-        if !to.exists() {
+        if !to.exists() && !self.link_twin(from, &to, digest) {
             fs::rename(from, &to).map_err(io_error("rename", from))?;
         }
         // Also for a file that was there: its folder may not have been synced yet by whoever made it.
         sync_folder(&self.blobs.join(digest.algorithm().name()))
+    }
+
+    /// Links the same blob of the other folder, which its owner checked before it had that name and never writes to again;
+    /// one of another length is none. Returns whether it is linked: what stands in the way costs room and is no error.
+    fn link_twin(&self, from: &Path, to: &Path, digest: &Digest) -> bool {
+        let Some(twin) = &self.twin else { return false };
+        let twin = twin.join(digest.algorithm().name()).join(digest.hex());
+        let length = |path: &Path| {
+            fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len())
+        };
+        let same = length(&twin).is_some_and(|twin| Some(twin) == length(from));
+        same && fs::hard_link(&twin, to).is_ok()
     }
 
     /// Writes a small blob whose digest was checked.

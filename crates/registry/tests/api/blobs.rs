@@ -1,5 +1,7 @@
 //! Blobs: pulled whole and in parts, checked for, deleted.
 
+use std::{fs, os::unix::fs::MetadataExt};
+
 use crate::http::{Server, sha256};
 
 #[tokio::test]
@@ -49,9 +51,29 @@ async fn a_blob_belongs_to_its_repository_until_it_is_deleted() {
     assert_eq!(server.call("DELETE", &target, &[], b"").await.status, 202);
     server.get(&target).await.refused(404, "BLOB_UNKNOWN");
     server.call("DELETE", &target, &[], b"").await.refused(404, "BLOB_UNKNOWN");
-    let file =
-        server.folder.as_ref().unwrap().path().join("registry/content/blobs/sha256").join(&digest[7..]);
+    let file = server.blob_file(&digest);
     assert!(!file.exists(), "nobody links the file any more");
+}
+
+#[tokio::test]
+async fn a_blob_that_an_engine_has_too_is_on_the_disk_once() {
+    let twin = tempfile::tempdir().unwrap();
+    let write = |content: &[u8], name: &str| {
+        fs::create_dir_all(twin.path().join("sha256")).unwrap();
+        fs::write(twin.path().join("sha256").join(&name[7..]), content).unwrap();
+    };
+    write(b"content", &sha256(b"content"));
+    write(b"shortened", &sha256(b"shortened as it was"));
+    let server = Server::with(|config| config.twin = Some(twin.path().to_owned())).await;
+    for content in [&b"content"[..], b"shortened as it was", b"alone"] {
+        let digest = server.push_blob("a", content).await;
+        assert_eq!(&server.get(&format!("/v2/a/blobs/{digest}")).await.body[..], content);
+        let file = server.blob_file(&digest);
+        assert_eq!(fs::metadata(&file).unwrap().nlink(), if content == b"content" { 2 } else { 1 });
+    }
+    // The engine removes its image, the registry keeps its own.
+    fs::remove_dir_all(twin.path()).unwrap();
+    assert_eq!(&server.get(&format!("/v2/a/blobs/{}", sha256(b"content"))).await.body[..], b"content");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The language of these tests: a registry on a port of its own, and requests to it.
 
-use std::{future::pending, net::SocketAddr, sync::Arc};
+use std::{future::pending, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -53,6 +53,12 @@ impl Server {
         let serving = registry.clone();
         let task = tokio::spawn(async move { serving.serve(vec![listener], pending()).await.unwrap() });
         Self { address, registry, task, folder: None }
+    }
+
+    /// Where a blob's file is, or would be.
+    pub(crate) fn blob_file(&self, digest: &str) -> PathBuf {
+        let root = self.folder.as_ref().unwrap().path().join("registry");
+        root.join("content/blobs").join(digest.replace(':', "/"))
     }
 
     pub(crate) async fn call(
