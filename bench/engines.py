@@ -6,6 +6,7 @@ import shutil
 import statistics
 import time
 
+from api import measure_api
 from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, processes, resident, say, timed
 from runtimes import measure_runtimes
 from sides import IMAGE, Side, docker_archive, engine
@@ -78,6 +79,7 @@ def measure_engines(directory, rows):
         for title, times in (("20 × `docker run -d`, 8 at a time", starts), ("`docker rm -f` of 20", removals)):
             medians = {name: statistics.median(all_) for name, all_ in times.items()}
             rows.append((title, "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
+        measure_api(endpoint, rows)
         theirs = sum(resident(found)[0] for found in processes(lambda words: os.path.basename(words[0]) in ("dockerd", "containerd"))) if peer else None
         after = resident(pid)
         rows.append(("resident memory, idle engine", "dockerd + containerd", theirs and theirs / 1024, idle[0] / 1024, "MiB"))

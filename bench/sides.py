@@ -24,7 +24,7 @@ def busybox_layer():
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
         tar.add("/bin/busybox", "bin/busybox")
-        for name in ("sh", "true", "sleep"):
+        for name in ("sh", "true", "sleep", "yes", "head"):
             entry = tarfile.TarInfo(f"bin/{name}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(entry)

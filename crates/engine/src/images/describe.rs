@@ -8,7 +8,7 @@ use bollard_stubs::models::{
     ImageManifestSummaryImageDataSize, ImageManifestSummaryKindEnum, ImageManifestSummarySize, ImageSummary,
 };
 use minke_image::{Image, KnownManifest, ManifestKind};
-use minke_model::Reference;
+use minke_model::{ImageId, Reference};
 use time::OffsetDateTime;
 
 use crate::{Error, Filters, ImageListOptions, container::Container, engine::Inner, time_text};
@@ -24,9 +24,9 @@ pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<Imag
     };
     let (before, since) = (created("before")?, created("since")?);
     let images = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
-    let mut users: HashMap<String, i64> = HashMap::new();
+    let mut users: HashMap<ImageId, i64> = HashMap::new();
     for container in inner.containers() {
-        *users.entry(container.record().image.to_string()).or_default() += 1;
+        *users.entry(container.record().image).or_default() += 1;
     }
     let mut summaries = Vec::new();
     for image in &images {
@@ -51,7 +51,7 @@ pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<Imag
             size: bytes(image.size),
             shared_size: if options.shared_size { bytes(inner.images.shared_size(image)) } else { -1 },
             labels: labels.clone().into_iter().collect(),
-            containers: users.get(&image.id.to_string()).copied().unwrap_or(0),
+            containers: users.get(&image.id).copied().unwrap_or(0),
             manifests: options.manifests.then(|| manifests(inner, image)).transpose()?,
             descriptor: None,
         });
