@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use minke_tls::{Identity, Trust};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::{
     SettingsError,
     hosts_toml::{self, HostOptions, HostsToml},
-    tls::{Identity, Trust},
 };
 
 /// What the folders say about a registry.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use minke_tls::Trust;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -13,7 +14,6 @@ use crate::{
     SettingsError,
     hosts_toml::{Capability, HostOptions, HostsToml},
     insecure::authority,
-    tls::Trust,
 };
 
 /// The name of Docker's own registry, and where it is.

@@ -56,7 +56,6 @@ mod session;
 mod settings;
 mod shared;
 mod source;
-mod tls;
 mod token;
 mod transport;
 mod upload;

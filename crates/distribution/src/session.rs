@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use minke_model::Digest;
+use minke_tls::Trust;
 use reqwest::{
     Client, Method, Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue},
@@ -30,7 +31,6 @@ use crate::{
     scope::Scopes,
     shared::Shared,
     source::{BlobSource, Meter, Part},
-    tls::Trust,
     transport::Watch,
 };
 

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
+use minke_tls::Trust;
 use reqwest::header::HeaderMap;
 use tokio::{task::spawn_blocking, time::Instant};
 use url::Url;
@@ -18,7 +19,6 @@ use crate::{
     endpoint::{self, Endpoint, HUB, Plan, SHUNNED},
     insecure::{InsecureRegistries, Judgement, authority},
     session::Session,
-    tls::Trust,
     transport::Transport,
 };
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use minke_tls::{Trust, client_config};
 use reqwest::{Client, Proxy, Request, Response, header::HeaderValue, redirect::Policy};
 use rustls_pki_types::CertificateDer;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -20,7 +21,6 @@ use crate::{
     pace,
     proxy::ProxySettings,
     source::Meter,
-    tls::{self, Trust},
 };
 
 /// The most clients that are kept: each new certificate makes one.
@@ -110,7 +110,7 @@ impl Transport {
     }
 
     fn build(&self, host: &str, trust: &Trust, networks: &Arc<[IpNet]>) -> Result<Client, SettingsError> {
-        let tls = tls::config(trust, self.system_roots())
+        let tls = client_config(trust, self.system_roots(), &["h2", "http/1.1"])
             .map_err(|source| SettingsError::Tls { host: host.to_owned(), source })?;
         let proxies = self.proxies.clone();
         Client::builder()

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use minke_tls::TlsFiles;
+
 use crate::Upstream;
 
 /// A registry's configuration.
@@ -48,15 +50,6 @@ impl RegistryConfig {
             upstream: None,
         }
     }
-}
-
-/// Where the certificate and its key are, in PEM.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate, then those that lead to a known authority.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// When and what the garbage collection takes.

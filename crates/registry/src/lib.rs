@@ -27,14 +27,13 @@ mod registry;
 mod route;
 mod server;
 mod store;
-mod tls;
 mod upstream;
 
 pub use auth::HtpasswdError;
-pub use config::{GarbageOptions, Limits, RegistryConfig, TlsFiles};
+pub use config::{GarbageOptions, Limits, RegistryConfig};
 pub use digest::{Algorithm, Digest, DigestError};
+pub use minke_tls::{TlsError, TlsFiles};
 pub use name::{NameError, Reference, RepositoryName, Tag};
 pub use registry::{OpenError, Registry};
 pub use store::{StoreError, garbage::Collected};
-pub use tls::TlsError;
 pub use upstream::{Upstream, UpstreamBlob, UpstreamError, UpstreamManifest};

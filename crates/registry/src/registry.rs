@@ -2,12 +2,13 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use minke_tls::{Clients, server_config};
 use tokio::{net::TcpListener, time::interval};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     Collected, GarbageOptions, HtpasswdError, RegistryConfig, StoreError, TlsError, api::Service,
-    auth::Users, cache::Cache, server, store::Store, tls,
+    auth::Users, cache::Cache, server, store::Store,
 };
 
 /// How often uploads are looked at that nobody goes on with.
@@ -40,7 +41,8 @@ impl Registry {
     /// # Errors
     /// [`OpenError`], with the file that is wrong.
     pub fn open(config: RegistryConfig) -> Result<Self, OpenError> {
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = config.tls.as_ref().map(|files| server_config(files, &Clients::Everybody)).transpose()?;
+        let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
         let users = config.htpasswd.as_deref().map(Users::open).transpose()?;
         let limits = config.limits;
         let store = Arc::new(Store::open(&config.root, config.twin, limits.uploads, limits.reserve)?);

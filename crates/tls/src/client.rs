@@ -14,15 +14,15 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 
-/// Whom to trust beside the authorities of this host, and who this client is.
+/// Whom to trust beside the authorities of this host that are given with it, and who this client is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Trust {
+pub struct Trust {
     /// Authorities, or the very certificates of servers.
-    pub(crate) roots: Vec<CertificateDer<'static>>,
+    pub roots: Vec<CertificateDer<'static>>,
     /// This client's own certificate.
-    pub(crate) identity: Option<Identity>,
+    pub identity: Option<Identity>,
     /// Whether a server has to prove who it is.
-    pub(crate) verify: bool,
+    pub verify: bool,
 }
 
 impl Default for Trust {
@@ -33,11 +33,11 @@ impl Default for Trust {
 
 /// A certificate and its key.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The certificate, then those that lead to a known authority.
-    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub chain: Vec<CertificateDer<'static>>,
     /// The private key, in PEM.
-    pub(crate) key: Vec<u8>,
+    pub key: Vec<u8>,
 }
 
 impl fmt::Debug for Identity {
@@ -46,11 +46,16 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The configuration for connections to servers of this trust. `system` are the authorities of this host.
+/// The configuration for connections to servers of this trust. `system` are the authorities of this host, `protocols`
+/// what is spoken inside (ALPN), best first.
 ///
 /// # Errors
 /// When a certificate or the key can't be used.
-pub(crate) fn config(trust: &Trust, system: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
+pub fn client_config(
+    trust: &Trust,
+    system: &[CertificateDer<'static>],
+    protocols: &[&str],
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier::new(trust, system, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
@@ -65,7 +70,7 @@ pub(crate) fn config(trust: &Trust, system: &[CertificateDer<'static>]) -> Resul
             builder.with_client_auth_cert(identity.chain.clone(), key)?
         }
     };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(config)
 }
 
