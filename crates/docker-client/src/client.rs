@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, ByteStream, HttpBody, StreamResponse};
-use crate::connection::{self, IdleSlot, Sender};
-use crate::{ApiVersion, Endpoint, Error, encode};
+use crate::connection::{self, IdleSlot, Route, Sender};
+use crate::hijack::HijackedIo;
+use crate::{ApiVersion, Endpoint, Error, Tls, encode};
 
 /// What this client calls itself in `User-Agent`.
 pub(crate) const AGENT: &str = concat!("minke/", env!("CARGO_PKG_VERSION"));
@@ -23,7 +24,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    endpoint: Endpoint,
+    route: Route,
     version: OnceLock<ApiVersion>,
     idle: IdleSlot,
 }
@@ -50,20 +51,35 @@ impl<'de> Deserialize<'de> for Changed {
 impl Client {
     /// A client that agrees on a version with the engine at its first request. Nothing is connected yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { inner: Arc::new(Inner { endpoint, version: OnceLock::new(), idle: IdleSlot::default() }) }
+        Self::of(Route { endpoint, tls: None }, OnceLock::new())
+    }
+
+    fn of(route: Route, version: OnceLock<ApiVersion>) -> Self {
+        Self { inner: Arc::new(Inner { route, version, idle: IdleSlot::default() }) }
+    }
+
+    /// The same engine, spoken to in TLS. Unix sockets have none, whatever is said here, as in Docker.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        let endpoint = self.inner.route.endpoint.clone();
+        let tls = matches!(endpoint, Endpoint::Tcp { .. }).then_some(tls);
+        Self::of(Route { endpoint, tls }, self.inner.version.clone())
     }
 
     /// The same engine in a fixed version (`DOCKER_API_VERSION`, or one known from before), which saves the
     /// ping.
     #[must_use]
     pub fn with_version(self, version: ApiVersion) -> Self {
-        let endpoint = self.inner.endpoint.clone();
-        Self { inner: Arc::new(Inner { endpoint, version: version.into(), idle: IdleSlot::default() }) }
+        Self::of(self.inner.route.clone(), version.into())
     }
 
     /// Where the engine listens.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.inner.endpoint
+        &self.inner.route.endpoint
+    }
+
+    pub(crate) fn route(&self) -> &Route {
+        &self.inner.route
     }
 
     /// The version in use; `None` before the first request of a client without a fixed one.
@@ -85,6 +101,14 @@ impl Client {
                 Ok(self.version().unwrap_or(ApiVersion::agreed(ping.api_version)))
             }
         }
+    }
+
+    /// A connection to the engine on which nothing has been said yet, TLS included: for those who speak HTTP themselves.
+    ///
+    /// # Errors
+    /// `Connect` when nobody listens, `Tls` when the certificates don't fit.
+    pub async fn dial(&self) -> Result<HijackedIo, Error> {
+        self.inner.route.connect().await.map(HijackedIo::new)
     }
 
     /// `GET`; `path` is raw text without the version, e.g. `/containers/json`.
@@ -228,8 +252,8 @@ impl Client {
         mut headers: HeaderMap,
     ) -> Result<Request<HttpBody>, Error> {
         let malformed = |reason: String| Error::Malformed { request: request_name(&method, path), reason };
-        let target = encode::target(self.inner.endpoint.base(), version, path, query);
-        let host = HeaderValue::try_from(self.inner.endpoint.authority());
+        let target = encode::target(self.endpoint().base(), version, path, query);
+        let host = HeaderValue::try_from(self.endpoint().authority());
         headers.insert(HOST, host.map_err(|error| malformed(error.to_string()))?);
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(content_type) = body.content_type() {
@@ -251,7 +275,7 @@ impl Client {
         name: &str,
     ) -> Result<(StreamResponse, Sender), Error> {
         let inner = &*self.inner;
-        let (response, sender) = connection::send(&inner.endpoint, &inner.idle, request, name).await?;
+        let (response, sender) = connection::send(&inner.route, &inner.idle, request, name).await?;
         let (parts, body) = response.into_parts();
         let body = ByteStream::new(body);
         Ok((StreamResponse { status: parts.status, headers: parts.headers, body }, sender))

@@ -1,35 +1,64 @@
 //! One connection: a socket, HTTP/1.1 on it, and the slot where an idle one waits for the next request.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::{fmt, io};
 
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
 
 use crate::body::HttpBody;
 use crate::resolve::resolve;
+use crate::tls::{self, Tls};
 use crate::{Endpoint, Error};
 
-/// A connected socket of either kind.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Unix(UnixStream),
-    Tcp(TcpStream),
+/// A connected socket of any kind.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Stream for T {}
+
+pub(crate) type Socket = Box<dyn Stream>;
+
+/// Where the engine is and what is spoken on the way.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) endpoint: Endpoint,
+    /// On TCP endpoints only.
+    pub(crate) tls: Option<Tls>,
 }
 
-impl Socket {
-    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
-        let result = match endpoint {
-            Endpoint::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
-            Endpoint::Tcp { host, port, .. } => connect_tcp(host, *port).await.map(Self::Tcp),
-        };
-        result.map_err(|source| Error::Connect { endpoint: endpoint.clone(), source })
+impl Route {
+    /// Connects, TLS included.
+    pub(crate) async fn connect(&self) -> Result<Socket, Error> {
+        let failed =
+            |source| self.error(source, |source| Error::Connect { endpoint: self.endpoint.clone(), source });
+        match (&self.endpoint, &self.tls) {
+            (Endpoint::Unix(path), _) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
+            (Endpoint::Ssh(destination), _) => Ok(Box::new(destination.connect().map_err(failed)?)),
+            (Endpoint::Tcp { host, port, .. }, None) => {
+                Ok(Box::new(connect_tcp(host, *port).await.map_err(failed)?))
+            }
+            (Endpoint::Tcp { host, port, .. }, Some(tls)) => {
+                let stream = connect_tcp(host, *port).await.map_err(failed)?;
+                Ok(Box::new(tls.connect(host, stream).await.map_err(failed)?))
+            }
+        }
+    }
+
+    /// The error of the certificates where it is theirs, else the `other`.
+    pub(crate) fn error<E: std::error::Error + 'static>(
+        &self,
+        error: E,
+        other: impl FnOnce(E) -> Error,
+    ) -> Error {
+        match self.tls.is_some().then(|| tls::problem(&error)).flatten() {
+            Some(problem) => Error::Tls { endpoint: self.endpoint.clone(), problem },
+            None => other(error),
+        }
     }
 }
 
@@ -39,38 +68,6 @@ async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     // Keystrokes of an attached terminal must not wait for Nagle's algorithm.
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }
 
 /// The sending half of an HTTP connection; its reading half runs as a task of its own.
@@ -101,7 +98,7 @@ impl IdleSlot {
 /// A kept connection that the engine closed in the same moment is replaced once, but only when hyper says
 /// that nothing of the request had been sent.
 pub(crate) async fn send(
-    endpoint: &Endpoint,
+    route: &Route,
     idle: &IdleSlot,
     mut request: Request<HttpBody>,
     name: &str,
@@ -115,21 +112,36 @@ pub(crate) async fn send(
             },
         }
     }
-    let mut sender = open(endpoint, name).await?;
-    let response = sender.send_request(request).await.map_err(|source| http_error(name, source))?;
-    Ok((response, sender))
+    let (mut sender, connection) = open(route, name).await?;
+    let refused = match sender.send_request(request).await {
+        Ok(response) => return Ok((response, sender)),
+        Err(error) => error,
+    };
+    if route.tls.is_none() {
+        return Err(http_error(name, refused));
+    }
+    // In TLS 1.3 an engine refuses this client's certificate after the client's part of the handshake. Who reads that is
+    // the connection; the request may only know that there is none any more.
+    drop(sender);
+    let ended = connection.await.ok().and_then(Result::err);
+    let told = ended.filter(|error| tls::problem(error).is_some()).unwrap_or(refused);
+    Err(route.error(told, |error| http_error(name, error)))
 }
 
-async fn open(endpoint: &Endpoint, name: &str) -> Result<Sender, Error> {
-    let socket = Socket::connect(endpoint).await?;
+type Connection = JoinHandle<Result<(), hyper::Error>>;
+
+async fn open(route: &Route, name: &str) -> Result<(Sender, Connection), Error> {
+    let socket = route.connect().await?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(socket)).await.map_err(|source| http_error(name, source))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    let connection = tokio::spawn(async move {
+        let ended = connection.await;
+        if let Err(error) = &ended {
             tracing::debug!(%error, "connection to the engine ended");
         }
+        ended
     });
-    Ok(sender)
+    Ok((sender, connection))
 }
 
 fn http_error(request: &str, source: hyper::Error) -> Error {

@@ -16,6 +16,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The engine is there, and the two don't agree on certificates. Trying again doesn't help.
+    #[error("can't connect to the engine at {endpoint}: {problem}")]
+    Tls {
+        /// Where.
+        endpoint: Endpoint,
+        /// What is wrong with whose certificate, and what to do.
+        problem: String,
+    },
     /// The engine answered with an error status. Docker's own prefix is kept, since scripts look for it.
     #[error("Error response from daemon: {message}")]
     Status {
@@ -98,7 +106,8 @@ fn connect_message(endpoint: &Endpoint, source: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("permission denied while trying to connect to the engine at {endpoint}")
         }
-        io::ErrorKind::InvalidInput => format!("cannot connect to the engine at {endpoint}"),
+        // What was asked for makes no sense, and only the cause says why.
+        io::ErrorKind::InvalidInput => format!("cannot connect to the engine at {endpoint}: {source}"),
         _ => format!("Cannot connect to the engine at {endpoint}. Is it running?"),
     }
 }

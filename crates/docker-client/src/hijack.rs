@@ -48,6 +48,12 @@ pub struct HijackedIo {
     socket: Socket,
 }
 
+impl HijackedIo {
+    pub(crate) fn new(socket: Socket) -> Self {
+        Self { early: Bytes::new(), socket }
+    }
+}
+
 impl Client {
     /// Sends a `POST` and takes over its connection.
     ///
@@ -67,10 +73,14 @@ impl Client {
         };
         let target = encode::target(self.endpoint().base(), Some(version), path, query);
         let request = request_text(&target, &self.endpoint().authority(), bytes.as_deref());
-        let mut socket = Socket::connect(self.endpoint()).await?;
-        let io = |source| Error::Io { request: name.clone(), source };
+        let mut socket = self.route().connect().await?;
+        let io = |source| self.route().error(source, |source| Error::Io { request: name.clone(), source });
         socket.write_all(&request).await.map_err(io)?;
-        let (status, headers, early) = read_head(&mut socket, &name).await?;
+        socket.flush().await.map_err(io)?;
+        let (status, headers, early) = match read_head(&mut socket, &name).await {
+            Err(Error::Io { source, .. }) => return Err(io(source)),
+            read => read?,
+        };
         accept(status, headers, early, socket, name).await
     }
 }

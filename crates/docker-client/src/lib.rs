@@ -25,7 +25,9 @@ mod hijack;
 mod json_lines;
 mod ping;
 mod resolve;
+mod ssh;
 pub mod stdcopy;
+mod tls;
 mod version;
 
 pub use body::{Body, ByteStream, StreamResponse};
@@ -36,4 +38,6 @@ pub use hijack::{Hijacked, HijackedIo};
 pub use hyper::{HeaderMap, Method, StatusCode, header};
 pub use json_lines::json_lines;
 pub use ping::Ping;
+pub use ssh::SshDestination;
+pub use tls::{Tls, TlsError, TlsMaterial};
 pub use version::{ApiVersion, ApiVersionError};

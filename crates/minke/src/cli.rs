@@ -8,7 +8,7 @@
 pub(crate) mod complete;
 mod globals;
 mod help;
-mod scan;
+pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;

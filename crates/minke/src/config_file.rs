@@ -17,6 +17,9 @@ pub(crate) struct ConfigFile {
     pub(crate) path: Option<PathBuf>,
     /// The key sequence that detaches from a container.
     pub(crate) detach_keys: String,
+    /// The docker context to use, unless something else names another.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) current_context: String,
     /// Formats of tables, where `--format` is not given.
     pub(crate) ps_format: String,
     pub(crate) images_format: String,
@@ -97,6 +100,11 @@ impl ConfigFile {
     pub(crate) fn unread(folder: Option<&Path>) -> Self {
         let folder = folder.map(Path::to_owned).or_else(default_folder);
         Self { path: folder.map(|folder| folder.join("config.json")), ..Self::default() }
+    }
+
+    /// The folder that it is in, with the docker contexts and certificates beside it.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.path.as_deref().and_then(Path::parent)
     }
 
     /// The proxy variables for a container on the engine at `endpoint`, in upper and lower case.

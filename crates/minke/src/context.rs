@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, path::PathBuf};
 
-use minke_docker_client::{ApiVersion, Client};
+use minke_docker_client::{ApiVersion, Client, Tls};
 
 use crate::{config_file::ConfigFile, endpoint, failure::Failure, output};
 
@@ -17,8 +17,23 @@ pub(crate) struct Globals {
     pub(crate) config: Option<PathBuf>,
     /// `--debug`, `--log-level`
     pub(crate) log_level: Option<String>,
-    /// `--tls` and its kin, by name.
-    pub(crate) tls: Option<String>,
+    /// `--tls` and its kin.
+    pub(crate) tls: TlsFlags,
+}
+
+/// The flags for TLS to an engine; what isn't given may be in the environment.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFlags {
+    /// `--tls`
+    pub(crate) tls: Option<bool>,
+    /// `--tlsverify`
+    pub(crate) verify: Option<bool>,
+    /// `--tlscacert`
+    pub(crate) ca: Option<PathBuf>,
+    /// `--tlscert`
+    pub(crate) certificate: Option<PathBuf>,
+    /// `--tlskey`
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// A verb's surroundings; the engine is looked for when it is first needed.
@@ -43,15 +58,25 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let target = endpoint::resolve(&self.globals)?;
+        let target = endpoint::resolve(&self.globals, self.config())?;
         if target.is_default {
             endpoint::ensure_engine(&target.endpoint)?;
         }
-        let client = match std::env::var("DOCKER_API_VERSION") {
-            Ok(version) if !version.is_empty() => Client::new(target.endpoint).with_version(fixed(&version)?),
-            _ => Client::new(target.endpoint),
-        };
+        let mut client = Client::new(target.endpoint);
+        if let Some(material) = target.tls {
+            client =
+                client.with_tls(Tls::new(&material).map_err(|error| Failure::doing("minke: TLS", error))?);
+        }
+        if let Some(version) = std::env::var("DOCKER_API_VERSION").ok().filter(|version| !version.is_empty())
+        {
+            client = client.with_version(fixed(&version)?);
+        }
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The flags that stood before the verb.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
     }
 
     /// The user's `config.json`. One that can't be read is worth a warning and no more, as to the docker CLI.

@@ -153,7 +153,7 @@ pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
 fn socket_paths(hosts: &[String]) -> Result<Vec<PathBuf>, Failure> {
     let path = |host: &String| match Endpoint::parse(host) {
         Ok(Endpoint::Unix(path)) => Ok(path),
-        Ok(Endpoint::Tcp { .. }) => Err(Failure::new(format!(
+        Ok(_) => Err(Failure::new(format!(
             "minke daemon: --host {host}: only unix:// sockets are supported yet (the API without TLS gives root to everyone)"
         ))),
         Err(error) => Err(Failure::doing("minke daemon: --host", error)),

@@ -4,14 +4,21 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     os::unix::{fs::OpenOptionsExt, net::UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use minke_docker_client::Endpoint;
+use minke_docker_client::{Endpoint, TlsMaterial};
 
-use crate::{context::Globals, daemon, failure::Failure, output};
+use crate::{
+    config_file::ConfigFile,
+    context::Globals,
+    contexts::{self, store::Store},
+    daemon,
+    failure::Failure,
+    output,
+};
 
 /// Where minke's own engine listens.
 pub(crate) const DEFAULT_HOST: &str = "unix:///run/minke/docker.sock";
@@ -23,48 +30,151 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) endpoint: Endpoint,
+    /// What TLS to it takes.
+    pub(crate) tls: Option<TlsMaterial>,
     /// Nobody named one: it is minke's own on this machine.
     pub(crate) is_default: bool,
 }
 
-/// `--host`, else `DOCKER_HOST`, else minke's own engine.
-///
-/// # Errors
-/// For addresses that can't be used, contexts, and TLS.
-pub(crate) fn resolve(globals: &Globals) -> Result<Target, Failure> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    choose(globals, variable("DOCKER_HOST"), variable("DOCKER_CONTEXT"), variable("DOCKER_TLS_VERIFY"))
+/// What the environment says about engines; an empty variable says nothing, as to the docker CLI.
+#[derive(Debug, Default)]
+struct Environment {
+    host: Option<String>,
+    context: Option<String>,
+    tls: bool,
+    tls_verify: bool,
+    cert_path: Option<PathBuf>,
 }
 
-fn choose(
-    globals: &Globals,
-    docker_host: Option<String>,
-    docker_context: Option<String>,
-    tls_verify: Option<String>,
-) -> Result<Target, Failure> {
-    if let Some(flag) = &globals.tls {
-        return Err(Failure::new(format!("minke: --{flag}: TLS to an engine is not supported yet")));
+impl Environment {
+    fn read() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            host: variable("DOCKER_HOST"),
+            context: variable("DOCKER_CONTEXT"),
+            tls: variable("DOCKER_TLS").is_some(),
+            tls_verify: variable("DOCKER_TLS_VERIFY").is_some(),
+            cert_path: variable("DOCKER_CERT_PATH").map(PathBuf::from),
+        }
     }
+}
+
+/// Where the certificates of a client are, and what for.
+#[derive(Debug, PartialEq, Eq)]
+struct TlsPaths {
+    ca: PathBuf,
+    certificate: Given,
+    key: Given,
+    skip_verify: bool,
+}
+
+/// A path, and whether a flag names it: then it has to be there.
+#[derive(Debug, PartialEq, Eq)]
+struct Given(PathBuf, bool);
+
+/// The name of the docker context in use: `--context`, else the default one where `--host` or `DOCKER_HOST` says which
+/// engine, else `DOCKER_CONTEXT`, else the one that `context use` has set. Whether it exists is not looked at.
+pub(crate) fn context_name(globals: &Globals, config: &ConfigFile) -> String {
+    name_in(globals, &Environment::read(), &config.current_context)
+}
+
+fn name_in(globals: &Globals, environment: &Environment, configured: &str) -> String {
+    let name = match (&globals.context, &globals.host, &environment.host) {
+        (Some(name), ..) => name.clone(),
+        (None, Some(_), _) | (None, None, Some(_)) => String::new(),
+        (None, None, None) => environment.context.clone().unwrap_or_else(|| configured.to_owned()),
+    };
+    if name.is_empty() { contexts::DEFAULT.to_owned() } else { name }
+}
+
+/// The engine that flags, the environment or a docker context name; else minke's own.
+///
+/// # Errors
+/// For addresses and certificates that can't be used, and contexts that there are not.
+pub(crate) fn resolve(globals: &Globals, config: &ConfigFile) -> Result<Target, Failure> {
+    let environment = Environment::read();
     if globals.host.is_some() && globals.context.is_some() {
         return Err(Failure::new("conflicting options: cannot specify both --host and --context"));
     }
-    let context = match &globals.host {
-        Some(_) => None,
-        None => globals.context.clone().or(docker_context.filter(|_| docker_host.is_none())),
+    let name = name_in(globals, &environment, &config.current_context);
+    if name == contexts::DEFAULT {
+        return of_flags(globals, &environment, config.folder());
+    }
+    let of_context = |failure: Failure| Failure::new(format!("minke: {}", failure.message));
+    let folder = config.folder().ok_or_else(|| {
+        Failure::new(format!(
+            "minke: context {name:?}: there is no folder of contexts: set HOME or DOCKER_CONFIG"
+        ))
+    })?;
+    let store = Store::below(folder);
+    let named = store.get(&name).and_then(|meta| meta.endpoint()).map_err(of_context)?;
+    let tls = contexts::material(&store.tls(&name).map_err(of_context)?, &named);
+    let endpoint =
+        if tls.is_some() { Endpoint::parse_tls(&named.host) } else { Endpoint::parse(&named.host) };
+    let endpoint = endpoint.map_err(|error| Failure::doing(format!("minke: context {name:?}"), error))?;
+    Ok(Target { endpoint, tls, is_default: false })
+}
+
+/// The engine of the context `default`: `--host`, else `DOCKER_HOST`, else with TLS this host's port for it, else minke's own.
+pub(crate) fn default_target(globals: &Globals, config: &ConfigFile) -> Result<Target, Failure> {
+    of_flags(globals, &Environment::read(), config.folder())
+}
+
+fn of_flags(globals: &Globals, environment: &Environment, folder: Option<&Path>) -> Result<Target, Failure> {
+    let paths = tls_paths(globals, environment, folder);
+    let named = globals.host.as_deref().or(environment.host.as_deref()).filter(|host| !host.is_empty());
+    let parse = if paths.is_some() { Endpoint::parse_tls } else { Endpoint::parse };
+    let fallback = if paths.is_some() { "tcp://localhost" } else { DEFAULT_HOST };
+    let endpoint =
+        parse(named.unwrap_or(fallback)).map_err(|error| Failure::doing("minke: --host", error))?;
+    let tls = match paths.filter(|_| matches!(endpoint, Endpoint::Tcp { .. })) {
+        Some(paths) => Some(paths.read()?),
+        None => None,
     };
-    if let Some(name) = context.filter(|name| name != "default") {
-        return Err(Failure::new(format!(
-            "minke: context {name:?}: docker contexts are not supported yet; name the engine with --host or DOCKER_HOST"
-        )));
+    let is_default = named.is_none() && matches!(endpoint, Endpoint::Unix(_));
+    Ok(Target { endpoint, tls, is_default })
+}
+
+/// As the docker CLI reads them: `--tlsverify` or its variable, whichever the value, switches TLS on; certificates are in
+/// `DOCKER_CERT_PATH`, else beside `config.json`.
+fn tls_paths(globals: &Globals, environment: &Environment, folder: Option<&Path>) -> Option<TlsPaths> {
+    let flags = &globals.tls;
+    let verify = flags.verify.unwrap_or(environment.tls_verify);
+    let is_on = flags.verify.is_some() || verify || flags.tls.unwrap_or(environment.tls);
+    let folder = environment.cert_path.as_deref().or(folder).unwrap_or(Path::new(""));
+    let given = |flag: &Option<PathBuf>, name: &str| match flag {
+        Some(path) => Given(path.clone(), true),
+        None => Given(folder.join(name), false),
+    };
+    is_on.then(|| TlsPaths {
+        ca: given(&flags.ca, "ca.pem").0,
+        certificate: given(&flags.certificate, "cert.pem"),
+        key: given(&flags.key, "key.pem"),
+        skip_verify: !verify,
+    })
+}
+
+impl TlsPaths {
+    fn read(&self) -> Result<TlsMaterial, Failure> {
+        let read = |path: &Path, is_needed: bool, flag: &str| match fs::read(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_needed => Ok(None),
+            Err(error) => Err(Failure::doing(
+                format!(
+                    "minke: TLS: read {} ({flag}, or a folder in DOCKER_CERT_PATH, names another)",
+                    path.display()
+                ),
+                error,
+            )),
+        };
+        Ok(TlsMaterial {
+            // Nobody is verified by it with --tls alone.
+            ca: read(&self.ca, !self.skip_verify, "--tlscacert")?,
+            certificate: read(&self.certificate.0, self.certificate.1, "--tlscert")?,
+            key: read(&self.key.0, self.key.1, "--tlskey")?,
+            skip_verify: self.skip_verify,
+        })
     }
-    let named = globals.host.clone().or(docker_host);
-    let is_default = named.is_none();
-    let text = named.as_deref().unwrap_or(DEFAULT_HOST);
-    let endpoint = Endpoint::parse(text).map_err(|error| Failure::doing("minke: --host", error))?;
-    if tls_verify.is_some() && matches!(endpoint, Endpoint::Tcp { .. }) {
-        return Err(Failure::new("minke: DOCKER_TLS_VERIFY: TLS to an engine is not supported yet"));
-    }
-    Ok(Target { endpoint, is_default })
 }
 
 /// Makes sure that an engine listens at the default endpoint.
@@ -214,26 +324,71 @@ fn end_of(path: &Path, begins: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::TlsFlags;
 
     fn globals(host: Option<&str>, context: Option<&str>) -> Globals {
         Globals { host: host.map(Into::into), context: context.map(Into::into), ..Globals::default() }
     }
 
+    fn environment(host: Option<&str>, context: Option<&str>) -> Environment {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Environment { host: owned(host), context: owned(context), ..Environment::default() }
+    }
+
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_minkes_own_engine() {
-        let some = |text: &str| Some(text.to_owned());
-        let shown =
-            |target: Result<Target, Failure>| target.map(|t| (t.endpoint.to_string(), t.is_default)).unwrap();
-        assert_eq!(shown(choose(&globals(None, None), None, None, None)), (DEFAULT_HOST.to_owned(), true));
-        assert_eq!(
-            shown(choose(&globals(None, None), some("unix:///a"), None, None)),
-            ("unix:///a".to_owned(), false)
-        );
-        assert_eq!(
-            shown(choose(&globals(Some("unix:///b"), None), some("unix:///a"), some("x"), None)),
-            ("unix:///b".to_owned(), false)
-        );
-        assert!(choose(&globals(None, Some("default")), None, None, None).unwrap().is_default);
+        let shown = |globals: &Globals, environment: &Environment| {
+            let target = of_flags(globals, environment, None).unwrap();
+            (target.endpoint.to_string(), target.is_default)
+        };
+        let (plain, nothing) = (globals(None, None), environment(None, None));
+        assert_eq!(shown(&plain, &nothing), (DEFAULT_HOST.to_owned(), true));
+        let named = environment(Some("unix:///a"), None);
+        assert_eq!(shown(&plain, &named), ("unix:///a".to_owned(), false));
+        assert_eq!(shown(&globals(Some("unix:///b"), None), &named), ("unix:///b".to_owned(), false));
+    }
+
+    #[test]
+    fn the_context_is_the_one_that_was_named_last_and_closest() {
+        let name = |host, context, variables: (Option<&str>, Option<&str>), configured| {
+            name_in(&globals(host, context), &environment(variables.0, variables.1), configured)
+        };
+        assert_eq!(name(None, None, (None, None), ""), "default");
+        assert_eq!(name(None, None, (None, None), "used"), "used");
+        assert_eq!(name(None, None, (None, Some("variable")), "used"), "variable");
+        assert_eq!(name(None, None, (Some("unix:///x"), Some("variable")), "used"), "default");
+        assert_eq!(name(Some("unix:///x"), None, (None, Some("variable")), "used"), "default");
+        assert_eq!(name(None, Some("flag"), (Some("unix:///x"), Some("variable")), "used"), "flag");
+    }
+
+    #[test]
+    fn tls_is_on_and_verifies_as_the_docker_cli_has_it() {
+        let of = |tls, verify, environment: &Environment| {
+            let globals =
+                Globals { tls: TlsFlags { tls, verify, ..TlsFlags::default() }, ..Globals::default() };
+            tls_paths(&globals, environment, Some(Path::new("/home/.docker"))).map(|paths| !paths.skip_verify)
+        };
+        let (none, nothing) = (None, Environment::default());
+        assert_eq!(of(none, none, &nothing), None);
+        assert_eq!(of(Some(true), none, &nothing), Some(false));
+        assert_eq!(of(none, Some(true), &nothing), Some(true));
+        assert_eq!(of(none, Some(false), &nothing), Some(false));
+        assert_eq!(of(none, none, &Environment { tls_verify: true, ..Environment::default() }), Some(true));
+        assert_eq!(of(none, none, &Environment { tls: true, ..Environment::default() }), Some(false));
+    }
+
+    #[test]
+    fn certificates_are_looked_for_where_docker_has_them() {
+        let environment = Environment {
+            host: Some("tcp://10.0.0.1".to_owned()),
+            tls_verify: true,
+            cert_path: Some("/no/certs".into()),
+            ..Environment::default()
+        };
+        let message = of_flags(&globals(None, None), &environment, None).unwrap_err().message;
+        assert!(message.contains("/no/certs/ca.pem") && message.contains("--tlscacert"), "{message}");
+        let unix = Environment { host: Some("unix:///x".to_owned()), ..environment };
+        assert_eq!(of_flags(&globals(None, None), &unix, None).unwrap().tls, None);
     }
 
     #[test]
@@ -257,17 +412,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
-        let message = |globals, host: Option<&str>, tls: Option<&str>| {
-            choose(&globals, host.map(Into::into), None, tls.map(Into::into)).unwrap_err().message
-        };
-        assert!(message(globals(None, Some("remote")), None, None).contains("context \"remote\""));
-        assert!(message(globals(Some("ssh://x"), None), None, None).contains("ssh://"));
-        assert!(message(globals(None, None), Some("tcp://x:2376"), Some("1")).contains("DOCKER_TLS_VERIFY"));
-        assert!(
-            message(globals(Some("unix:///x"), Some("y")), None, None).contains("both --host and --context")
-        );
-        let tls = Globals { tls: Some("tlsverify".into()), ..Globals::default() };
-        assert!(message(tls, None, None).contains("--tlsverify"));
+    fn a_context_is_read_with_its_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = ConfigFile::load(Some(folder.path())).unwrap();
+        let named = contexts::DockerEndpoint { host: "tcp://10.0.0.1".to_owned(), skip_verify: true };
+        let meta = contexts::Meta::new("far", &named);
+        Store::below(folder.path()).put(&meta, &contexts::TlsFiles::new()).unwrap();
+        let target = resolve(&globals(None, Some("far")), &config).unwrap();
+        assert_eq!((target.endpoint.to_string().as_str(), target.is_default), ("tcp://10.0.0.1:2376", false));
+        assert!(target.tls.unwrap().skip_verify);
+        let message = resolve(&globals(None, Some("nope")), &config).unwrap_err().message;
+        assert!(message.contains("context \"nope\": context not found"), "{message}");
+        let both = resolve(&globals(Some("unix:///x"), Some("y")), &config).unwrap_err().message;
+        assert!(both.contains("both --host and --context"), "{both}");
     }
 }

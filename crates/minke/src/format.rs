@@ -4,6 +4,7 @@
 //! turns rows into text. Each kind of listing is a [`Kind`] in a file below.
 
 pub(crate) mod containers;
+pub(crate) mod contexts;
 pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod history;

@@ -13,6 +13,7 @@ mod cli;
 mod command;
 mod config_file;
 mod context;
+mod contexts;
 mod copy;
 mod credentials;
 mod daemon;

@@ -31,7 +31,7 @@ impl FlagError {
 
 /// Splits one line of comma-separated values, where a value in double quotes may contain commas (RFC 4180), as
 /// the long forms of `--mount` and `--network` are written.
-fn csv_fields(line: &str) -> Result<Vec<String>, FlagError> {
+pub(crate) fn csv_fields(line: &str) -> Result<Vec<String>, FlagError> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {

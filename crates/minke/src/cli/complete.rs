@@ -15,6 +15,16 @@ pub(crate) fn tree() -> Command {
         .arg(value("context", "Name of the context to use").short('c'))
         .arg(value("host", "Engine to talk to").short('H'))
         .arg(value("log-level", "Set the logging level").short('l'))
+        .arg(value("tlscacert", "Trust certs signed only by this CA"))
+        .arg(value("tlscert", "Path to TLS certificate file"))
+        .arg(value("tlskey", "Path to TLS key file"))
+        .arg(Arg::new("tls").long("tls").action(ArgAction::SetTrue).help("Use TLS; implied by --tlsverify"))
+        .arg(
+            Arg::new("tlsverify")
+                .long("tlsverify")
+                .action(ArgAction::SetTrue)
+                .help("Use TLS and verify the remote"),
+        )
         .arg(Arg::new("debug").long("debug").short('D').action(ArgAction::SetTrue).help("Enable debug mode"));
     let root = TOP.iter().fold(root, |root, entry| root.subcommand(of(entry, "")));
     GROUPS.iter().fold(root, |root, group| {

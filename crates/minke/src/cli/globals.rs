@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::scan;
 use crate::{
     context::Globals,
     failure::{Failure, USAGE},
@@ -51,19 +52,23 @@ pub(super) fn read(arguments: Vec<OsString>) -> Result<Start, Failure> {
             "config" => globals.config = Some(value()?.into()),
             "log-level" => globals.log_level = Some(value()?),
             "debug" => globals.log_level = Some("debug".to_owned()),
-            "tls" | "tlsverify" => {
-                if inline.as_deref() != Some("false") {
-                    globals.tls = Some(name);
-                }
-            }
-            "tlscacert" | "tlscert" | "tlskey" => {
-                value()?;
-                globals.tls = Some(name);
-            }
+            "tls" => globals.tls.tls = Some(boolean(&name, inline.as_deref())?),
+            "tlsverify" => globals.tls.verify = Some(boolean(&name, inline.as_deref())?),
+            "tlscacert" => globals.tls.ca = Some(value()?.into()),
+            "tlscert" => globals.tls.certificate = Some(value()?.into()),
+            "tlskey" => globals.tls.key = Some(value()?.into()),
             _ => return Err(usage(format!("unknown flag: {text}"))),
         }
     }
     Ok(Start::Help)
+}
+
+/// The value of a switch, which may stand alone.
+fn boolean(name: &str, value: Option<&str>) -> Result<bool, Failure> {
+    scan::go_boolean(value.unwrap_or("true")).ok_or_else(|| {
+        let value = value.unwrap_or_default();
+        usage(format!("invalid argument {value:?} for \"--{name}\" flag: want true or false"))
+    })
 }
 
 /// The long name of a short flag and the value that stands in the same word.
@@ -117,10 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn switches_for_tls_may_have_a_value() {
+        let Ok(Start::Verb(globals, _)) = read_words("--tls --tlsverify=0 --tlscacert=/ca --tlskey k ps")
+        else {
+            panic!()
+        };
+        assert_eq!((globals.tls.tls, globals.tls.verify), (Some(true), Some(false)));
+        assert_eq!((globals.tls.ca, globals.tls.key), (Some("/ca".into()), Some("k".into())));
+    }
+
+    #[test]
     fn mistakes_are_named_with_code_125() {
         for (line, expected) in [
             ("--nope ps", "unknown flag: --nope"),
             ("-x ps", "unknown shorthand flag: 'x' in -x"),
+            ("--tls=x ps", "invalid argument \"x\" for \"--tls\" flag"),
             ("--host", "flag needs an argument: --host"),
         ] {
             let failure = read_words(line).unwrap_err();

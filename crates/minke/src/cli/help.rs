@@ -45,10 +45,15 @@ pub(super) fn overview() -> String {
     text.push_str(concat!(
         "\nGlobal Options:\n",
         "      --config string      Folder of the client's config.json (default \"~/.docker\")\n",
-        "  -c, --context string     Name of the context to use (only \"default\" so far)\n",
+        "  -c, --context string     Name of the context to use, instead of DOCKER_HOST and \"minke context use\"\n",
         "  -D, --debug              Enable debug mode\n",
         "  -H, --host string        Engine to talk to, e.g. unix:///run/minke/docker.sock or tcp://host:2375\n",
         "  -l, --log-level string   Set the logging level (\"debug\", \"info\", \"warn\", \"error\")\n",
+        "      --tls                Use TLS; implied by --tlsverify\n",
+        "      --tlscacert string   Trust certs signed only by this CA (default \"~/.docker/ca.pem\")\n",
+        "      --tlscert string     Path to TLS certificate file (default \"~/.docker/cert.pem\")\n",
+        "      --tlskey string      Path to TLS key file (default \"~/.docker/key.pem\")\n",
+        "      --tlsverify          Use TLS and verify the remote\n",
         "  -v, --version            Print version information and quit\n",
         "\nRun 'minke COMMAND --help' for more information on a command.\n",
     ));

@@ -161,12 +161,19 @@ fn take(
     Ok(())
 }
 
-/// Go's strconv.ParseBool.
+/// The value of a switch.
 fn boolean(arg: &Arg, value: &OsStr) -> Result<bool, String> {
-    match value.to_str() {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        _ => Err(format!("invalid argument {value:?} for \"{}\" flag: want true or false", flag_names(arg))),
+    value.to_str().and_then(go_boolean).ok_or_else(|| {
+        format!("invalid argument {value:?} for \"{}\" flag: want true or false", flag_names(arg))
+    })
+}
+
+/// What Go's strconv.ParseBool takes.
+pub(crate) fn go_boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 

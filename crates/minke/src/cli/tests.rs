@@ -131,7 +131,7 @@ fn mistakes_are_told_in_dockers_words_with_its_exit_codes() {
         ("create --gpus all x", 125, "minke: --gpus is not supported yet"),
         ("-H unix:///nope/nope ps", 1, "Cannot connect to the engine at unix:///nope/nope"),
         ("-H unix:///nope/nope run x", 125, "minke: Cannot connect to the engine at unix:///nope/nope"),
-        ("-H ssh://x ps", 1, "ssh://"),
+        ("-H npipe://x ps", 1, "npipe://"),
         (
             "inspect --type foo x",
             125,

@@ -2,9 +2,9 @@
 
 use super::verb::Verb;
 use crate::command::{
-    archive, attach, completion, containers, create, events, exec, image_archive, images, info, inspect,
-    layers, lifecycle, listing, login, logs, networks, prune, registry, remove, run, search, start, stats,
-    top, transfer, update, usage, version, volumes, wait,
+    archive, attach, completion, containers, contexts, create, dial, events, exec, image_archive, images,
+    info, inspect, layers, lifecycle, listing, login, logs, networks, prune, registry, remove, run, search,
+    start, stats, top, transfer, update, usage, version, volumes, wait,
 };
 
 /// A verb under a name.
@@ -126,6 +126,21 @@ pub(crate) static GROUPS: &[Group] = &[
         ],
     },
     Group {
+        name: "context",
+        about: "Manage contexts",
+        entries: &[
+            entry("create", &contexts::CREATE),
+            entry("export", &contexts::EXPORT),
+            entry("import", &contexts::IMPORT),
+            entry("inspect", &contexts::INSPECT),
+            aliased("ls", &["list"], &contexts::LS),
+            aliased("rm", &["remove"], &contexts::RM),
+            entry("show", &contexts::SHOW),
+            entry("update", &contexts::UPDATE),
+            entry("use", &contexts::USE),
+        ],
+    },
+    Group {
         name: "image",
         about: "Manage images",
         entries: &[
@@ -159,6 +174,7 @@ pub(crate) static GROUPS: &[Group] = &[
         about: "Manage minke",
         entries: &[
             entry("df", &usage::DF),
+            entry("dial-stdio", &dial::STDIO),
             entry("events", &events::EVENTS),
             entry("info", &info::INFO),
             entry("prune", &prune::SYSTEM),
@@ -186,7 +202,6 @@ static NOT_YET: &[&str] = &[
     "commit",
     "compose",
     "config",
-    "context",
     "manifest",
     "node",
     "plugin",

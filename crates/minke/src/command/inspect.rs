@@ -167,11 +167,6 @@ async fn show(
     kinds: &[&str],
     query: &[(&str, String)],
 ) -> Result<(), Failure> {
-    // Docker's exit code for a template that can't be read.
-    let template = match format.filter(|format| !matches!(*format, "" | "json")) {
-        Some(text) => Some(Template::parse(text).map_err(|error| Failure::from(error).with_code(64))?),
-        None => None,
-    };
     let client = context.client()?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for name in names {
@@ -180,10 +175,27 @@ async fn show(
             Err(failure) => failures.push(failure.message),
         }
     }
+    print(&found, failures, format)
+}
+
+/// Prints what was found by `--format`, then what went wrong.
+///
+/// # Errors
+/// The failures, and those of the format.
+pub(super) fn print(
+    found: &[Box<RawValue>],
+    mut failures: Vec<String>,
+    format: Option<&str>,
+) -> Result<(), Failure> {
+    // Docker's exit code for a template that can't be read.
+    let template = match format.filter(|format| !matches!(*format, "" | "json")) {
+        Some(text) => Some(Template::parse(text).map_err(|error| Failure::from(error).with_code(64))?),
+        None => None,
+    };
     match (template, format) {
         (Some(template), _) => {
             let mut text = String::new();
-            for json in &found {
+            for json in found {
                 match rendered(&template, json) {
                     Ok(line) => text.extend([line.as_str(), "\n"]),
                     Err(failure) => failures.push(failure.message),

@@ -1,4 +1,5 @@
-//! Rewriting `auths` of `config.json`: all else in the file stays as it was, and a crash leaves the old file or the new one.
+//! Rewriting single settings of `config.json`: all else in the file stays as it was, and a crash leaves the old file or
+//! the new one.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -43,24 +44,50 @@ pub(crate) fn auths(
     path: Option<&Path>,
     change: impl FnOnce(&mut Map<String, Value>),
 ) -> Result<(), EditError> {
+    rewrite(path, |object| {
+        let mut auths = match object.get("auths") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(auths)) => auths.clone(),
+            Some(_) => return Err("its \"auths\" are no object"),
+        };
+        change(&mut auths);
+        if object.contains_key("auths") || !auths.is_empty() {
+            object.insert("auths".to_owned(), auths.into());
+        }
+        Ok(())
+    })
+}
+
+/// Names the docker context to use from now on; `None` is the default one.
+///
+/// # Errors
+/// As [`auths`].
+pub(crate) fn current_context(path: Option<&Path>, name: Option<&str>) -> Result<(), EditError> {
+    rewrite(path, |object| {
+        match name {
+            Some(name) => object.insert("currentContext".to_owned(), name.into()),
+            None => object.shift_remove("currentContext"),
+        };
+        Ok(())
+    })
+}
+
+/// Rewrites the file unless `change` left everything as it was.
+fn rewrite(
+    path: Option<&Path>,
+    change: impl FnOnce(&mut Map<String, Value>) -> Result<(), &'static str>,
+) -> Result<(), EditError> {
     let path = path.ok_or(EditError::NoFolder)?;
     let mut config = read(path)?;
+    let before = config.clone();
     let content = |problem: &str| EditError::Content { path: path.to_owned(), problem: problem.to_owned() };
     let object = config.as_object_mut().ok_or_else(|| content("it holds no JSON object"))?;
-    let before = object.get("auths").cloned();
-    let mut auths = match before.clone() {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(auths)) => auths,
-        Some(_) => return Err(content("its \"auths\" are no object")),
-    };
-    change(&mut auths);
-    let changed = before.as_ref().and_then(Value::as_object).map_or(!auths.is_empty(), |old| *old != auths);
-    if !changed {
+    change(object).map_err(content)?;
+    if config == before {
         return Ok(());
     }
-    object.insert("auths".to_owned(), auths.into());
     let write = |source| EditError::Write { path: path.to_owned(), source };
-    replace(path, &text(&config).map_err(write)?).map_err(write)
+    replace(path, &text(&config).map_err(write)?, 0o600).map_err(write)
 }
 
 fn read(path: &Path) -> Result<Value, EditError> {
@@ -81,12 +108,13 @@ fn text(config: &Value) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Writes beside the file and renames, for the owner's eyes alone. A file that is a symbolic link stays one.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Writes beside the file and renames. A file that is a symbolic link stays one. Folders that are missing are made for
+/// their owner alone.
+pub(crate) fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     let target = behind_links(path)?;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let (unfinished, mut file) = make_beside(&target)?;
+    let (unfinished, mut file) = make_beside(&target, mode)?;
     let written = keep_owner(&target, &file)
         .and_then(|()| file.write_all(text))
         .and_then(|()| file.sync_all())
@@ -115,12 +143,12 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-fn make_beside(target: &Path) -> io::Result<(PathBuf, File)> {
+fn make_beside(target: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     for attempt in 0..100 {
         let mut name = target.as_os_str().to_owned();
         name.push(format!(".unfinished-{}-{attempt}", std::process::id()));
         let path = PathBuf::from(name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -170,6 +198,20 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn the_context_is_named_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let text = || fs::read_to_string(&path).unwrap();
+        current_context(Some(&path), None).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, r#"{"a": 1}"#).unwrap();
+        current_context(Some(&path), Some("there")).unwrap();
+        assert_eq!(text(), "{\n\t\"a\": 1,\n\t\"currentContext\": \"there\"\n}");
+        current_context(Some(&path), None).unwrap();
+        assert_eq!(text(), "{\n\t\"a\": 1\n}");
     }
 
     #[test]
