@@ -30,6 +30,7 @@ mod exec;
 mod hijack;
 mod images;
 mod legacy;
+mod listener;
 mod networks;
 mod path;
 mod platform;
@@ -46,5 +47,6 @@ mod version;
 mod volumes;
 
 pub use activity::Activity;
+pub use listener::Listener;
 pub use server::{Server, serve};
 pub use version::ApiVersion;

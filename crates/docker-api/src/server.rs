@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minke_engine::Engine;
-use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::activity::Activity;
 use crate::call::{Context, Life};
-use crate::connection;
+use crate::listener::Listener;
 
 /// How long requests in flight may take to finish after the server was told to stop. Streams end at once.
 const GRACE: Duration = Duration::from_secs(5);
@@ -25,7 +24,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the listener itself fails; errors of single connections are only logged.
 pub async fn serve(
-    listener: UnixListener,
+    listener: impl Into<Listener>,
     engine: Engine,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -58,7 +57,12 @@ impl Server {
     ///
     /// # Errors
     /// When the listener itself fails.
-    pub async fn serve(self, listener: UnixListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let listener = listener.into();
         let mut connections = JoinSet::new();
         let result = tokio::select! {
             result = self.accept(&listener, &mut connections) => result,
@@ -77,13 +81,13 @@ impl Server {
         result
     }
 
-    async fn accept(&self, listener: &UnixListener, connections: &mut JoinSet<()>) -> io::Result<()> {
+    async fn accept(&self, listener: &Listener, connections: &mut JoinSet<()>) -> io::Result<()> {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => {
+                    Ok(accepted) => {
                         let life = self.context.life.clone();
-                        connections.spawn(connection::serve(socket, life, self.context.clone()));
+                        connections.spawn(accepted.serve(life, self.context.clone()));
                     }
                     Err(error) if is_passing(&error) => {
                         tracing::warn!(%error, "accepting a connection");

@@ -35,7 +35,9 @@ pub(crate) struct RawRequest {
 
 /// Looks at the first bytes of a connection.
 pub(crate) fn sniff(bytes: &[u8]) -> Sniffed {
-    if !bytes.contains(&b'\n') && bytes.len() < LIMIT {
+    // What begins like no method (TLS, say) is told so at once: it may never bring a line to its end.
+    let may_be_http = bytes.first().is_none_or(u8::is_ascii_alphabetic);
+    if may_be_http && !bytes.contains(&b'\n') && bytes.len() < LIMIT {
         return Sniffed::More;
     }
     let method = b"POST ";
@@ -168,6 +170,7 @@ mod tests {
     fn everything_else_is_hypers() {
         for wire in [
             "GET / HTTP/1.1\r\n\r\n",
+            "\x16\x03\x01",
             "POST /containers/x/attach HTTP/1.1\r\nUpgrade: tcp\r\n\r\n",
             "POST /containers/x/start HTTP/1.1\r\n\r\n",
             "POST /containers/create HTTP/1.1\r\nHost",

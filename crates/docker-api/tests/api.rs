@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use minke_docker_api::{Activity, Server};
 use minke_docker_client::{ApiVersion, Body, Changed, Client, Endpoint, HeaderMap, Method, json_lines};
-use minke_engine::{Engine, EngineConfig, RegistrySettings};
+use minke_engine::{Engine, EngineConfig, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -35,10 +35,8 @@ impl Rig {
             state: dir.path().join("state"),
             name_prefix: format!("a{}x{number}", std::process::id() % 100_000),
             runtime: dir.path().join("minke-oci"),
-            runtimes: std::collections::BTreeMap::new(),
             bridge_subnet: None,
-            registries: RegistrySettings::default(),
-            downloads_at_once: None,
+            settings: Settings::default(),
             version: "0.0.1",
         };
         let engine = Engine::open(config).await.unwrap();

@@ -17,13 +17,8 @@ use minke_network::Networks;
 pub(crate) use self::idle::{Busy, Idle};
 use self::registry::Registry;
 use crate::{
-    EngineConfig, Error, ErrorKind,
-    events::Events,
-    exec::Execs,
-    host::Host,
-    images::{Downloads, Registries},
-    store::Store,
-    volumes::Volumes,
+    EngineConfig, Error, ErrorKind, events::Events, exec::Execs, host::Host, images::Downloads,
+    settings::Live, store::Store, volumes::Volumes,
 };
 
 /// A handle to the engine; clones are the same engine.
@@ -36,7 +31,7 @@ pub(crate) struct Inner {
     pub(crate) host: Host,
     pub(crate) store: Store,
     pub(crate) images: ImageStore,
-    pub(crate) registries: Registries,
+    pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) downloads: Downloads,
     pub(crate) networks: Networks,
     pub(crate) volumes: Volumes,

@@ -38,6 +38,7 @@ pub(crate) enum About {
     Image,
     Volume,
     Network,
+    Daemon,
 }
 
 /// The engine's events.
@@ -67,6 +68,7 @@ impl Events {
                 About::Image => EventMessageTypeEnum::IMAGE,
                 About::Volume => EventMessageTypeEnum::VOLUME,
                 About::Network => EventMessageTypeEnum::NETWORK,
+                About::Daemon => EventMessageTypeEnum::DAEMON,
             }),
             action: Some(action.to_owned()),
             actor: Some(EventActor {

@@ -10,7 +10,7 @@ mod transfer;
 
 pub(crate) use self::{
     downloads::Downloads,
-    registries::{DOWNLOADS_AT_ONCE, Registries},
+    registries::{DOWNLOADS_AT_ONCE, Registries, UPLOADS_AT_ONCE},
 };
 pub use self::{
     pull::PullOptions,

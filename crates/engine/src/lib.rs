@@ -37,6 +37,7 @@ mod pipes;
 mod random;
 mod rootfs;
 mod session;
+mod settings;
 mod signals;
 mod spec;
 mod stats;
@@ -50,7 +51,7 @@ pub use minke_distribution::{Credentials, ProxySettings, RegistrySettings};
 pub use minke_supervisor::Streams;
 
 pub use crate::{
-    config::{EngineConfig, RuntimeProgram},
+    config::EngineConfig,
     container::Waiter,
     engine::Engine,
     error::{Error, ErrorKind, OpenError},
@@ -62,4 +63,5 @@ pub use crate::{
         RemoveOptions, WaitCondition,
     },
     session::AttachSession,
+    settings::{RuntimeProgram, Settings},
 };

@@ -11,9 +11,9 @@ use bollard_stubs::models::{
 
 use crate::{
     Engine, Error, ImageListOptions, ListOptions, RegistrySettings,
-    config::OWN_RUNTIME,
     container::{Phase, log_options},
     engine::Inner,
+    settings::{OWN_RUNTIME, Settings},
     time_text,
 };
 
@@ -174,6 +174,8 @@ impl Inner {
             i64::try_from(phases.iter().filter(|phase| wanted(phase)).count()).ok()
         };
         let images = self.images.list().map_err(|error| Error::internal("list images", &error))?;
+        let live = self.live();
+        let settings = &live.settings;
         let host = &self.host;
         let unified = host.facts.resources.unified;
         let v1 = |file: &str| self.has_controller_file(file);
@@ -205,7 +207,7 @@ impl Inner {
             pids_limit: Some(v1("pids/")),
             oom_kill_disable: Some(!unified && v1("memory/memory.oom_control")),
             ipv4_forwarding: Some(read_flag("/proc/sys/net/ipv4/ip_forward")),
-            debug: Some(false),
+            debug: Some(settings.debug),
             nfd: fs::read_dir("/proc/self/fd").ok().and_then(|entries| i64::try_from(entries.count()).ok()),
             n_goroutines: fs::read_dir("/proc/self/task")
                 .ok()
@@ -227,16 +229,16 @@ impl Inner {
             ncpu: i64::try_from(host.facts.resources.cpus).ok(),
             mem_total: i64::try_from(host.memory).ok(),
             index_server_address: text("https://index.docker.io/v1/"),
-            registry_config: Some(registry_config(self.registries.settings())),
+            registry_config: Some(registry_config(&settings.registries)),
             http_proxy: text(""),
             https_proxy: text(""),
             no_proxy: text(""),
             name: text(&host.name),
-            labels: Some(Vec::new()),
+            labels: Some(settings.labels.clone()),
             experimental_build: Some(false),
             server_version: text(self.config.version),
-            runtimes: Some(self.runtimes()),
-            default_runtime: text(OWN_RUNTIME),
+            runtimes: Some(self.runtimes(settings)),
+            default_runtime: text(settings.runtime_name(None)?),
             swarm: Some(SwarmInfo {
                 node_id: text(""),
                 node_addr: text(""),
@@ -257,13 +259,13 @@ impl Inner {
         })
     }
 
-    fn runtimes(&self) -> HashMap<String, Runtime> {
+    fn runtimes(&self, settings: &Settings) -> HashMap<String, Runtime> {
         let runtime = |path: &Path, args: &[String]| Runtime {
             path: Some(path.to_string_lossy().into_owned()),
             runtime_args: Some(args.to_vec()).filter(|args| !args.is_empty()),
             status: None,
         };
-        let foreign = self.config.runtimes.iter();
+        let foreign = settings.runtimes.iter();
         let foreign = foreign.map(|(name, program)| (name.clone(), runtime(&program.path, &program.args)));
         foreign.chain([(OWN_RUNTIME.to_owned(), runtime(&self.config.runtime, &[]))]).collect()
     }

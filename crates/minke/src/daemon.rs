@@ -1,8 +1,19 @@
 //! `minke daemon`: the engine, served at its sockets until a signal comes or, where asked for, nothing is left to do.
+//!
+//! ```text
+//!   flags + daemon.json ─▶ addresses, TLS checked ─▶ engine opened ─▶ listeners ─▶ READY=1 ─▶ served
+//!                 ▲                                                                              │
+//!                 └────────────────────── SIGHUP: what may change is changed ◀───────────────────┘
+//! ```
 
 mod idle;
+mod listen;
+mod log;
+mod reload;
+mod service_manager;
 mod settings;
 mod socket;
+mod transport;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,17 +21,22 @@ use std::{
 };
 
 use clap::{ArgMatches, CommandFactory, Parser, parser::ValueSource};
+use listenfd::ListenFd;
 use minke_docker_api::Server;
-use minke_docker_client::Endpoint;
-use minke_engine::{Engine, EngineConfig, ProxySettings, RegistrySettings, RuntimeProgram};
+use minke_engine::{Engine, EngineConfig, ProxySettings, RegistrySettings, RuntimeProgram, Settings};
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
-use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::log::Log;
+use self::{
+    listen::{Address, Listening},
+    settings::FileSettings,
+    transport::{Tcp, Transport},
+};
 use crate::{
     cli::verb::{Action, Arity, Verb, typed},
     context::Globals,
@@ -40,7 +56,7 @@ pub(crate) const CERTIFICATE_FOLDERS: [&str; 3] =
 const DEFAULT_PATIENCE: &str = "60";
 
 /// Flags of `daemon`.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Daemon {
     /// Further OCI runtime that containers may ask for by name; may be given several times
     #[arg(long, value_name = "name=path", value_parser = settings::runtime)]
@@ -48,30 +64,42 @@ pub(crate) struct Daemon {
     /// Subnet of the default bridge, e.g. 172.29.0.1/16 (default: a free one)
     #[arg(long, value_name = "subnet")]
     bip: Option<String>,
-    /// Configuration file, with dockerd's names; command line and file may not both set the same
+    /// Configuration file, with dockerd's names; command line and file may not both set the same. Read again at SIGHUP
     #[arg(long, value_name = "file", default_value = settings::DEFAULT_FILE)]
     config_file: PathBuf,
+    /// Enable debug mode
+    #[arg(short = 'D', long)]
+    debug: bool,
+    /// Runtime of containers that ask for none (default: minke-oci)
+    #[arg(long, value_name = "string")]
+    default_runtime: Option<String>,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detached: bool,
-    /// Group that may use the sockets
+    /// Group that may use the unix sockets (default: docker, where there is one)
     #[arg(short = 'G', long, value_name = "string")]
     group: Option<String>,
-    /// Socket to listen on; may be given several times
+    /// Address to listen at: unix://, tcp:// (see --tlsverify), or fd:// for sockets of a service manager; may be given several times
     #[arg(short = 'H', long, value_name = "list", default_value = DEFAULT_HOST)]
     host: Vec<String>,
     /// Registry (host, host:port or network) that may be spoken to without TLS or verification; may be given several times
     #[arg(long, value_name = "list")]
     insecure_registry: Vec<String>,
+    /// Label of the engine, key=value; may be given several times
+    #[arg(long, value_name = "list")]
+    label: Vec<String>,
     /// Leave after so many seconds without running containers and requests (default 60)
     #[arg(long, value_name = "seconds", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_PATIENCE)]
     leave_when_idle: Option<u64>,
     /// Logging level: debug, info, warn or error
-    #[arg(short, long, value_name = "string", value_parser = ["trace", "debug", "info", "warn", "error", "fatal"])]
+    #[arg(short, long, value_name = "string", value_parser = LEVELS)]
     log_level: Option<String>,
     /// Layers that are pulled at the same time
     #[arg(long, value_name = "int")]
     max_concurrent_downloads: Option<usize>,
+    /// Layers that a push sends at the same time (default 5)
+    #[arg(long, value_name = "int")]
+    max_concurrent_uploads: Option<usize>,
     /// What names of the bridge, the nftables table and the cgroup parent begin with
     #[arg(long, value_name = "string", default_value = "minke")]
     name_prefix: String,
@@ -87,7 +115,28 @@ pub(crate) struct Daemon {
     /// Root directory of state that dies with the boot
     #[arg(long, alias = "exec-root", value_name = "string", default_value = "/run/minke")]
     state: PathBuf,
+    /// Use TLS on TCP, and verify clients unless --tlsverify=false; with =false serve TCP without TLS, to whoever comes
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tls: Option<bool>,
+    /// Authorities that clients' certificates have to be signed by (default: /etc/minke/ca.pem)
+    #[arg(long, value_name = "file")]
+    tlscacert: Option<PathBuf>,
+    /// Certificate of the engine (default: /etc/minke/cert.pem)
+    #[arg(long, value_name = "file")]
+    tlscert: Option<PathBuf>,
+    /// Private key of the certificate (default: /etc/minke/key.pem)
+    #[arg(long, value_name = "file")]
+    tlskey: Option<PathBuf>,
+    /// Use TLS on TCP and verify clients; with =false use TLS and let everybody in
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tlsverify: Option<bool>,
+    /// Check flags and configuration file, and exit
+    #[arg(long)]
+    validate: bool,
 }
+
+/// Docker's names of how much is logged, and one more.
+const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
 
 pub(crate) static DAEMON: Verb = Verb {
     about: "Run the engine",
@@ -104,10 +153,63 @@ const WORKERS: usize = 2;
 /// Threads for blocking file work; they end when they have nothing to do.
 const BLOCKING: usize = 32;
 
+/// What the engine was started with. The configuration file is put on top of it, at the start and at each reload.
+struct Command<'a> {
+    args: Daemon,
+    globals: Globals,
+    matches: &'a ArgMatches,
+}
+
+impl Command<'_> {
+    /// Flags and configuration file together.
+    fn with_file(&self) -> Result<(Daemon, FileSettings), Failure> {
+        let given = |flag: &str| self.matches.value_source(flag) == Some(ValueSource::CommandLine);
+        let file = settings::read(&self.args.config_file, given("config_file"))?;
+        let mut args = self.args.clone();
+        file.clone().apply(&mut args, &given)?;
+        Ok((args, file))
+    }
+
+    /// How much is logged.
+    fn level(&self, args: &Daemon) -> Option<String> {
+        let level = args.log_level.clone().or_else(|| self.globals.log_level.clone());
+        if args.debug && level.as_deref() != Some("trace") { Some("debug".to_owned()) } else { level }
+    }
+
+    /// What the engine may be told anew while it runs.
+    fn settings(&self, args: &Daemon) -> Result<Settings, Failure> {
+        Ok(Settings {
+            runtimes: args.add_runtime.iter().cloned().collect(),
+            default_runtime: args.default_runtime.clone(),
+            labels: args.label.clone(),
+            debug: matches!(self.level(args).as_deref(), Some("debug" | "trace")),
+            registries: RegistrySettings {
+                insecure_registries: args.insecure_registry.clone(),
+                mirrors: args.registry_mirror.clone(),
+                certificate_folders: CERTIFICATE_FOLDERS.map(PathBuf::from).into(),
+                proxies: ProxySettings::from_environment()
+                    .map_err(|error| Failure::new(format!("minke daemon: {error}")))?,
+                ..RegistrySettings::default()
+            },
+            downloads_at_once: args.max_concurrent_downloads,
+            uploads_at_once: args.max_concurrent_uploads,
+        })
+    }
+}
+
 fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut args = typed::<Daemon>(matches)?;
-    let given = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
-    settings::read(&args.config_file, given("config_file"))?.apply(&mut args, &given)?;
+    let command = Command { args: typed::<Daemon>(matches)?, globals, matches };
+    let (args, file) = command.with_file()?;
+    let transport = Transport::of(&args);
+    let parse = |host: &String| Address::parse(host, transport.is_tls());
+    let addresses = args.host.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let tcp = transport.prepare()?;
+    for address in &addresses {
+        address.check(&tcp)?;
+    }
+    if args.validate {
+        return output::line("configuration OK");
+    }
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new("minke daemon: the engine needs root: start it with sudo"));
     }
@@ -116,11 +218,13 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
         let _ = rustix::process::setsid();
     }
     minke_kernel::memory::limit_arenas(2);
-    start_log(args.log_level.as_deref().or(globals.log_level.as_deref()))?;
-    let sockets = socket_paths(&args.host)?;
+    let log = Log::start(command.level(&args).as_deref())?;
     let runtime = runtime_program(args.runtime.as_deref())?;
+    // Before there are threads, since it clears the variables that tell of the sockets.
+    let inherited = ListenFd::from_env();
     let event_loop = event_loop()?;
-    let outcome = event_loop.block_on(run(args, &sockets, runtime));
+    let places = Places { addresses, tcp, inherited };
+    let outcome = event_loop.block_on(run(&command, args, file, places, runtime, &log));
     event_loop.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
@@ -136,29 +240,6 @@ pub(crate) fn event_loop() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::doing("start the event loop", error))
-}
-
-/// What a server says goes to standard error.
-pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
-    let level = if level == Some("fatal") { "error" } else { level.unwrap_or("info") };
-    let filter = EnvFilter::try_new(level).map_err(|error| Failure::doing("--log-level", error))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(crate::terminal::stderr_is_terminal())
-        .init();
-    Ok(())
-}
-
-fn socket_paths(hosts: &[String]) -> Result<Vec<PathBuf>, Failure> {
-    let path = |host: &String| match Endpoint::parse(host) {
-        Ok(Endpoint::Unix(path)) => Ok(path),
-        Ok(_) => Err(Failure::new(format!(
-            "minke daemon: --host {host}: only unix:// sockets are supported yet (the API without TLS gives root to everyone)"
-        ))),
-        Err(error) => Err(Failure::doing("minke daemon: --host", error)),
-    };
-    hosts.iter().map(path).collect()
 }
 
 /// `--runtime`, else `minke-oci` beside this program.
@@ -178,34 +259,59 @@ fn runtime_program(given: Option<&Path>) -> Result<PathBuf, Failure> {
     )))
 }
 
-async fn run(args: Daemon, sockets: &[PathBuf], runtime: PathBuf) -> Result<(), Failure> {
-    // Caught first, so that a signal during the start ends it in order.
-    let stop = stop_signals()?;
-    for path in sockets {
-        socket::refuse_if_served(path)?;
+/// Where the engine listens, and how.
+struct Places {
+    addresses: Vec<Address>,
+    tcp: Tcp,
+    inherited: ListenFd,
+}
+
+impl Places {
+    async fn listen(&mut self, group: Option<&str>) -> Result<Vec<Listening>, Failure> {
+        let group = socket::group(group)?;
+        let mut all = Vec::new();
+        for address in &self.addresses {
+            all.extend(address.listen(&self.tcp, group, &mut self.inherited).await?);
+        }
+        Ok(all)
     }
+}
+
+async fn run(
+    command: &Command<'_>,
+    args: Daemon,
+    file: FileSettings,
+    mut places: Places,
+    runtime: PathBuf,
+    log: &Log,
+) -> Result<(), Failure> {
+    // Caught first, so that a signal during the start ends it in order.
+    let stop = stop_signals(&[])?;
+    let hangups = caught(SignalKind::hangup())?;
+    for address in &places.addresses {
+        address.refuse_if_served()?;
+    }
+    let settings = command.settings(&args)?;
     let config = EngineConfig {
         root: args.root,
         state: args.state,
         name_prefix: args.name_prefix,
         runtime,
-        runtimes: args.add_runtime.into_iter().collect(),
         bridge_subnet: args.bip,
-        registries: RegistrySettings {
-            insecure_registries: args.insecure_registry,
-            mirrors: args.registry_mirror,
-            certificate_folders: CERTIFICATE_FOLDERS.map(PathBuf::from).into(),
-            proxies: ProxySettings::from_environment()
-                .map_err(|error| Failure::new(format!("minke daemon: {error}")))?,
-            ..RegistrySettings::default()
-        },
-        downloads_at_once: args.max_concurrent_downloads,
+        settings,
         version: env!("CARGO_PKG_VERSION"),
     };
     let engine = Engine::open(config)
         .await
         .map_err(|error| Failure::new(format!("minke daemon: {}", chain(&error))))?;
-    let served = serve(&engine, sockets, args.group.as_deref(), args.leave_when_idle, stop).await;
+    let served = async {
+        let listening = places.listen(args.group.as_deref()).await?;
+        tokio::select! {
+            served = serve(&engine, listening, args.leave_when_idle, stop) => served,
+            never = reload::at_signals(hangups, command, &engine, log, file) => match never {},
+        }
+    };
+    let served = served.await;
     engine.close().await;
     tracing::info!("engine stopped");
     served
@@ -214,31 +320,30 @@ async fn run(args: Daemon, sockets: &[PathBuf], runtime: PathBuf) -> Result<(), 
 /// Serves all sockets until a signal comes or the engine has been idle for long enough.
 async fn serve(
     engine: &Engine,
-    sockets: &[PathBuf],
-    group: Option<&str>,
+    listening: Vec<Listening>,
     patience: Option<u64>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Failure> {
-    let group = group.map(socket::group_id).transpose()?;
     let (ending, ended) = watch::channel(false);
     let (mut servers, mut activities, mut bound) = (JoinSet::new(), Vec::new(), Vec::new());
-    for path in sockets {
-        let listener = socket::listen(path, group)?;
-        bound.push(socket::Bound::new(path));
+    for place in listening {
+        bound.extend(place.bound);
         let server = Server::new(engine.clone());
         activities.push(server.activity());
         let mut ended = ended.clone();
-        servers.spawn(server.serve(listener, async move {
+        servers.spawn(server.serve(place.listener, async move {
             // The sender lives until the end of this function, which awaits this task.
             let _ = ended.wait_for(|ended| *ended).await;
         }));
-        output::line(&format!("API listen on unix://{}", path.display()))?;
+        output::line(&format!("API listen on {}", place.name))?;
     }
+    service_manager::ready();
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => tracing::info!("signal received, stopping"),
         () = idle::left_alone(engine, &activities, patience) => tracing::info!("nothing left to do, leaving"),
         Some(Ok(Err(error))) = servers.join_next() => return Err(Failure::doing("serve the API", error)),
     }
+    service_manager::stopping();
     // New clients find no socket any more and start another engine; those that are connected are served to the end.
     drop(bound);
     let _ = ending.send(true);
@@ -246,11 +351,12 @@ async fn serve(
     Ok(())
 }
 
-/// Becomes true at SIGTERM, SIGINT, SIGQUIT or SIGHUP.
-pub(crate) fn stop_signals() -> Result<watch::Receiver<bool>, Failure> {
+/// Becomes true at SIGTERM, SIGINT, SIGQUIT or one of the `others`.
+pub(crate) fn stop_signals(others: &[SignalKind]) -> Result<watch::Receiver<bool>, Failure> {
     let (sender, receiver) = watch::channel(false);
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()] {
-        let mut signals = signal(kind).map_err(|error| Failure::doing("catch signals", error))?;
+    let usual = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
+    for kind in usual.iter().chain(others) {
+        let mut signals = caught(*kind)?;
         let sender = sender.clone();
         tokio::spawn(async move {
             signals.recv().await;
@@ -258,4 +364,8 @@ pub(crate) fn stop_signals() -> Result<watch::Receiver<bool>, Failure> {
         });
     }
     Ok(receiver)
+}
+
+fn caught(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::doing("catch signals", error))
 }

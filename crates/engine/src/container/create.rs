@@ -81,7 +81,7 @@ fn create(
     let image = inner.find_image(config.image.as_deref().unwrap_or(""))?;
     merge::merge(&mut config, &image.config.config)?;
     spec::refuse::check(&config, &host)?;
-    host.runtime = Some(inner.config.runtime_name(host.runtime.as_deref())?.to_owned());
+    host.runtime = Some(inner.live().settings.runtime_name(host.runtime.as_deref())?.to_owned());
     adapt(&mut host, inner.host.facts.resources)?;
     pin_donors(inner, &mut host);
     let id = ContainerId::from_random(random::bytes()?);
@@ -222,7 +222,7 @@ fn check_foreign(inner: &Inner, record: &Record) -> Result<(), Error> {
     let runtime = record.host.runtime.as_deref();
     let shared = |mount: &volumes::MountRecord| matches!(mount.propagation.as_str(), "shared" | "rshared");
     match record.mounts.iter().find(|mount| shared(mount)) {
-        Some(mount) if inner.config.foreign_runtime(runtime).is_some() => {
+        Some(mount) if inner.live().settings.foreign_runtime(runtime)?.is_some() => {
             Err(Error::not_implemented(format!(
                 "propagation {} of {} can't be honoured with runtime {}",
                 mount.propagation,

@@ -117,7 +117,8 @@ async fn spawn(
     network: SandboxNetwork,
 ) -> Result<Spawned, LaunchError> {
     let plan = log_options::parse(record, &inner.host.name, &places.log(&record.id))?;
-    let foreign = inner.config.foreign_runtime(record.host.runtime.as_deref());
+    let live = inner.live();
+    let foreign = live.settings.foreign_runtime(record.host.runtime.as_deref())?;
     let config = SupervisorConfig {
         id: record.id.clone(),
         bundle: places.directory.clone(),

@@ -25,7 +25,8 @@ use crate::{
     events::Events,
     exec::Execs,
     host::Host,
-    images::{DOWNLOADS_AT_ONCE, Downloads, Registries},
+    images::Downloads,
+    settings::Live,
     spec::modes::Modes,
     store::Store,
     time_text,
@@ -91,7 +92,7 @@ impl Engine {
 }
 
 /// Everything that needs no task.
-fn prepare(config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenError> {
+fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenError> {
     let io = |action: &'static str, path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Io { action, path, source }
@@ -131,14 +132,15 @@ fn prepare(config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenError>
     let volume_records = store.volumes().map_err(|error| part("the container store", error))?;
     let volumes = Volumes::new(config.root.join("volumes"), volume_records);
     let id = engine_id(&config.root).map_err(io("read", &config.root))?;
-    let registries = Registries::new(config.registries.clone());
-    let downloads = Downloads::new(config.downloads_at_once.unwrap_or(DOWNLOADS_AT_ONCE));
+    let live =
+        Live::new(std::mem::take(&mut config.settings)).map_err(|error| part("the settings", error))?;
+    let downloads = Downloads::new(live.settings.downloads());
     let inner = Inner {
         config,
         host,
         store,
         images,
-        registries,
+        live: RwLock::new(Arc::new(live)),
         downloads,
         networks,
         volumes,

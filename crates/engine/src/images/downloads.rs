@@ -31,7 +31,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Downloads {
     running: Mutex<HashMap<LayerId, Weak<Download>>>,
-    slots: Arc<Semaphore>,
+    slots: Mutex<Arc<Semaphore>>,
 }
 
 /// One layer on its way.
@@ -58,7 +58,12 @@ pub(super) enum State {
 
 impl Downloads {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { running: Mutex::default(), slots: Arc::new(Semaphore::new(at_once.max(1))) }
+        Self { running: Mutex::default(), slots: Mutex::new(Arc::new(Semaphore::new(at_once))) }
+    }
+
+    /// Changes how many layers come at a time. What has begun or waits keeps to the old number.
+    pub(crate) fn limit(&self, at_once: usize) {
+        *self.slots.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Semaphore::new(at_once));
     }
 
     /// The download of a layer: one that goes on, or a new one.
@@ -79,7 +84,7 @@ impl Downloads {
             images: images.clone(),
             repository: repository.clone(),
             layer: layer.clone(),
-            slots: Arc::clone(&self.slots),
+            slots: Arc::clone(&self.slots.lock().unwrap_or_else(PoisonError::into_inner)),
             state: sender,
         };
         let task = tokio::spawn(job.run()).abort_handle();

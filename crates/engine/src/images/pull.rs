@@ -52,7 +52,7 @@ impl Engine {
         let platform = options.platform.as_deref().map(str::parse::<Platform>).transpose();
         let platform = platform.map_err(|error| Error::invalid(error.to_string()))?;
         let inner = Arc::clone(self.inner());
-        let repository = inner.registries.repository(&name, options.credentials)?;
+        let repository = inner.live().registries.repository(&name, options.credentials)?;
         let (reports, stream) = Reports::new();
         let busy = self.busy();
         tokio::spawn(async move {

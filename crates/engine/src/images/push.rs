@@ -16,8 +16,6 @@ use super::{
 };
 use crate::{Credentials, Engine, Error, ErrorKind, engine::Inner, error::chain, events::About};
 
-/// Blobs that are sent at the same time, as many as Docker sends.
-const UPLOADS_AT_ONCE: usize = 5;
 /// Other repositories of the same registry that are tried for a blob before it is sent.
 const MOST_ORIGINS: usize = 3;
 
@@ -56,7 +54,7 @@ impl Engine {
             let problem = format!("An image does not exist locally with the tag: {}", name.familiar_name());
             return Err(Error::not_found(problem));
         }
-        let repository = inner.registries.repository(&name, options.credentials)?;
+        let repository = inner.live().registries.repository(&name, options.credentials)?;
         let (reports, stream) = Reports::new();
         let busy = self.busy();
         tokio::spawn(async move {
@@ -99,7 +97,8 @@ impl Pushing {
         for blob in &push.blobs {
             sending.push(self.blob(&push, tag, blob, &compressed));
         }
-        stream::iter(sending).buffer_unordered(UPLOADS_AT_ONCE).try_collect::<Vec<()>>().await?;
+        let at_once = self.inner.live().settings.uploads();
+        stream::iter(sending).buffer_unordered(at_once).try_collect::<Vec<()>>().await?;
         let compressed = compressed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         push = self
             .on_blocking(move |_| {

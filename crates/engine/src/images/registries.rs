@@ -11,8 +11,8 @@ use minke_model::{Descriptor, Platform, Reference};
 
 use crate::{Credentials, Engine, Error, ErrorKind, Filters, error::chain};
 
-/// The client of registries. It is made when it is needed first: most engines of tests and laptops never do, and reading
-/// the host's certificates takes time and memory.
+/// The client of registries. It reads the host's certificates when it is needed first: most engines of tests and
+/// laptops never do, and that takes time and memory.
 #[derive(Debug)]
 pub(crate) struct Registries {
     settings: RegistrySettings,
@@ -24,14 +24,16 @@ impl Registries {
         Self { settings, client: OnceLock::new() }
     }
 
-    pub(crate) fn settings(&self) -> &RegistrySettings {
-        &self.settings
+    /// # Errors
+    /// `InvalidParameter` when the settings make no sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.client().map(drop)
     }
 
     fn client(&self) -> Result<&Distribution, Error> {
         let make = || {
             Distribution::new(self.settings.clone())
-                .map_err(|error| Error::internal("prepare the client of registries", &error))
+                .map_err(|error| Error::invalid(format!("the settings of registries: {}", chain(&error))))
         };
         self.client.get_or_init(make).as_ref().map_err(Clone::clone)
     }
@@ -44,6 +46,9 @@ impl Registries {
         Ok(self.client()?.repository(name, credentials))
     }
 }
+
+/// How many blobs a push sends at the same time unless the configuration says otherwise; as Docker.
+pub(crate) const UPLOADS_AT_ONCE: usize = 5;
 
 /// How many layers come at the same time unless the configuration says otherwise. Docker's three leave a fast disk idle.
 pub(crate) const DOWNLOADS_AT_ONCE: usize = 6;
@@ -58,7 +63,7 @@ impl Engine {
         server: &str,
         credentials: &Credentials,
     ) -> Result<AuthResponse, Error> {
-        let login = self.inner().registries.client()?.login(server, credentials).await;
+        let login = self.inner().live().registries.client()?.login(server, credentials).await;
         let login = login.map_err(|error| registry_error("log in", &error))?;
         Ok(AuthResponse {
             status: login.status,
@@ -85,7 +90,7 @@ impl Engine {
             is_automated: filters.boolean("is-automated")?,
             stars: stars.unwrap_or(0),
         };
-        let found = self.inner().registries.client()?.search(term, limit, &wanted, credentials).await;
+        let found = self.inner().live().registries.client()?.search(term, limit, &wanted, credentials).await;
         let found = found.map_err(|error| registry_error("search", &error))?;
         let item = |result: minke_distribution::SearchResult| ImageSearchResponseItem {
             description: Some(result.description),
@@ -108,7 +113,7 @@ impl Engine {
     ) -> Result<DistributionInspect, Error> {
         let name: Reference = name.parse().map_err(|error| Error::invalid(format!("{error}")))?;
         let name = name.with_default_tag();
-        let repository = self.inner().registries.repository(&name, credentials)?;
+        let repository = self.inner().live().registries.repository(&name, credentials)?;
         let told = |error: minke_distribution::Error| {
             registry_error(&format!("inspect {}", name.familiar()), &error)
         };

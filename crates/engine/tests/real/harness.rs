@@ -195,22 +195,17 @@ pub(crate) fn unframed(mut bytes: &[u8]) -> String {
 }
 
 fn config(root: &Path, prefix: &str) -> EngineConfig {
+    let foreign = RuntimeProgram {
+        path: foreign_runtime().unwrap_or_else(|| "/no/runc".into()),
+        args: vec!["--debug".to_owned()],
+    };
     EngineConfig {
         root: root.join("root"),
         state: root.join("state"),
         name_prefix: prefix.to_owned(),
         runtime: runtime(),
-        runtimes: [(
-            FOREIGN.to_owned(),
-            RuntimeProgram {
-                path: foreign_runtime().unwrap_or_else(|| "/no/runc".into()),
-                args: vec!["--debug".to_owned()],
-            },
-        )]
-        .into(),
         bridge_subnet: None,
-        registries: RegistrySettings::default(),
-        downloads_at_once: None,
+        settings: Settings { runtimes: [(FOREIGN.to_owned(), foreign)].into(), ..Settings::default() },
         version: "0.0.0-test",
     }
 }

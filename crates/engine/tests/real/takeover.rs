@@ -141,10 +141,8 @@ fn two_engines_never_share_a_root() {
             state: test.dir.path().join("state2"),
             name_prefix: "other".into(),
             runtime: "/bin/false".into(),
-            runtimes: std::collections::BTreeMap::new(),
             bridge_subnet: None,
-            registries: RegistrySettings::default(),
-            downloads_at_once: None,
+            settings: Settings::default(),
             version: "0",
         };
         assert!(matches!(Engine::open(config).await.err(), Some(OpenError::InUse { .. })));

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use clap::{ArgMatches, CommandFactory, Parser};
 use minke_model::quantity;
 use minke_registry::{Registry, RegistryConfig, TlsFiles, Upstream};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, signal::unix::SignalKind};
 
 use crate::{
     cli::verb::{Action, Arity, Verb, typed},
@@ -89,7 +89,7 @@ pub(crate) static PRUNE: Verb = Verb {
 
 fn serve(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     let args = typed::<Serve>(matches)?;
-    daemon::start_log(args.log_level.as_deref().or(globals.log_level.as_deref()))?;
+    daemon::Log::start(args.log_level.as_deref().or(globals.log_level.as_deref()))?;
     let open = args.listen.iter().any(|address| !address.ip().is_loopback());
     if open && args.htpasswd.is_none() && !args.read_only && args.cache_of.is_none() {
         tracing::warn!(
@@ -112,7 +112,7 @@ fn serve(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let registry = opened(config)?;
     daemon::event_loop()?.block_on(async {
-        let mut stop = daemon::stop_signals()?;
+        let mut stop = daemon::stop_signals(&[SignalKind::hangup()])?;
         let mut listeners = Vec::new();
         for address in args.listen {
             let listener = TcpListener::bind(address).await;

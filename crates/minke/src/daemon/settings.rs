@@ -13,30 +13,40 @@ use std::{
 use minke_engine::RuntimeProgram;
 use serde::Deserialize;
 
-use super::Daemon;
+use super::{Daemon, LEVELS};
 use crate::failure::Failure;
 
 /// The file that is read when it is there.
 pub(super) const DEFAULT_FILE: &str = "/etc/minke/daemon.json";
 
 /// What the file may set.
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FileSettings {
     bip: Option<String>,
     data_root: Option<String>,
+    debug: Option<bool>,
+    default_runtime: Option<String>,
     exec_root: Option<String>,
     group: Option<String>,
     hosts: Option<Vec<String>>,
     insecure_registries: Option<Vec<String>>,
+    labels: Option<Vec<String>>,
+    live_restore: Option<bool>,
     log_level: Option<String>,
     max_concurrent_downloads: Option<usize>,
+    max_concurrent_uploads: Option<usize>,
     registry_mirrors: Option<Vec<String>>,
     runtimes: Option<BTreeMap<String, Runtime>>,
+    tls: Option<bool>,
+    tlscacert: Option<PathBuf>,
+    tlscert: Option<PathBuf>,
+    tlskey: Option<PathBuf>,
+    tlsverify: Option<bool>,
 }
 
 /// A further OCI runtime, in Docker's shape.
-#[derive(Debug, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Runtime {
     path: PathBuf,
@@ -71,67 +81,118 @@ fn parse(text: &str) -> Result<FileSettings, String> {
     if text.trim().is_empty() {
         return Ok(FileSettings::default());
     }
-    serde_json::from_str(text).map_err(|error| error.to_string())
+    let settings: FileSettings = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    settings.check()?;
+    Ok(settings)
 }
 
 impl FileSettings {
+    /// Values that are well-formed and mean nothing here.
+    fn check(&self) -> Result<(), String> {
+        if self.live_restore == Some(false) {
+            return Err(
+                "live-restore: containers always outlive the engine: leave it away, or say true".to_owned()
+            );
+        }
+        if let Some(level) = self.log_level.as_deref().filter(|level| !LEVELS.contains(level)) {
+            return Err(format!("log-level: {level:?} is none of {}", LEVELS.join(", ")));
+        }
+        match self.labels.iter().flatten().find(|label| !label.contains('=')) {
+            Some(label) => Err(format!("labels: {label:?} is no label: want key=value")),
+            None => Ok(()),
+        }
+    }
+
     /// Fills in what the command line does not say. `given` tells whether it says something about a flag.
     ///
     /// # Errors
     /// When both say something, with the name of the setting.
     pub(super) fn apply(self, args: &mut Daemon, given: &dyn Fn(&str) -> bool) -> Result<(), Failure> {
-        let mut both = Vec::new();
-        let mut free = |name: &'static str, flag: &str| {
-            let is_free = !given(flag);
-            if !is_free {
-                both.push(name);
-            }
-            is_free
-        };
-        if let Some(value) = self.bip.filter(|_| free("bip", "bip")) {
-            args.bip = Some(value);
-        }
-        if let Some(value) = self.data_root.filter(|_| free("data-root", "root")) {
-            args.root = value.into();
-        }
-        if let Some(value) = self.exec_root.filter(|_| free("exec-root", "state")) {
-            args.state = value.into();
-        }
-        if let Some(value) = self.group.filter(|_| free("group", "group")) {
-            args.group = Some(value);
-        }
-        if let Some(value) = self.hosts.filter(|_| free("hosts", "host")) {
-            args.host = value;
-        }
-        if let Some(value) =
-            self.insecure_registries.filter(|_| free("insecure-registries", "insecure_registry"))
-        {
-            args.insecure_registry = value;
-        }
-        if let Some(value) = self.log_level.filter(|_| free("log-level", "log_level")) {
-            args.log_level = Some(value);
-        }
-        if let Some(value) = self
-            .max_concurrent_downloads
-            .filter(|_| free("max-concurrent-downloads", "max_concurrent_downloads"))
-        {
-            args.max_concurrent_downloads = Some(value);
-        }
-        if let Some(value) = self.registry_mirrors.filter(|_| free("registry-mirrors", "registry_mirror")) {
-            args.registry_mirror = value;
-        }
+        let mut merge = Merge { given, both: Vec::new() };
+        merge.set("bip", "bip", self.bip.map(Some), &mut args.bip);
+        merge.set("data-root", "root", self.data_root.map(PathBuf::from), &mut args.root);
+        merge.set("debug", "debug", self.debug, &mut args.debug);
+        merge.set(
+            "default-runtime",
+            "default_runtime",
+            self.default_runtime.map(Some),
+            &mut args.default_runtime,
+        );
+        merge.set("exec-root", "state", self.exec_root.map(PathBuf::from), &mut args.state);
+        merge.set("group", "group", self.group.map(Some), &mut args.group);
+        merge.set("hosts", "host", self.hosts, &mut args.host);
+        merge.set(
+            "insecure-registries",
+            "insecure_registry",
+            self.insecure_registries,
+            &mut args.insecure_registry,
+        );
+        merge.set("labels", "label", self.labels, &mut args.label);
+        merge.set("log-level", "log_level", self.log_level.map(Some), &mut args.log_level);
+        let (downloads, uploads) = (self.max_concurrent_downloads, self.max_concurrent_uploads);
+        merge.set(
+            "max-concurrent-downloads",
+            "max_concurrent_downloads",
+            downloads.map(Some),
+            &mut args.max_concurrent_downloads,
+        );
+        merge.set(
+            "max-concurrent-uploads",
+            "max_concurrent_uploads",
+            uploads.map(Some),
+            &mut args.max_concurrent_uploads,
+        );
+        merge.set("registry-mirrors", "registry_mirror", self.registry_mirrors, &mut args.registry_mirror);
+        merge.set("tls", "tls", self.tls.map(Some), &mut args.tls);
+        merge.set("tlscacert", "tlscacert", self.tlscacert.map(Some), &mut args.tlscacert);
+        merge.set("tlscert", "tlscert", self.tlscert.map(Some), &mut args.tlscert);
+        merge.set("tlskey", "tlskey", self.tlskey.map(Some), &mut args.tlskey);
+        merge.set("tlsverify", "tlsverify", self.tlsverify.map(Some), &mut args.tlsverify);
         for (name, runtime) in self.runtimes.into_iter().flatten() {
             if args.add_runtime.iter().any(|(known, _)| *known == name) {
-                both.push("runtimes");
+                merge.both.push("runtimes");
             }
             args.add_runtime.push((name, RuntimeProgram { path: runtime.path, args: runtime.runtime_args }));
         }
-        match both.is_empty() {
+        match merge.both.is_empty() {
             true => Ok(()),
             false => Err(Failure::new(format!(
                 "minke daemon: {} set both as a flag and in the configuration file: say it in one place",
-                both.join(", ")
+                merge.both.join(", ")
             ))),
+        }
+    }
+
+    /// The keys that differ in `new` and are only read at the start.
+    pub(super) fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("bip", self.bip != new.bip),
+            ("data-root", self.data_root != new.data_root),
+            ("exec-root", self.exec_root != new.exec_root),
+            ("group", self.group != new.group),
+            ("hosts", self.hosts != new.hosts),
+            ("tls", self.tls != new.tls),
+            ("tlscacert", self.tlscacert != new.tlscacert),
+            ("tlscert", self.tlscert != new.tlscert),
+            ("tlskey", self.tlskey != new.tlskey),
+            ("tlsverify", self.tlsverify != new.tlsverify),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+/// Puts the file's settings where no flag stands in the way.
+struct Merge<'a> {
+    given: &'a dyn Fn(&str) -> bool,
+    both: Vec<&'static str>,
+}
+
+impl Merge<'_> {
+    fn set<T>(&mut self, key: &'static str, flag: &str, value: Option<T>, target: &mut T) {
+        match value {
+            Some(_) if (self.given)(flag) => self.both.push(key),
+            Some(value) => *target = value,
+            None => {}
         }
     }
 }
@@ -175,6 +236,25 @@ mod tests {
         let settings = parse(r#"{"bip": "10.9.0.1/16", "group": "docker"}"#).unwrap();
         let error = settings.apply(&mut args(), &|flag| flag == "bip").unwrap_err();
         assert!(error.message.contains("bip set both"), "{}", error.message);
+    }
+
+    #[test]
+    fn values_that_mean_nothing_here_are_refused_by_name() {
+        for (text, part) in [
+            (r#"{"live-restore": false}"#, "live-restore"),
+            (r#"{"log-level": "loud"}"#, "log-level"),
+            (r#"{"labels": ["x"]}"#, "labels: \"x\""),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(part), "{error}");
+        }
+        assert!(parse(r#"{"live-restore": true, "labels": ["a=b"], "tlsverify": true}"#).is_ok());
+    }
+
+    #[test]
+    fn what_only_a_restart_changes_is_named() {
+        let (old, new) = (r#"{"debug": true, "hosts": ["fd://"]}"#, r#"{"bip": "10.9.0.1/16"}"#);
+        assert_eq!(parse(old).unwrap().needs_restart(&parse(new).unwrap()), ["bip", "hosts"]);
     }
 
     #[test]

@@ -83,11 +83,26 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
+/// Who may use the sockets, as Docker has it where nobody says.
+const DEFAULT_GROUP: &str = "docker";
+
+/// The id of the group of `--group`; without that, of `docker`, where there is one. None for an empty name.
+///
+/// # Errors
+/// When a group was named that there is not.
+pub(super) fn group(name: Option<&str>) -> Result<Option<u32>, Failure> {
+    match name {
+        Some("") => Ok(None),
+        Some(name) => group_id(name).map(Some),
+        None => Ok(group_id(DEFAULT_GROUP).ok()),
+    }
+}
+
 /// The id of a group by its name or number. /etc/group is read directly: a static program has no name services.
 ///
 /// # Errors
 /// When there is no such group.
-pub(super) fn group_id(name: &str) -> Result<u32, Failure> {
+fn group_id(name: &str) -> Result<u32, Failure> {
     if let Ok(id) = name.parse() {
         return Ok(id);
     }
@@ -114,6 +129,10 @@ mod tests {
         assert_eq!(find_group("root:x:0:\ndocker:x:998:me\n", "docker"), Some(998));
         assert_eq!(find_group("dockers:x:998:me\n", "docker"), None);
         assert_eq!(group_id("17").unwrap(), 17);
+        assert_eq!(group(Some("17")).unwrap(), Some(17));
+        assert_eq!(group(Some("")).unwrap(), None);
+        assert!(group(Some("no such group")).is_err());
+        assert!(group(None).is_ok());
     }
 
     #[tokio::test]

@@ -2,8 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
+mod access;
 mod bad_input;
+mod certificates;
 mod conformance;
+mod contexts;
 mod copy;
 mod durability;
 mod exec_and_attach;
@@ -17,6 +20,7 @@ mod many;
 mod network;
 mod pty;
 mod registries;
+mod reload;
 mod restart;
 mod run;
 mod survival;
