@@ -20,8 +20,11 @@ release: ## both programs, ready to copy, in target/dist
 	cp target/$(target)/small/minke-oci target/$(target)/release/minke target/dist/
 	@ls -l target/dist
 
-install: release ## copies them to $(PREFIX)/bin
+install: release ## copies them to $(PREFIX)/bin, and the units of systemd to $(PREFIX)/lib
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/dist/minke target/dist/minke-oci
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system dist/systemd/minke.socket
+	sed 's#/usr/local/bin#$(PREFIX)/bin#' dist/systemd/minke.service | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/minke.service
+	install -D -m 644 dist/systemd/minke.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/minke.conf
 
 demo: ## nginx, a Python application and redis in three containers
 	scripts/setup demo
@@ -59,6 +62,7 @@ vm: release ## the same on Debian's own kernel with cgroup v2 alone, and under s
 	scripts/vm tests/vm/cgroup-v2.sh target/dist/minke target/dist/minke-oci
 	scripts/vm tests/vm/rootless.sh target/dist/minke-oci
 	scripts/vm-systemd tests/vm/systemd.sh target/dist/minke-oci
+	scripts/vm-systemd tests/vm/units.sh target/dist/minke target/dist/minke-oci dist/systemd/*
 	VM_CGROUP=v1 scripts/vm-systemd tests/vm/systemd.sh target/dist/minke-oci
 
 bench: ## side by side with the peers that are installed; writes docs/performance.md
