@@ -74,6 +74,11 @@ impl Context {
         Ok(self.client.get_or_init(|| client))
     }
 
+    /// The name of the docker context in use.
+    pub(crate) fn name(&self) -> String {
+        endpoint::context_name(&self.globals, self.config())
+    }
+
     /// The flags that stood before the verb.
     pub(crate) fn globals(&self) -> &Globals {
         &self.globals

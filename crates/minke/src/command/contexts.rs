@@ -25,11 +25,6 @@ fn store(context: &Context) -> Result<Store, Failure> {
     })
 }
 
-/// The name of the one in use.
-fn current(context: &Context) -> String {
-    endpoint::context_name(context.globals(), context.config())
-}
-
 /// A context with its certificates, `default` included.
 fn load(context: &Context, name: &str) -> Result<(Meta, TlsFiles), Failure> {
     if name != DEFAULT {

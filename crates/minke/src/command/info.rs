@@ -23,6 +23,8 @@ pub(crate) static INFO: Verb =
 
 async fn info(context: &Context, args: Info) -> Result<(), Failure> {
     let mut info: Value = context.client()?.get("/info", &[]).await?;
+    let client = json!({"Debug": false, "Version": env!("CARGO_PKG_VERSION"), "Context": context.name(), "Plugins": [], "Warnings": null});
+    info["ClientInfo"] = client;
     match args.format.as_deref().filter(|format| !format.is_empty()) {
         None => {
             output::print(&format::info::text(&info))?;
@@ -31,9 +33,6 @@ async fn info(context: &Context, args: Info) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Some(template) => {
-            info["ClientInfo"] = json!({"Debug": false, "Version": env!("CARGO_PKG_VERSION"), "Context": "default", "Plugins": [], "Warnings": null});
-            output::line(&format::object(template, &info)?)
-        }
+        Some(template) => output::line(&format::object(template, &info)?),
     }
 }

@@ -31,7 +31,7 @@ async fn version(context: &Context, args: Version) -> Result<(), Failure> {
         },
         Err(failure) => (Value::Null, ApiVersion::NEWEST, Some(failure)),
     };
-    let data = format::version::data(&api.to_string(), server);
+    let data = format::version::data(&api.to_string(), &context.name(), server);
     let shown = match args.format.as_deref().filter(|format| !format.is_empty()) {
         None => output::print(&format::version::text(&data)),
         Some(template) => format::object(template, &data).and_then(|text| output::line(&text)),

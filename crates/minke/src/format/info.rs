@@ -8,7 +8,7 @@ pub(crate) fn text(info: &Value) -> String {
     let mut lines = vec![
         "Client: minke".to_owned(),
         format!(" Version:    {}", env!("CARGO_PKG_VERSION")),
-        " Context:    default".to_owned(),
+        format!(" Context:    {}", shown(&info["ClientInfo"]["Context"])),
         " Debug Mode: false".to_owned(),
         String::new(),
         "Server:".to_owned(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::table;
 
 /// What `--format` sees: the client, and the server as it answered (null where it did not).
-pub(crate) fn data(api_version: &str, server: Value) -> Value {
+pub(crate) fn data(api_version: &str, context: &str, server: Value) -> Value {
     json!({
         "Client": {
             "Platform": {"Name": "minke"},
@@ -14,7 +14,7 @@ pub(crate) fn data(api_version: &str, server: Value) -> Value {
             "DefaultAPIVersion": minke_docker_client::ApiVersion::NEWEST.to_string(),
             "Os": std::env::consts::OS,
             "Arch": architecture(),
-            "Context": "default",
+            "Context": context,
         },
         "Server": server,
     })
@@ -41,7 +41,7 @@ pub(crate) fn text(data: &Value) -> String {
         format!(" Version:\t{}", shown(&client["Version"])),
         format!(" API version:\t{}", shown(&client["ApiVersion"])),
         format!(" OS/Arch:\t{}/{}", shown(&client["Os"]), shown(&client["Arch"])),
-        " Context:\tdefault".to_owned(),
+        format!(" Context:\t{}", shown(&client["Context"])),
     ];
     if !server.is_null() {
         let platform = server["Platform"]["Name"].as_str().unwrap_or_default();
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn both_sides_are_shown() {
         let server = json!({"Platform": {"Name": "minke engine"}, "Components": [{"Name": "Engine", "Version": "0.1.0", "Details": {"ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64", "GitCommit": ""}}]});
-        let text = text(&data("1.51", server));
+        let text = text(&data("1.51", "default", server));
         assert!(text.starts_with("Client: minke\n Version:"), "{text}");
         assert!(
             text.contains(
@@ -94,6 +94,6 @@ mod tests {
 
     #[test]
     fn without_a_server_only_the_client_is_shown() {
-        assert!(!text(&data("1.51", Value::Null)).contains("Server"));
+        assert!(!text(&data("1.51", "default", Value::Null)).contains("Server"));
     }
 }

@@ -37,6 +37,8 @@ fn a_context_that_one_program_made_is_used_by_the_other(#[values(Cli::Docker, Cl
     let _ = by(maker, &["context", "use", "far"]).run().expect_code(0).expect_exact("far\n");
     assert_eq!(by(user, &["context", "show"]).ok(), "far");
     let _ = by(user, &["ps"]).run().expect_code(0).expect_stdout("CONTAINER ID");
+    assert_eq!(by(user, &["version", "--format", "{{.Client.Context}}"]).ok(), "far");
+    assert_eq!(by(user, &["info", "--format", "{{.ClientInfo.Context}}"]).ok(), "far");
     let names = by(user, &["context", "ls", "--format", "{{.Name}} {{.Current}} {{.DockerEndpoint}}"]).ok();
     assert!(names.lines().any(|line| line == format!("far true {ADDRESS}")), "{names}");
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs};
 use clap::Parser;
 use minke_docker_client::{Endpoint, EndpointError, Tls, TlsMaterial};
 
-use super::{check_new, current, load, store};
+use super::{check_new, load, store};
 use crate::{
     cli::{
         scan::go_boolean,
@@ -64,7 +64,7 @@ async fn create(context: &Context, args: Create) -> Result<(), Failure> {
         }
         (false, _) => return Err(Failure::new("cannot use --docker flag when --from is set")),
         // Another one, or the one in use, under a new name.
-        (true, "") => load(context, &current(context))?,
+        (true, "") => load(context, &context.name())?,
         (true, from) => load(context, from)?,
     };
     meta.name.clone_from(&args.name);

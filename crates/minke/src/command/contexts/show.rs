@@ -3,7 +3,7 @@
 use clap::Parser;
 use serde_json::{json, value::RawValue};
 
-use super::{current, load, store};
+use super::{load, store};
 use crate::{
     cli::verb::{Arity, Verb, client_verb},
     command::{batch, inspect},
@@ -84,7 +84,7 @@ const IN_MEMORY: &str = "<IN MEMORY>";
 
 async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let layout = Layout::choose(args.format.as_deref(), "", args.quiet, &KIND)?;
-    let current = current(context);
+    let current = context.name();
     let mut all = vec![default_line(context)];
     all.extend(store(context)?.list()?.iter().map(line));
     if !all.iter().any(|line| line.name == current) {
@@ -125,7 +125,7 @@ fn line(meta: &Meta) -> Listed {
 }
 
 async fn inspect_contexts(context: &Context, args: Inspect) -> Result<(), Failure> {
-    let names = if args.names.is_empty() { vec![current(context)] } else { args.names };
+    let names = if args.names.is_empty() { vec![context.name()] } else { args.names };
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for name in &names {
         match described(context, name) {
@@ -160,7 +160,7 @@ fn described(context: &Context, name: &str) -> Result<Box<RawValue>, Failure> {
 }
 
 async fn show(context: &Context, _: Show) -> Result<(), Failure> {
-    output::line(&current(context))
+    output::line(&context.name())
 }
 
 async fn make_current(context: &Context, args: Use) -> Result<(), Failure> {
@@ -183,7 +183,7 @@ fn remember(context: &Context, name: Option<&str>) -> Result<(), Failure> {
 }
 
 async fn rm(context: &Context, args: Rm) -> Result<(), Failure> {
-    let (store, current) = (store(context)?, current(context));
+    let (store, current) = (store(context)?, context.name());
     batch::in_order(&args.names, async |name| {
         if name == DEFAULT {
             return Err(Failure::new("context \"default\" cannot be removed"));
