@@ -7,6 +7,19 @@ check() { # check WHAT WANTED GOT
 has() { # has WHAT PART WHOLE
   case $3 in *"$2"*) echo "ok: $1" ;; *) echo "FAILED: $1: no '$2' in '$3'"; failures=$((failures + 1)) ;; esac
 }
+# shows WHAT WANTED COMMAND…: the command says so within 20 seconds
+shows() {
+  what=$1 wanted=$2 got= tries=0
+  shift 2
+  while [ $tries -lt 40 ]; do
+    got=$("$@" 2>&1)
+    case $got in *"$wanted"*) echo "ok: $what"; return ;; esac
+    tries=$((tries + 1))
+    sleep 0.5
+  done
+  echo "FAILED: $what: no '$wanted' in '$got'"
+  failures=$((failures + 1))
+}
 state() { systemctl show --value -p ActiveState "$1"; }
 
 echo "--- the units, kernel $(uname -r), $(systemctl --version | head -n 1)"
@@ -20,7 +33,7 @@ check "the socket is there" "660 root docker" "$(stat -c '%a %U %G' /run/minke/d
 check "and no engine yet" inactive "$(state minke.service)"
 has "the first client starts one" "Engine:" "$(minke version 2>&1)"
 check "it runs" active "$(state minke.service)"
-has "and says where it listens" "API listen on fd://3" "$(journalctl -o cat -u minke.service)"
+shows "and says where it listens" "API listen on fd://3" journalctl -o cat -u minke.service
 
 mkdir -p /box/bin && cp /bin/busybox /box/bin/ && ln -s busybox /box/bin/sh && ln -s busybox /box/bin/sleep && ln -s busybox /box/bin/echo
 tar -C /box -c . | minke import - box >/dev/null
@@ -31,11 +44,11 @@ pid=$(minke inspect -f '{{.State.Pid}}' one)
 mkdir -p /etc/minke && echo '{"labels": ["site=here"]}' >/etc/minke/daemon.json
 systemctl reload minke.service
 check "reload" 0 $?
-check "the new labels" '["site=here"]' "$(minke info -f '{{json .Labels}}')"
+shows "the new labels" '["site=here"]' minke info -f '{{json .Labels}}'
 echo '{"lables": []}' >/etc/minke/daemon.json
 systemctl reload minke.service
-check "a file with a mistake leaves the engine as it is" '["site=here"]' "$(minke info -f '{{json .Labels}}')"
-has "which the log explains" "unknown field \`lables\`" "$(journalctl -o cat -u minke.service)"
+shows "a file with a mistake is named in the log" "unknown field \`lables\`" journalctl -o cat -u minke.service
+check "and leaves the engine as it is" '["site=here"]' "$(minke info -f '{{json .Labels}}')"
 rm /etc/minke/daemon.json
 
 engine=$(systemctl show --value -p MainPID minke.service)

@@ -117,14 +117,13 @@ pub(crate) async fn send(
         Ok(response) => return Ok((response, sender)),
         Err(error) => error,
     };
-    if route.tls.is_none() {
-        return Err(http_error(name, refused));
-    }
-    // In TLS 1.3 an engine refuses this client's certificate after the client's part of the handshake. Who reads that is
-    // the connection; the request may only know that there is none any more.
+    // Who reads is the connection: where it ended before the request went out, it alone knows why. And in TLS 1.3 an engine
+    // refuses this client's certificate only after the client's part of the handshake.
     drop(sender);
-    let ended = connection.await.ok().and_then(Result::err);
-    let told = ended.filter(|error| tls::problem(error).is_some()).unwrap_or(refused);
+    let told = match connection.await {
+        Ok(Err(ended)) if refused.is_canceled() || tls::problem(&ended).is_some() => ended,
+        _ => refused,
+    };
     Err(route.error(told, |error| http_error(name, error)))
 }
 
