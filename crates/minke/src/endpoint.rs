@@ -258,6 +258,8 @@ fn spawn(log: &Path) -> Result<(Child, u64), Failure> {
     Command::new(&program)
         .args(["daemon", "--leave-when-idle", "--detached"])
         .current_dir("/")
+        // A service that runs a command is not the engine, and is not to be told that it is ready.
+        .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(errors)

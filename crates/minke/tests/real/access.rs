@@ -256,7 +256,8 @@ fn an_engine_behind_ssh_is_used_like_any_other() {
     let _ = run(&["ps"]).run().expect_code(0).expect_stdout("CONTAINER ID");
     let asked = fs::read_to_string(host.path("ssh.log")).expect("ssh was run");
     assert!(asked.contains("-T -l me -p 2222 -- far.example"), "{asked}");
-    fs::write(bin.join("ssh"), "#!/bin/busybox sh\nread -r line\necho no way there >&2\nexit 255\n").expect("a file");
+    fs::write(bin.join("ssh"), "#!/bin/busybox sh\nread -r line\necho no way there >&2\nexit 255\n")
+        .expect("a file");
     let _ =
         run(&["ps"]).run().expect_code(1).expect_stderr("no way there\n").expect_stderr("ssh ended before");
     let _ = run(&["-H", "ssh://-oProxyCommand=x", "ps"])
