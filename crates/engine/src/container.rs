@@ -122,6 +122,11 @@ impl Container {
         self.run.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Part of where it stands, without a copy of all of it.
+    pub(crate) fn look<T>(&self, part: impl FnOnce(&RunView) -> T) -> T {
+        part(&self.run.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A process lives.
     pub(crate) fn is_alive(&self) -> bool {
         self.run.read().unwrap_or_else(PoisonError::into_inner).phase.is_alive()

@@ -18,7 +18,7 @@ pub(crate) use self::idle::{Busy, Idle};
 use self::registry::Registry;
 use crate::{
     EngineConfig, Error, ErrorKind, events::Events, exec::Execs, host::Host, images::Downloads,
-    settings::Live, store::Store, volumes::Volumes,
+    metrics::Counts, settings::Live, store::Store, volumes::Volumes,
 };
 
 /// A handle to the engine; clones are the same engine.
@@ -36,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) networks: Networks,
     pub(crate) volumes: Volumes,
     pub(crate) events: Events,
+    pub(crate) counts: Counts,
     pub(crate) execs: Execs,
     pub(crate) idle: Arc<Idle>,
     /// This engine's own id, for `info`.
@@ -49,6 +50,11 @@ impl Engine {
     /// The engine, touched: a call has just come in.
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         self.0.idle.touch();
+        &self.0
+    }
+
+    /// The engine, for who only watches it.
+    pub(crate) fn untouched(&self) -> &Arc<Inner> {
         &self.0
     }
 

@@ -3,7 +3,13 @@
 //!
 //! A listener that doesn't read loses the oldest events beyond its 1024 and holds up nobody.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bollard_stubs::models::{EventActor, EventMessage, EventMessageScopeEnum, EventMessageTypeEnum};
 use futures_util::{Stream, StreamExt, stream};
@@ -46,11 +52,12 @@ pub(crate) enum About {
 pub(crate) struct Events {
     past: Mutex<VecDeque<EventMessage>>,
     live: broadcast::Sender<EventMessage>,
+    told: AtomicU64,
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { past: Mutex::new(VecDeque::new()), live: broadcast::channel(QUEUE).0 }
+        Self { past: Mutex::new(VecDeque::new()), live: broadcast::channel(QUEUE).0, told: AtomicU64::new(0) }
     }
 
     /// Tells everyone. `attributes` are key and value pairs.
@@ -79,6 +86,7 @@ impl Events {
             time: Some(now.unix_timestamp()),
             time_nano: i64::try_from(now.unix_timestamp_nanos()).ok(),
         };
+        self.told.fetch_add(1, Ordering::Relaxed);
         let mut past = self.past.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if past.len() == KEPT {
             past.pop_front();
@@ -86,6 +94,11 @@ impl Events {
         past.push_back(event.clone());
         // Sent under the lock, so that a new listener sees each event once: among the past ones or live.
         let _ = self.live.send(event);
+    }
+
+    /// How many there have been.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
     }
 
     /// How many listen.

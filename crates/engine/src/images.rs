@@ -22,6 +22,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
     sync::Arc,
+    time::Instant,
 };
 
 use bollard_stubs::models::{
@@ -35,7 +36,8 @@ use tokio::{io::AsyncRead, sync::mpsc};
 
 use crate::{
     ByteStream, Engine, Error, ErrorKind, Filters, ImageListOptions, ImportOptions, LoadEvent, LoadStream,
-    container::Record, engine::Inner, error::chain, events::About, pipes, rootfs::Layers, time_text,
+    container::Record, engine::Inner, error::chain, events::About, metrics::ImageAction, pipes,
+    rootfs::Layers, time_text,
 };
 
 impl Engine {
@@ -158,6 +160,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::NotFound`].
     pub async fn image_history(&self, name: &str) -> Result<Vec<ImageHistoryResponseItem>, Error> {
+        let began = Instant::now();
         let inner = self.inner();
         let history = inner.images.history(name).map_err(|error| inner.find_error(&error))?;
         let item = |entry: minke_image::HistoryEntry| ImageHistoryResponseItem {
@@ -168,6 +171,7 @@ impl Engine {
             size: i64::try_from(entry.size).unwrap_or(i64::MAX),
             comment: entry.comment,
         };
+        inner.counts.image(ImageAction::History).since(began);
         Ok(history.into_iter().map(item).collect())
     }
 
@@ -205,7 +209,13 @@ impl Engine {
         // Layers that nothing needs go in any case: this store has no images without names to keep.
         let _ = no_prune;
         let name = name.to_owned();
-        self.blocking(move |inner| inner.remove_image(&name, force)).await
+        self.blocking(move |inner| {
+            let began = Instant::now();
+            let removed = inner.remove_image(&name, force)?;
+            inner.counts.image(ImageAction::Delete).since(began);
+            Ok(removed)
+        })
+        .await
     }
 
     /// Removes images without a name, with the filter `dangling=false` all that no container needs.

@@ -31,6 +31,7 @@ mod frames;
 mod host;
 mod images;
 mod logs;
+mod metrics;
 mod networks;
 mod options;
 mod pipes;
@@ -57,6 +58,10 @@ pub use crate::{
     error::{Error, ErrorKind, OpenError},
     filters::Filters,
     images::{PullOptions, PushOptions, TransferEvent, TransferStream},
+    metrics::{
+        BOUNDS, BlockIo, ContainerStates, ContainerUsage, Counts, CpuUse, Durations, DurationsSnapshot,
+        EngineFacts, Health, MemoryUse, NetworkUse, Use,
+    },
     options::{
         AttachOptions, ByteStream, Changed, EventStream, EventsOptions, ExecStart, ImageListOptions,
         ImportOptions, ListOptions, LoadEvent, LoadStream, Logs, LogsOptions, PathStat, PutOptions,

@@ -118,7 +118,7 @@ fn system_cpu(stat: &str) -> u64 {
 }
 
 /// The interfaces of a namespace but loopback, from /proc/PID/net/dev.
-fn networks(text: &str) -> HashMap<String, ContainerNetworkStats> {
+pub(crate) fn networks(text: &str) -> HashMap<String, ContainerNetworkStats> {
     let interface = |line: &str| {
         let (name, counters) = line.split_once(':')?;
         let counters: Vec<u64> = counters.split_whitespace().filter_map(|field| field.parse().ok()).collect();

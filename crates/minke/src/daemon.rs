@@ -9,6 +9,7 @@
 mod idle;
 mod listen;
 mod log;
+mod metrics;
 mod reload;
 mod service_manager;
 mod settings;
@@ -100,6 +101,9 @@ pub(crate) struct Daemon {
     /// Layers that a push sends at the same time (default 5)
     #[arg(long, value_name = "int")]
     max_concurrent_uploads: Option<usize>,
+    /// Address for Prometheus to read /metrics from, e.g. 127.0.0.1:9323 (default: none)
+    #[arg(long, value_name = "string")]
+    metrics_addr: Option<String>,
     /// What names of the bridge, the nftables table and the cgroup parent begin with
     #[arg(long, value_name = "string", default_value = "minke")]
     name_prefix: String,
@@ -291,6 +295,7 @@ async fn run(
     for address in &places.addresses {
         address.refuse_if_served()?;
     }
+    let metrics = args.metrics_addr.as_deref().map(metrics::Listener::bind).transpose()?;
     let settings = command.settings(&args)?;
     let config = EngineConfig {
         root: args.root,
@@ -304,6 +309,7 @@ async fn run(
     let engine = Engine::open(config)
         .await
         .map_err(|error| Failure::new(format!("minke daemon: {}", chain(&error))))?;
+    let metrics = metrics.map(|listener| listener.serve(engine.clone())).transpose()?;
     let served = async {
         let listening = places.listen(args.group.as_deref()).await?;
         tokio::select! {
@@ -312,6 +318,7 @@ async fn run(
         }
     };
     let served = served.await;
+    drop(metrics);
     engine.close().await;
     tracing::info!("engine stopped");
     served

@@ -17,6 +17,7 @@ mod host;
 mod image;
 mod leftovers;
 mod netns;
+mod prometheus;
 mod registry;
 mod tools;
 
@@ -24,5 +25,6 @@ pub use command::{Ran, Run};
 pub use host::{Cli, Host};
 pub use image::{Entry, Rootfs};
 pub use netns::NetworkNamespace;
+pub use prometheus::{Prometheus, check_metrics};
 pub use registry::{Registry, RegistryKind};
 pub use tools::{busybox, docker_cli, program};

@@ -24,7 +24,7 @@ use super::{
     requests::{Message, Reply, Wire},
     waits::Waits,
 };
-use crate::{Changed, Error, RemoveOptions, engine::Inner};
+use crate::{Changed, Error, RemoveOptions, engine::Inner, metrics::ContainerAction};
 
 /// A start that takes longer has gone wrong.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -307,13 +307,17 @@ impl Actor {
     }
 
     async fn launch(&mut self, inner: &Arc<Inner>) -> Result<(), Error> {
+        let began = Instant::now();
         let launched = tokio::time::timeout(START_TIMEOUT, self.launch_once(inner)).await;
         let result = launched.unwrap_or_else(|_| {
             Err(Error::new(crate::ErrorKind::Internal, "the container did not start in time").into())
         });
-        if let Err(failure) = &result {
-            self.pending.clear();
-            self.launch_failed(inner, failure).await;
+        match &result {
+            Ok(()) => inner.counts.container(ContainerAction::Start).since(began),
+            Err(failure) => {
+                self.pending.clear();
+                self.launch_failed(inner, failure).await;
+            }
         }
         for reply in self.restarts.drain(..) {
             if result.is_ok() {

@@ -1,6 +1,6 @@
 //! Creating a container: every field is checked before anything is made, and one transaction makes it real.
 
-use std::{fs, os::unix::fs::OpenOptionsExt, sync::Arc};
+use std::{fs, os::unix::fs::OpenOptionsExt, sync::Arc, time::Instant};
 
 use bollard_stubs::models::{
     ContainerConfig, ContainerCreateBody, ContainerCreateResponse, EndpointSettings, HostConfig,
@@ -15,7 +15,9 @@ use super::{
 use crate::{
     Engine, Error,
     engine::Inner,
-    files, random,
+    files,
+    metrics::ContainerAction,
+    random,
     spec::{
         self,
         modes::{IpcMode, Modes, NetworkMode},
@@ -38,6 +40,7 @@ impl Engine {
         name: Option<&str>,
         body: ContainerCreateBody,
     ) -> Result<ContainerCreateResponse, Error> {
+        let began = Instant::now();
         let name = name.filter(|name| !name.is_empty()).map(names::check).transpose()?.map(str::to_owned);
         // The actor is a task and must be made on the runtime, so only the blocking part runs elsewhere.
         let (record, created_volumes) = self.blocking(move |inner| create(&inner, name, body)).await?;
@@ -49,6 +52,7 @@ impl Engine {
             inner.volume_event("create", &volume);
         }
         inner.container_event(&container, "create", []);
+        inner.counts.container(ContainerAction::Create).since(began);
         let warnings = warnings(&container.record());
         Ok(ContainerCreateResponse { id: id.to_string(), warnings })
     }

@@ -1,6 +1,6 @@
 //! The end of a run: what the supervisor says about it, what is released, who is told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use minke_network::Attachment;
 use minke_supervisor::{CallError, ExitRecord, FailureKind, Supervisor, Target};
@@ -12,7 +12,7 @@ use super::{
     machine::Event,
     waits::Outcome,
 };
-use crate::{Changed, engine::Inner, events::About, time_text};
+use crate::{Changed, engine::Inner, events::About, metrics::NetworkAction, time_text};
 
 /// The exit code of a container whose supervisor vanished without a record: it was killed.
 const KILLED: i32 = 137;
@@ -138,10 +138,11 @@ impl Actor {
 impl Inner {
     /// Takes a container off the bridge.
     pub(crate) async fn detach(&self, attachment: Attachment) {
+        let began = Instant::now();
         let networks = self.networks.clone();
         let detached = tokio::task::spawn_blocking(move || networks.detach(&attachment)).await;
         match detached {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => self.counts.network(NetworkAction::Release).since(began),
             Ok(Err(error)) => tracing::warn!(%error, "detach a container"),
             Err(error) => tracing::warn!(%error, "detach a container"),
         }

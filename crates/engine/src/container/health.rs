@@ -157,6 +157,7 @@ impl Actor {
     }
 
     pub(super) fn health_reported(&self, inner: &Inner, report: Report) {
+        inner.counts.health_checked(report.result.exit_code == Some(0));
         let Some(spec) = self.container.health_spec().filter(|_| report.run == self.run) else { return };
         let mut changed = None;
         self.container.edit_run(|run| {
@@ -220,6 +221,7 @@ impl Checked {
     }
 
     async fn run(&self) -> Result<(i64, String), Error> {
+        let began = std::time::Instant::now();
         let engine = self.engine.upgrade();
         let engine = engine.ok_or_else(|| Error::conflict("the engine is closing"))?;
         let id = random::hex_id()?;
@@ -228,6 +230,9 @@ impl Checked {
         let streams = Streams { stdin: false, stdout: true, stderr: true };
         let failed = |error: minke_supervisor::CallError| Error::internal("run the health check", &error);
         let started = self.supervisor.exec(&id, process, streams, false).await.map_err(failed)?;
+        if let Some(engine) = self.engine.upgrade() {
+            engine.counts.health_check_starts().since(began);
+        }
         let mut output = Output::default();
         let target = Target::Exec(id);
         let done = tokio::time::timeout(self.spec.timeout, async {

@@ -3,7 +3,7 @@
 //!
 //! Nothing here waits for the disk. Whatever fails, what was made before it is taken down again.
 
-use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
 
 use minke_network::files::{self, DnsOverrides, ExtraHost};
 use minke_supervisor::{
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Error, ErrorKind,
     engine::Inner,
+    metrics::NetworkAction,
     rootfs,
     spec::{
         self, Inputs,
@@ -63,7 +64,12 @@ pub(super) async fn create(
     let places = inner.places(&record.id);
     let network = {
         let (inner, record, modes) = (Arc::clone(inner), Arc::clone(&record), modes.clone());
-        tokio::task::spawn_blocking(move || sandbox::network(&inner, &record, &modes))
+        tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let network = sandbox::network(&inner, &record, &modes)?;
+            inner.counts.network(NetworkAction::Allocate).since(began);
+            Ok(network)
+        })
     };
     let bundle = {
         let (inner, record, modes, places) =

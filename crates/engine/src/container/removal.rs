@@ -1,15 +1,16 @@
 //! Removing a container: forgotten durably at once, its files deleted afterwards and off the async threads.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Instant};
 
 use super::{actor::Actor, machine::Event, waits::Outcome};
-use crate::{Error, engine::Inner};
+use crate::{Error, engine::Inner, metrics::ContainerAction};
 
 /// What names of directories that wait to be deleted begin with.
 pub(crate) const TRASH: &str = ".trash-";
 
 impl Actor {
     pub(super) async fn remove(&mut self, inner: &Arc<Inner>) -> Result<(), Error> {
+        let began = Instant::now();
         self.publish();
         let record = self.container.record();
         let with_volumes = self.remove_options.volumes || record.host.auto_remove == Some(true);
@@ -35,6 +36,7 @@ impl Actor {
             inner.volume_event("destroy", name);
         }
         inner.container_event(&self.container, "destroy", []);
+        inner.counts.container(ContainerAction::Delete).since(began);
         self.gone = true;
         for reply in self.removes.drain(..) {
             let _ = reply.send(Ok(()));

@@ -7,13 +7,14 @@ use std::{
     io,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use bollard_stubs::models::{ChangeType, FilesystemChange};
 use minke_kernel::path::Root;
 use rustix::fs::{AtFlags, OFlags};
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, metrics::ContainerAction};
 
 /// The empty file by which scripts find out that they are in a container, at the same place as Docker's.
 pub(crate) const MARK: &str = "/.dockerenv";
@@ -39,6 +40,7 @@ impl Engine {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`].
     pub async fn changes(&self, name: &str) -> Result<Vec<FilesystemChange>, Error> {
+        let began = Instant::now();
         let container = self.inner().find(name)?;
         self.blocking(move |inner| {
             let record = container.record();
@@ -49,6 +51,7 @@ impl Engine {
             walk(&layers.upper, Path::new("/"), &image, &mut changes).map_err(failed)?;
             let mounted: Vec<&str> = record.mounts.iter().map(|mount| mount.destination.as_str()).collect();
             hide_own(&mut changes, &mounted);
+            inner.counts.container(ContainerAction::Changes).since(began);
             Ok(changes
                 .into_iter()
                 .map(|(path, kind)| FilesystemChange { path: path.to_string_lossy().into_owned(), kind })

@@ -5,7 +5,10 @@
 //!                └─▶ index ─▶ manifest ─▶ configuration ─▶ layers (Downloads) ∥ attestations ─▶ one commit
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
@@ -23,7 +26,9 @@ use super::{
     registries::{registry_error, words},
     transfer::{Reports, TransferEvent, TransferStream},
 };
-use crate::{Credentials, Engine, Error, ErrorKind, engine::Inner, events::About, pipes};
+use crate::{
+    Credentials, Engine, Error, ErrorKind, engine::Inner, events::About, metrics::ImageAction, pipes,
+};
 
 /// Most bytes of an attestation's blob: SBOMs of whole distributions have a tenth of it.
 const LONGEST_ATTESTATION: u64 = 256 << 20;
@@ -91,6 +96,7 @@ struct Pulling {
 
 impl Pulling {
     async fn all(&self, name: &Reference) -> Result<(), Error> {
+        let began = Instant::now();
         let names = match name.is_name_only() {
             false => vec![name.clone()],
             true => {
@@ -105,6 +111,7 @@ impl Pulling {
             newer |= self.one(name).await?;
         }
         self.status(newer, &name.familiar()).await;
+        self.inner.counts.image(ImageAction::Pull).since(began);
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! `push`: an image, or all tags of a repository, to a registry.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,7 +17,9 @@ use super::{
     registries::registry_error,
     transfer::{Reports, TransferEvent, TransferStream},
 };
-use crate::{Credentials, Engine, Error, ErrorKind, engine::Inner, error::chain, events::About};
+use crate::{
+    Credentials, Engine, Error, ErrorKind, engine::Inner, error::chain, events::About, metrics::ImageAction,
+};
 
 /// Other repositories of the same registry that are tried for a blob before it is sent.
 const MOST_ORIGINS: usize = 3;
@@ -80,10 +85,12 @@ struct Pushing {
 
 impl Pushing {
     async fn all(&self, name: &Reference, tags: &[Reference]) -> Result<(), Error> {
+        let began = Instant::now();
         self.reports.say(format!("The push refers to repository [{}]", name.name())).await;
         for tag in tags {
             self.one(tag).await?;
         }
+        self.inner.counts.image(ImageAction::Push).since(began);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ pub(super) struct FileSettings {
     log_level: Option<String>,
     max_concurrent_downloads: Option<usize>,
     max_concurrent_uploads: Option<usize>,
+    metrics_addr: Option<String>,
     registry_mirrors: Option<Vec<String>>,
     runtimes: Option<BTreeMap<String, Runtime>>,
     tls: Option<bool>,
@@ -142,6 +143,7 @@ impl FileSettings {
             uploads.map(Some),
             &mut args.max_concurrent_uploads,
         );
+        merge.set("metrics-addr", "metrics_addr", self.metrics_addr.map(Some), &mut args.metrics_addr);
         merge.set("registry-mirrors", "registry_mirror", self.registry_mirrors, &mut args.registry_mirror);
         merge.set("tls", "tls", self.tls.map(Some), &mut args.tls);
         merge.set("tlscacert", "tlscacert", self.tlscacert.map(Some), &mut args.tlscacert);

@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod many;
+mod metrics;
 mod network;
 mod pty;
 mod registries;
