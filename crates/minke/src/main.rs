@@ -22,6 +22,7 @@ mod explore;
 mod failure;
 mod format;
 mod layers;
+mod monitor;
 mod output;
 mod progress;
 mod prompt;

@@ -1,4 +1,4 @@
-//! `minke top`.
+//! `minke top`: a container's processes, or with none named, all containers live.
 
 use clap::Parser;
 use serde::Deserialize;
@@ -8,14 +8,14 @@ use crate::{
     context::Context,
     failure::Failure,
     format::text::or_default,
-    output,
+    monitor, output, terminal,
 };
 
 /// `top` has no flags of its own: what follows the container is for ps.
 #[derive(Debug, Parser)]
 pub(crate) struct Top {
-    /// The container
-    container: String,
+    /// The container; without one, all that run are watched
+    container: Option<String>,
     /// Options of ps(1)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     ps_options: Vec<String>,
@@ -24,9 +24,9 @@ pub(crate) struct Top {
 pub(crate) static TOP: Verb = client_verb!(
     Top,
     top,
-    Arity::AtLeast(1),
-    "CONTAINER [ps OPTIONS]",
-    "Display the running processes of a container",
+    Arity::Any,
+    "[CONTAINER [ps OPTIONS]]",
+    "Display the running processes of a container, or watch all containers",
     false
 );
 
@@ -40,11 +40,20 @@ struct Processes {
 }
 
 async fn top(context: &Context, args: Top) -> Result<(), Failure> {
+    let Some(container) = &args.container else { return watch(context).await };
     let query: Vec<_> =
         (!args.ps_options.is_empty()).then(|| ("ps_args", args.ps_options.join(" "))).into_iter().collect();
-    let found: Processes =
-        context.client()?.get(&format!("/containers/{}/top", args.container), &query).await?;
+    let found: Processes = context.client()?.get(&format!("/containers/{container}/top"), &query).await?;
     output::print(&table(&found))
+}
+
+async fn watch(context: &Context) -> Result<(), Failure> {
+    if !(terminal::stdin_is_terminal() && terminal::stdout_is_terminal()) {
+        return Err(Failure::new(
+            "minke top: watching all containers needs a terminal: name a container for its processes, or use minke stats",
+        ));
+    }
+    terminal::unless_ended(monitor::run(context.client()?)).await
 }
 
 /// At least 20 wide and 1 apart, as the docker CLI prints it; the last column is open.

@@ -63,7 +63,7 @@ pub(crate) struct Container {
     #[serde(deserialize_with = "or_default")]
     labels: Texts,
     state: String,
-    status: String,
+    pub(crate) status: String,
     #[serde(deserialize_with = "or_default")]
     mounts: Vec<Mount>,
     #[serde(deserialize_with = "or_default")]
@@ -131,7 +131,8 @@ impl Container {
         Self { size_root_fs: 0, ..self }
     }
 
-    fn names(&self, full: bool) -> String {
+    /// Its own name, or with `full` also those that links give it.
+    pub(crate) fn names(&self, full: bool) -> String {
         let mut names = self.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name));
         if full {
             return names.collect::<Vec<_>>().join(",");
@@ -140,7 +141,8 @@ impl Container {
         names.find(|name| !name.contains('/')).unwrap_or_default().to_owned()
     }
 
-    fn image(&self, full: bool) -> String {
+    /// The image as it was asked for, or its id.
+    pub(crate) fn image(&self, full: bool) -> String {
         match self.image.as_str() {
             "" => "<no image>".to_owned(),
             image if full => image.to_owned(),

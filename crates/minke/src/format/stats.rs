@@ -106,28 +106,62 @@ struct Network {
     tx_bytes: u64,
 }
 
+/// What a sample says, in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Numbers {
+    /// 100 is one whole CPU.
+    pub(crate) cpu_percent: f64,
+    /// Bytes, without page cache that the kernel can drop at any time.
+    pub(crate) memory: f64,
+    /// Bytes that it may use.
+    pub(crate) memory_limit: f64,
+    /// Bytes from all networks.
+    pub(crate) received: u64,
+    /// Bytes to all networks.
+    pub(crate) sent: u64,
+    /// Bytes from block devices.
+    pub(crate) read: u64,
+    /// Bytes to block devices.
+    pub(crate) written: u64,
+    /// Processes and threads.
+    pub(crate) pids: u64,
+}
+
 impl Sample {
+    /// What it says, in numbers.
+    pub(crate) fn numbers(&self) -> Numbers {
+        let networks = self.networks.values();
+        let (received, sent) =
+            networks.fold((0, 0), |(rx, tx), network| (rx + network.rx_bytes, tx + network.tx_bytes));
+        Numbers {
+            cpu_percent: self.cpu_percent(),
+            memory: self.memory(),
+            memory_limit: self.memory_stats.limit as f64,
+            received,
+            sent,
+            read: self.block("read"),
+            written: self.block("write"),
+            pids: self.pids_stats.current,
+        }
+    }
+
     /// The row of the container that the user called `asked`.
     pub(crate) fn row(&self, asked: &str, full: bool) -> Row {
-        let used = self.memory();
-        let limit = self.memory_stats.limit as f64;
+        let now = self.numbers();
+        let (used, limit) = (now.memory, now.memory_limit);
         let name = self.name.strip_prefix('/').unwrap_or(&self.name);
-        let (received, sent) = self
-            .networks
-            .values()
-            .fold((0, 0), |(rx, tx), network| (rx + network.rx_bytes, tx + network.tx_bytes));
         let pair = |a: u64, b: u64| format!("{} / {}", decimal_size(a as f64, 3), decimal_size(b as f64, 3));
         let percent = if limit > 0.0 { used / limit * 100.0 } else { 0.0 };
         Row::new([
             ("Container", asked.to_owned()),
             ("Name", if name.is_empty() { "--".to_owned() } else { name.to_owned() }),
             ("ID", if full { self.id.clone() } else { short_id(&self.id) }),
-            ("CPUPerc", format!("{:.2}%", self.cpu_percent())),
+            ("CPUPerc", format!("{:.2}%", now.cpu_percent)),
             ("MemUsage", format!("{} / {}", binary_size(used), binary_size(limit))),
             ("MemPerc", format!("{percent:.2}%")),
-            ("NetIO", pair(received, sent)),
-            ("BlockIO", pair(self.block("read"), self.block("write"))),
-            ("PIDs", self.pids_stats.current.to_string()),
+            ("NetIO", pair(now.received, now.sent)),
+            ("BlockIO", pair(now.read, now.written)),
+            ("PIDs", now.pids.to_string()),
         ])
     }
 
@@ -158,7 +192,6 @@ impl Sample {
         ])
     }
 
-    /// 100 is one whole CPU.
     fn cpu_percent(&self) -> f64 {
         if self.precpu_stats.system_cpu_usage == 0 {
             return 0.0;
@@ -173,7 +206,7 @@ impl Sample {
         if used > 0.0 && all > 0.0 { used / all * cpus * 100.0 } else { 0.0 }
     }
 
-    /// Without the page cache that the kernel can drop at any time (cgroup v1, then v2).
+    /// The cache that can be dropped has one name on cgroup v1 and another on v2.
     fn memory(&self) -> f64 {
         let memory = &self.memory_stats;
         let cache = ["total_inactive_file", "inactive_file"].iter().find_map(|name| memory.stats.get(*name));

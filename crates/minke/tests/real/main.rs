@@ -15,6 +15,7 @@ mod images;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod live_top;
 mod logs;
 mod many;
 mod metrics;
