@@ -25,6 +25,7 @@ pub(crate) struct ConfigFile {
     pub(crate) images_format: String,
     pub(crate) volumes_format: String,
     pub(crate) networks_format: String,
+    pub(crate) plugins_format: String,
     pub(crate) stats_format: String,
     /// Proxy settings that new containers get as environment, by engine address or `default`.
     pub(crate) proxies: BTreeMap<String, Proxy>,

@@ -14,6 +14,7 @@ pub(crate) mod info;
 pub(crate) mod layers;
 pub(crate) mod manifests;
 pub(crate) mod networks;
+pub(crate) mod plugins;
 pub(crate) mod search;
 pub(crate) mod stats;
 mod table;

@@ -114,7 +114,8 @@ fn mistakes_are_told_in_dockers_words_with_its_exit_codes() {
         ("foo", 1, "minke: unknown command: minke foo\n\nRun 'minke --help' for more information"),
         ("container foo", 1, "minke: unknown command: minke container foo\n\nRun 'minke container --help'"),
         ("build x", 1, "minke: 'minke build' is not supported yet"),
-        ("network create x", 1, "minke: 'minke network create' is not supported yet"),
+        ("plugin install x", 1, "minke: 'minke plugin install' is not supported yet"),
+        ("network create --subnet x y", 1, "invalid subnet \"x\""),
         (
             "run -p abc x",
             125,

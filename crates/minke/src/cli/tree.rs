@@ -3,8 +3,8 @@
 use super::verb::Verb;
 use crate::command::{
     archive, attach, completion, containers, contexts, create, dial, events, exec, image_archive, images,
-    info, inspect, layers, lifecycle, listing, login, logs, networks, prune, registry, remove, run, search,
-    start, stats, top, transfer, update, usage, version, volumes, wait,
+    info, inspect, layers, lifecycle, listing, login, logs, network_create, networks, plugins, prune,
+    registry, remove, run, search, start, stats, top, transfer, update, usage, version, volumes, wait,
 };
 
 /// A verb under a name.
@@ -162,7 +162,27 @@ pub(crate) static GROUPS: &[Group] = &[
     Group {
         name: "network",
         about: "Manage networks",
-        entries: &[entry("inspect", &inspect::NETWORK), aliased("ls", &["list"], &networks::LS)],
+        entries: &[
+            entry("connect", &networks::CONNECT),
+            entry("create", &network_create::CREATE),
+            entry("disconnect", &networks::DISCONNECT),
+            entry("inspect", &inspect::NETWORK),
+            aliased("ls", &["list"], &networks::LS),
+            entry("prune", &prune::NETWORKS),
+            aliased("rm", &["remove"], &networks::RM),
+        ],
+    },
+    Group {
+        name: "plugin",
+        about: "Manage plugins",
+        entries: &[
+            entry("disable", &plugins::DISABLE),
+            entry("enable", &plugins::ENABLE),
+            entry("inspect", &inspect::PLUGIN),
+            aliased("ls", &["list"], &plugins::LS),
+            aliased("rm", &["remove"], &plugins::RM),
+            entry("set", &plugins::SET),
+        ],
     },
     Group {
         name: "registry",
@@ -204,7 +224,6 @@ static NOT_YET: &[&str] = &[
     "config",
     "manifest",
     "node",
-    "plugin",
     "secret",
     "service",
     "stack",
@@ -212,12 +231,10 @@ static NOT_YET: &[&str] = &[
     "trust",
     "container commit",
     "image build",
-    "network connect",
-    "network create",
-    "network disconnect",
-    "network prune",
-    "network rm",
-    "network remove",
+    "plugin create",
+    "plugin install",
+    "plugin push",
+    "plugin upgrade",
     "volume update",
 ];
 

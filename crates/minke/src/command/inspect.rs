@@ -24,7 +24,7 @@ pub(crate) struct Inspect {
     #[arg(short, long)]
     size: bool,
     /// Only inspect objects of the given type
-    #[arg(long = "type", value_name = "string", value_parser = ["container", "image", "network", "volume"])]
+    #[arg(long = "type", value_name = "string", value_parser = ["container", "image", "network", "volume", "plugin"])]
     kind: Option<String>,
     /// The things
     names: Vec<String>,
@@ -79,6 +79,16 @@ pub(crate) struct Volume {
     names: Vec<String>,
 }
 
+/// Flags of `plugin inspect`.
+#[derive(Debug, Parser)]
+pub(crate) struct Plugin {
+    /// Format output: 'json' or a Go template
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
+    /// The plugins
+    names: Vec<String>,
+}
+
 pub(crate) static INSPECT: Verb = client_verb!(
     Inspect,
     inspect,
@@ -119,12 +129,21 @@ pub(crate) static VOLUME: Verb = client_verb!(
     "Display detailed information on one or more volumes"
 );
 
+pub(crate) static PLUGIN: Verb = client_verb!(
+    Plugin,
+    plugins,
+    Arity::AtLeast(1),
+    "[OPTIONS] PLUGIN [PLUGIN...]",
+    "Display detailed information on one or more plugins"
+);
+
 /// Where the API has a kind of thing: before and after the name.
-const KINDS: [(&str, &str, &str); 4] = [
+const KINDS: [(&str, &str, &str); 5] = [
     ("container", "/containers/", "/json"),
     ("image", "/images/", "/json"),
     ("network", "/networks/", ""),
     ("volume", "/volumes/", ""),
+    ("plugin", "/plugins/", "/json"),
 ];
 
 async fn inspect(context: &Context, args: Inspect) -> Result<(), Failure> {
@@ -153,6 +172,10 @@ async fn networks(context: &Context, args: Network) -> Result<(), Failure> {
 
 async fn volumes(context: &Context, args: Volume) -> Result<(), Failure> {
     show(context, &args.names, args.format.as_deref(), &["volume"], &[]).await
+}
+
+async fn plugins(context: &Context, args: Plugin) -> Result<(), Failure> {
+    show(context, &args.names, args.format.as_deref(), &["plugin"], &[]).await
 }
 
 fn size_query(size: bool) -> Vec<(&'static str, String)> {

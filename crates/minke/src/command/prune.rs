@@ -1,4 +1,4 @@
-//! `minke container|image|volume|system prune`.
+//! `minke container|image|network|volume|system prune`.
 
 use std::io::{BufRead, Write};
 
@@ -15,9 +15,9 @@ use crate::{
     output,
 };
 
-/// Flags of `container prune`.
+/// Flags of `container prune` and `network prune`.
 #[derive(Debug, Parser)]
-pub(crate) struct Containers {
+pub(crate) struct Plain {
     /// Provide filter values (e.g. "until=<timestamp>")
     #[arg(long, value_name = "filter")]
     filter: Vec<String>,
@@ -72,9 +72,11 @@ pub(crate) struct System {
 }
 
 pub(crate) static CONTAINERS: Verb =
-    client_verb!(Containers, containers, Arity::None, "[OPTIONS]", "Remove all stopped containers");
+    client_verb!(Plain, containers, Arity::None, "[OPTIONS]", "Remove all stopped containers");
 pub(crate) static IMAGES: Verb =
     client_verb!(Images, images, Arity::None, "[OPTIONS]", "Remove unused images");
+pub(crate) static NETWORKS: Verb =
+    client_verb!(Plain, networks, Arity::None, "[OPTIONS]", "Remove all unused networks");
 pub(crate) static VOLUMES: Verb =
     client_verb!(Volumes, volumes, Arity::None, "[OPTIONS]", "Remove unused local volumes");
 pub(crate) static SYSTEM: Verb = client_verb!(System, system, Arity::None, "[OPTIONS]", "Remove unused data");
@@ -82,6 +84,8 @@ pub(crate) static SYSTEM: Verb = client_verb!(System, system, Arity::None, "[OPT
 /// One kind of thing to prune.
 struct Part {
     path: &'static str,
+    /// Asks for all of them, where that is no filter.
+    all: bool,
     /// Where the answer lists what was removed, and its title.
     list: &'static str,
     title: &'static str,
@@ -91,6 +95,7 @@ struct Part {
 fn container_part(filters: &[String]) -> Part {
     Part {
         path: "/containers/prune",
+        all: false,
         list: "ContainersDeleted",
         title: "Deleted Containers:",
         filters: filters.to_vec(),
@@ -100,15 +105,35 @@ fn container_part(filters: &[String]) -> Part {
 fn image_part(all: bool, filters: &[String]) -> Part {
     let dangling = format!("dangling={}", !all);
     let filters = filters.iter().cloned().chain([dangling]).collect();
-    Part { path: "/images/prune", list: "ImagesDeleted", title: "Deleted Images:", filters }
+    Part { path: "/images/prune", all: false, list: "ImagesDeleted", title: "Deleted Images:", filters }
+}
+
+fn network_part(filters: &[String]) -> Part {
+    Part {
+        path: "/networks/prune",
+        all: false,
+        list: "NetworksDeleted",
+        title: "Deleted Networks:",
+        filters: filters.to_vec(),
+    }
+}
+
+fn cache_part(all: bool, filters: &[String]) -> Part {
+    Part {
+        path: "/build/prune",
+        all,
+        list: "CachesDeleted",
+        title: "Deleted build cache objects:",
+        filters: filters.to_vec(),
+    }
 }
 
 fn volume_part(all: bool, filters: &[String]) -> Part {
     let filters = filters.iter().cloned().chain(all.then(|| "all=true".to_owned())).collect();
-    Part { path: "/volumes/prune", list: "VolumesDeleted", title: "Deleted Volumes:", filters }
+    Part { path: "/volumes/prune", all: false, list: "VolumesDeleted", title: "Deleted Volumes:", filters }
 }
 
-async fn containers(context: &Context, args: Containers) -> Result<(), Failure> {
+async fn containers(context: &Context, args: Plain) -> Result<(), Failure> {
     let warning = "WARNING! This will remove all stopped containers.";
     prune(context, args.force, warning, &[container_part(&args.filter)]).await
 }
@@ -121,6 +146,16 @@ async fn images(context: &Context, args: Images) -> Result<(), Failure> {
     prune(context, args.force, warning, &[image_part(args.all, &args.filter)]).await
 }
 
+async fn networks(context: &Context, args: Plain) -> Result<(), Failure> {
+    let warning = "WARNING! This will remove all custom networks not used by at least one container.";
+    if !args.force && !confirmed(warning)? {
+        return Ok(());
+    }
+    // They take no space to be reclaimed.
+    let (lines, _) = prune_part(context.client()?, &network_part(&args.filter)).await?;
+    output::print(&lines)
+}
+
 async fn volumes(context: &Context, args: Volumes) -> Result<(), Failure> {
     let warning = match args.all {
         true => "WARNING! This will remove all local volumes not used by at least one container.",
@@ -130,8 +165,8 @@ async fn volumes(context: &Context, args: Volumes) -> Result<(), Failure> {
 }
 
 async fn system(context: &Context, args: System) -> Result<(), Failure> {
-    let mut parts = vec![container_part(&args.filter)];
-    let mut warning = "WARNING! This will remove:\n  - all stopped containers\n".to_owned();
+    let mut parts = vec![container_part(&args.filter), network_part(&args.filter)];
+    let mut warning = "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n".to_owned();
     if args.volumes {
         warning.push_str("  - all anonymous volumes not used by at least one container\n");
         // Volumes know no ages.
@@ -140,10 +175,11 @@ async fn system(context: &Context, args: System) -> Result<(), Failure> {
         parts.push(volume_part(false, &own));
     }
     warning.push_str(match args.all {
-        true => "  - all images without at least one container associated to them\n",
-        false => "  - all dangling images\n",
+        true => "  - all images without at least one container associated to them\n  - all build cache\n",
+        false => "  - all dangling images\n  - unused build cache\n",
     });
     parts.push(image_part(args.all, &args.filter));
+    parts.push(cache_part(args.all, &args.filter));
     prune(context, args.force, &warning, &parts).await
 }
 
@@ -163,7 +199,8 @@ async fn prune(context: &Context, force: bool, warning: &str, parts: &[Part]) ->
 }
 
 async fn prune_part(client: &Client, part: &Part) -> Result<(String, f64), Failure> {
-    let query: Vec<_> = filters::query(&part.filters)?.into_iter().collect();
+    let mut query: Vec<_> = filters::query(&part.filters)?.into_iter().collect();
+    query.extend(part.all.then(|| ("all", "1".to_owned())));
     let report: Value = client.post_empty(part.path, &query).await?;
     let mut lines: Vec<String> = report[part.list].as_array().into_iter().flatten().map(removed).collect();
     if !lines.is_empty() {

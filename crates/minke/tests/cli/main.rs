@@ -5,11 +5,13 @@
 
 mod engine;
 mod interrupts;
+mod like_docker;
 mod prompts;
 #[path = "../real/pty.rs"]
 #[expect(dead_code, reason = "the tests of real containers use all of it")]
 mod pty;
 mod registries;
 mod registry;
+mod requests;
 mod starting;
 mod templates;
