@@ -75,13 +75,18 @@ class Side:
         return done.stdout.strip()
 
 
-@contextlib.contextmanager
-def engine(directory):
-    """A minke daemon of the bench's own; yields its endpoint and pid."""
+def start_engine(directory, *flags):
+    """Starts a minke daemon of the bench's own, with further flags; returns its endpoint and the process."""
     endpoint = f"unix://{directory}/minke.sock"
-    log = open(directory / "engine.log", "w")
-    command = [DIST / "minke", "daemon", "--root", directory / "root", "--state", directory / "state", "--host", endpoint, "--name-prefix", "mkbench"]
-    daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    log = open(directory / "engine.log", "a")
+    command = [DIST / "minke", "daemon", "--root", directory / "root", "--state", directory / "state", "--host", endpoint, "--name-prefix", "mkbench", *flags]
+    return endpoint, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+@contextlib.contextmanager
+def engine(directory, *flags):
+    """The same until the block is left; yields its endpoint and pid."""
+    endpoint, daemon = start_engine(directory, *flags)
     try:
         for _ in range(500):
             if (directory / "minke.sock").exists():
