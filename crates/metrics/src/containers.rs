@@ -159,10 +159,10 @@ pub(crate) static FAMILIES: &[Family] = &[
         |container, samples| samples.value(container.seen.unix_timestamp()),
     ),
     used("container_memory_cache", Kind::Gauge, "Number of bytes of page cache memory.", |used, samples| {
-        samples.value(used.memory.cache)
+        samples.value(used.memory.cache);
     }),
     used("container_memory_failcnt", Kind::Untyped, "Number of memory usage hits limits", |used, samples| {
-        samples.value(used.memory.limit_hits)
+        samples.value(used.memory.limit_hits);
     }),
     used(
         "container_memory_failures_total",
@@ -267,7 +267,7 @@ pub(crate) static FAMILIES: &[Family] = &[
         |container, samples| samples.value(container.restarts),
     ),
     known("container_spec_cpu_period", Kind::Gauge, "CPU period of the container.", |container, samples| {
-        samples.value(container.cpu_period())
+        samples.value(container.cpu_period());
     }),
     known("container_spec_cpu_quota", Kind::Gauge, "CPU quota of the container.", |container, samples| {
         if let Some(quota) = container.cpu_quota() {
@@ -275,7 +275,7 @@ pub(crate) static FAMILIES: &[Family] = &[
         }
     }),
     known("container_spec_cpu_shares", Kind::Gauge, "CPU share of the container.", |container, samples| {
-        samples.value(container.cpu_shares())
+        samples.value(container.cpu_shares());
     }),
     known(
         "container_spec_memory_limit_bytes",

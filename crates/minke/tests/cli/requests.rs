@@ -1,26 +1,33 @@
 //! What both command lines ask of an engine for the same words: commands that no engine of a test has a use for.
 
+use std::collections::BTreeMap;
+
 use minke_testkit::{Cli, Run, docker_cli, program};
 use serde_json::Value;
 
-use crate::engine::Scripted;
+use crate::engine::{Answer, Asked, Scripted};
+
+/// A plugin as an engine lists it.
+const SAMPLE: &str = r#"[{"Id": "69553ca1d456fcc0ed4a1e3f25d12c9f", "Name": "sample:1", "Enabled": true,
+    "Config": {"Description": "A sample"}}]"#;
+
+fn answer(asked: &Asked) -> Answer {
+    let (status, body) = match (asked.method.as_str(), asked.target.as_str()) {
+        ("POST", "/networks/create") => (201, r#"{"Id": "0123456789abcdef", "Warning": ""}"#),
+        ("POST", target) if target.starts_with("/networks/prune") => {
+            (200, r#"{"NetworksDeleted": ["one", "two"]}"#)
+        }
+        ("GET", target) if target.starts_with("/plugins") => (200, SAMPLE),
+        ("GET", _) => (200, "{}"),
+        (_, target) if target.contains("prune") => (200, "{}"),
+        _ => (200, ""),
+    };
+    (status, body.to_owned())
+}
 
 /// What is asked to change something, and what is printed then.
 fn asked(cli: Cli, line: &str) -> (Vec<(String, String, Value)>, String) {
-    let engine = Scripted::start("1.45", |asked| {
-        match (asked.method.as_str(), asked.target.as_str()) {
-        ("POST", "/networks/create") => (201, r#"{"Id": "0123456789abcdef", "Warning": ""}"#.to_owned()),
-        ("POST", target) if target.starts_with("/networks/prune") => {
-            (200, r#"{"NetworksDeleted": ["one", "two"]}"#.to_owned())
-        }
-        ("GET", target) if target.starts_with("/plugins?") => (
-            200,
-            r#"[{"Id": "69553ca1d456fcc0ed4a1e3f25d12c9f", "Name": "sample:1", "Enabled": true, "Config": {"Description": "A sample"}}]"#
-                .to_owned(),
-        ),
-        _ => (200, "{}".to_owned()),
-    }
-    });
+    let engine = Scripted::start("1.45", answer);
     let program = match cli {
         Cli::Docker => docker_cli(),
         Cli::Minke => program("minke"),
@@ -34,11 +41,36 @@ fn asked(cli: Cli, line: &str) -> (Vec<(String, String, Value)>, String) {
         .into_iter()
         .filter(|asked| asked.method != "GET" || asked.target.starts_with("/plugins"));
     let told = all.map(|asked| {
-        let mut parts: Vec<&str> = asked.target.split(['?', '&']).collect();
+        // docker says that no build cache is to be kept even where nobody asked.
+        let parts = asked.target.split(['?', '&']).filter(|part| *part != "keep-storage=0");
+        let mut parts: Vec<String> = parts.map(part).collect();
         parts[1..].sort_unstable();
         (asked.method.clone(), parts.join("&"), said(&asked.body))
     });
     (told.collect(), ran.stdout)
+}
+
+/// A path or a parameter of it; filters, which docker sends as sets of names, as lists.
+fn part(text: &str) -> String {
+    let Some(filters) = text.strip_prefix("filters=") else { return text.to_owned() };
+    let filters: BTreeMap<String, Value> = serde_json::from_str(&decoded(filters)).unwrap();
+    let filters = filters.into_iter().map(|(name, values)| match values {
+        Value::Object(set) => (name, set.into_iter().map(|(value, _)| value.into()).collect()),
+        list => (name, list),
+    });
+    format!("filters={:?}", filters.collect::<BTreeMap<String, Value>>())
+}
+
+/// Without percent signs, RFC 3986, 2.1.
+fn decoded(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (code, rest) = piece.split_at(2);
+        out.push(u8::from_str_radix(code, 16).unwrap().into());
+        out.push_str(rest);
+    }
+    out
 }
 
 /// A body without what means nothing: zero values, and what versions of the API before 1.44 wanted.
@@ -87,6 +119,7 @@ fn networks_and_plugins_are_asked_for_in_the_same_words() {
         "plugin set sample:1 a=b c=d",
         "system prune -f",
         "system prune -af",
+        "system prune -f --volumes",
     ] {
         assert_eq!(asked(Cli::Minke, line), asked(Cli::Docker, line), "{line}");
     }

@@ -138,7 +138,7 @@ fn prometheus_scrapes_the_engine_and_finds_containers_by_its_socket() {
                docker_sd_configs: [{{host: '{endpoint}', refresh_interval: 200ms}}]\n  \
                relabel_configs:\n  \
                - {{source_labels: [__meta_docker_container_name], regex: '/(.*)', target_label: container}}\n  \
-               - {{source_labels: [__meta_docker_container_label_com_example_tier], target_label: tier}}\n  \
+               - {{source_labels: [__meta_docker_container_label_com_example_tier], regex: '(?s)(.*)', target_label: tier}}\n  \
                - {{source_labels: [__meta_docker_network_name], target_label: network}}\n"
         ),
     );
