@@ -26,6 +26,8 @@ pub struct Client {
 struct Inner {
     route: Route,
     version: OnceLock<ApiVersion>,
+    /// What every request carries besides its own.
+    headers: HeaderMap,
     idle: IdleSlot,
 }
 
@@ -51,11 +53,11 @@ impl<'de> Deserialize<'de> for Changed {
 impl Client {
     /// A client that agrees on a version with the engine at its first request. Nothing is connected yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self::of(Route { endpoint, tls: None }, OnceLock::new())
+        Self::of(Route { endpoint, tls: None }, OnceLock::new(), HeaderMap::new())
     }
 
-    fn of(route: Route, version: OnceLock<ApiVersion>) -> Self {
-        Self { inner: Arc::new(Inner { route, version, idle: IdleSlot::default() }) }
+    fn of(route: Route, version: OnceLock<ApiVersion>, headers: HeaderMap) -> Self {
+        Self { inner: Arc::new(Inner { route, version, headers, idle: IdleSlot::default() }) }
     }
 
     /// The same engine, spoken to in TLS. Unix sockets have none, whatever is said here, as in Docker.
@@ -63,14 +65,25 @@ impl Client {
     pub fn with_tls(self, tls: Tls) -> Self {
         let endpoint = self.inner.route.endpoint.clone();
         let tls = matches!(endpoint, Endpoint::Tcp { .. }).then_some(tls);
-        Self::of(Route { endpoint, tls }, self.inner.version.clone())
+        Self::of(Route { endpoint, tls }, self.inner.version.clone(), self.inner.headers.clone())
+    }
+
+    /// The same engine, to which every request carries these headers as well (`HttpHeaders` of Docker's `config.json`), e.g.
+    /// for a proxy in between that wants to know who asks.
+    #[must_use]
+    pub fn with_headers(self, headers: HeaderMap) -> Self {
+        Self::of(self.inner.route.clone(), self.inner.version.clone(), headers)
+    }
+
+    pub(crate) fn common_headers(&self) -> &HeaderMap {
+        &self.inner.headers
     }
 
     /// The same engine in a fixed version (`DOCKER_API_VERSION`, or one known from before), which saves the
     /// ping.
     #[must_use]
     pub fn with_version(self, version: ApiVersion) -> Self {
-        Self::of(self.inner.route.clone(), version.into())
+        Self::of(self.inner.route.clone(), version.into(), self.inner.headers.clone())
     }
 
     /// Where the engine listens.
@@ -211,7 +224,7 @@ impl Client {
     ///
     /// # Errors
     /// When a name or a value has bytes that no header may have.
-    pub fn headers(pairs: &[(&'static str, &str)]) -> Result<HeaderMap, Error> {
+    pub fn headers(pairs: &[(&str, &str)]) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             let malformed =
@@ -256,6 +269,9 @@ impl Client {
         let host = HeaderValue::try_from(self.endpoint().authority());
         headers.insert(HOST, host.map_err(|error| malformed(error.to_string()))?);
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        for (name, value) in self.common_headers() {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
         if let Some(content_type) = body.content_type() {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
         }

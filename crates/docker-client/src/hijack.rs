@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE, USER_AGENT};
 use hyper::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -72,7 +73,8 @@ impl Client {
             _ => None,
         };
         let target = encode::target(self.endpoint().base(), Some(version), path, query);
-        let request = request_text(&target, &self.endpoint().authority(), bytes.as_deref());
+        let request =
+            request_text(&target, &self.endpoint().authority(), self.common_headers(), bytes.as_deref());
         let mut socket = self.route().connect().await?;
         let io = |source| self.route().error(source, |source| Error::Io { request: name.clone(), source });
         socket.write_all(&request).await.map_err(io)?;
@@ -85,7 +87,8 @@ impl Client {
     }
 }
 
-fn request_text(target: &str, host: &str, body: Option<&[u8]>) -> Vec<u8> {
+fn request_text(target: &str, host: &str, common: &HeaderMap, body: Option<&[u8]>) -> Vec<u8> {
+    const OWN: [HeaderName; 6] = [HOST, USER_AGENT, CONNECTION, UPGRADE, CONTENT_TYPE, CONTENT_LENGTH];
     let mut text = format!(
         "POST {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n\
          Connection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -93,8 +96,12 @@ fn request_text(target: &str, host: &str, body: Option<&[u8]>) -> Vec<u8> {
     if body.is_some() {
         text.push_str("Content-Type: application/json\r\n");
     }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n", body.unwrap_or_default().len()));
+    text.push_str(&format!("Content-Length: {}\r\n", body.unwrap_or_default().len()));
     let mut text = text.into_bytes();
+    for (name, value) in common.iter().filter(|(name, _)| !OWN.contains(name)) {
+        text.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    text.extend_from_slice(b"\r\n");
     text.extend_from_slice(body.unwrap_or_default());
     text
 }

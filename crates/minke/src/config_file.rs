@@ -20,6 +20,9 @@ pub(crate) struct ConfigFile {
     /// The docker context to use, unless something else names another.
     #[serde(deserialize_with = "or_default")]
     pub(crate) current_context: String,
+    /// What every request to the engine carries besides.
+    #[serde(rename = "HttpHeaders", deserialize_with = "or_default")]
+    pub(crate) http_headers: BTreeMap<String, String>,
     /// Formats of tables, where `--format` is not given.
     pub(crate) ps_format: String,
     pub(crate) images_format: String,

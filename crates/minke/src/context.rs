@@ -67,6 +67,13 @@ impl Context {
             client =
                 client.with_tls(Tls::new(&material).map_err(|error| Failure::doing("minke: TLS", error))?);
         }
+        let headers: Vec<_> =
+            self.config().http_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if !headers.is_empty() {
+            let headers = Client::headers(&headers)
+                .map_err(|error| Failure::doing("HttpHeaders of config.json", error))?;
+            client = client.with_headers(headers);
+        }
         if let Some(version) = std::env::var("DOCKER_API_VERSION").ok().filter(|version| !version.is_empty())
         {
             client = client.with_version(fixed(&version)?);

@@ -20,6 +20,8 @@ pub(crate) struct Asked {
     pub(crate) target: String,
     /// What `X-Registry-Auth` says.
     pub(crate) auth: Option<Value>,
+    /// What `X-Team` says, a header that only users send.
+    pub(crate) team: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -139,7 +141,7 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Asked> {
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let without_version = target.strip_prefix("/v1.").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
     let (method, target) = (method.to_owned(), without_version.unwrap_or(target).to_owned());
-    let (mut length, mut auth) = (0, None);
+    let (mut length, mut auth, mut team) = (0, None, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
@@ -147,11 +149,12 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Asked> {
         match name.to_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap(),
             "x-registry-auth" => auth = BASE64_URL_SAFE.decode(value).ok(),
+            "x-team" => team = Some(value.to_owned()),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    Ok(Asked { method, target, auth: auth.map(|auth| json(&auth)), body: json(&body) })
+    Ok(Asked { method, target, auth: auth.map(|auth| json(&auth)), team, body: json(&body) })
 }

@@ -124,3 +124,17 @@ fn networks_and_plugins_are_asked_for_in_the_same_words() {
         assert_eq!(asked(Cli::Minke, line), asked(Cli::Docker, line), "{line}");
     }
 }
+
+#[rstest::rstest]
+fn every_request_carries_the_headers_of_the_configuration(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let engine = Scripted::start("1.45", |asked| match asked.target.as_str() {
+        target if target.ends_with("/attach?stderr=1&stdout=1&stream=1") => (404, "{}".to_owned()),
+        _ => (200, r#"{"Id": "x", "State": {"Running": true}, "Config": {}}"#.to_owned()),
+    });
+    engine.configure(&serde_json::json!({ "HttpHeaders": { "X-Team": "blue", "Host": "elsewhere" } }));
+    let _ = engine.cli_run(cli, ["stop", "x"]).run();
+    let _ = engine.cli_run(cli, ["attach", "--no-stdin", "x"]).run();
+    let asked = engine.asked();
+    assert!(asked.iter().any(|asked| asked.target.contains("/attach")), "{asked:?}");
+    assert!(asked.iter().all(|asked| asked.team.as_deref() == Some("blue")), "{asked:?}");
+}
