@@ -13,6 +13,7 @@ use crate::respond::{self, Outcome};
 use crate::{legacy, shapes};
 
 pub(crate) mod archive;
+pub(crate) mod commit;
 pub(crate) mod life;
 pub(crate) mod stats;
 pub(crate) mod streams;

@@ -36,6 +36,9 @@ pub(crate) async fn list(call: Call) -> Outcome {
 /// `GET /images/{name}/json`
 pub(crate) async fn inspect(call: Call) -> Outcome {
     let mut image = respond::to_value(&call.engine().image_inspect(&call.name).await?)?;
+    if let Some(parent) = call.engine().image_parent(&call.name)? {
+        image["Parent"] = parent.to_string().into();
+    }
     legacy::image_inspect(call.version, &mut image);
     respond::shaped(StatusCode::OK, &shapes::IMAGE_INSPECT, &image)
 }

@@ -35,6 +35,15 @@ impl Query {
         self.get(name).filter(|value| !value.is_empty())
     }
 
+    /// An image's name in two parameters; none without a repository.
+    pub(crate) fn name(&self, repository: &str, tag: &str) -> Option<String> {
+        let repository = self.non_empty(repository)?;
+        Some(match self.non_empty(tag) {
+            Some(tag) => format!("{repository}:{tag}"),
+            None => repository.to_owned(),
+        })
+    }
+
     /// All values of a parameter that may be given several times.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
         self.0

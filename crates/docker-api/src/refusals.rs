@@ -45,13 +45,6 @@ pub(crate) async fn buildkit(_: Call) -> Outcome {
     Err(ApiError::not_implemented("minke does not serve BuildKit's protocol yet"))
 }
 
-/// `POST /commit`
-pub(crate) async fn commit(_: Call) -> Outcome {
-    Err(ApiError::not_implemented(
-        "minke cannot commit containers yet: export the container and import the result with `minke import`",
-    ))
-}
-
 /// `GET /plugins`: there are none.
 pub(crate) async fn plugins(_: Call) -> Outcome {
     respond::json(StatusCode::OK, &json!([]))

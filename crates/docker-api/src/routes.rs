@@ -10,7 +10,7 @@ use std::pin::Pin;
 use hyper::Method;
 
 use crate::call::Call;
-use crate::containers::{archive, life, stats, streams};
+use crate::containers::{archive, commit, life, stats, streams};
 use crate::images::{registries, transfer};
 use crate::respond::Outcome;
 use crate::version::ApiVersion;
@@ -91,7 +91,7 @@ pub static ROUTES: &[Route] = routes! {
     PUT    "/containers/{name}/archive"    24 yes archive::put, "Copy into a container";
     GET    "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "List checkpoints";
     POST   "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "Make a checkpoint";
-    POST   "/commit"                       24 no  refusals::commit, "Make an image of a container";
+    POST   "/commit"                       24 yes commit::commit, "Make an image of a container";
 
     POST   "/containers/{name}/exec"       24 yes exec::create, "Prepare a process in a container";
     POST   "/exec/{name}/start"            24 yes exec::start, "Start a prepared process";

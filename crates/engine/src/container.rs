@@ -21,7 +21,7 @@ mod launch;
 mod list;
 pub(crate) mod log_options;
 mod machine;
-mod merge;
+pub(crate) mod merge;
 pub(crate) mod names;
 mod ports;
 pub(crate) mod record;
@@ -64,6 +64,8 @@ pub(crate) struct Container {
     run: RwLock<RunView>,
     /// How many attached clients are being served.
     sessions: watch::Sender<usize>,
+    /// Held by whoever reads its upper directory for a while; a removal deletes that when nobody does.
+    pub(crate) files: Arc<RwLock<()>>,
 }
 
 /// Where a container stands.
@@ -188,6 +190,11 @@ impl Places {
     /// The log that `logs` reads.
     pub(crate) fn log(&self, id: &ContainerId) -> PathBuf {
         self.directory.join(format!("{id}-json.log"))
+    }
+
+    /// The mark that only a commit has frozen it, and that an engine which finds it frozen has to thaw it.
+    pub(crate) fn frozen(&self) -> PathBuf {
+        self.state.join("frozen-by-commit")
     }
 
     /// The directory behind /dev/shm of a container whose IPC namespace others may join.

@@ -23,7 +23,7 @@ use crate::{
     error::chain, pipes, rootfs, volumes::MountKind,
 };
 
-pub(crate) use self::changes::MARK;
+pub(crate) use self::changes::{MARK, engine_made};
 
 /// A place in a container: a root, and a path in it.
 struct Place {

@@ -1,6 +1,7 @@
 //! The calls about images: the store's blocking work on blocking threads, with events and what containers
 //! have to do with it.
 
+mod commit;
 mod describe;
 mod downloads;
 mod pull;
@@ -155,6 +156,14 @@ impl Engine {
         Ok(describe::inspect(inner, &inner.find_image(name)?))
     }
 
+    /// The image that one was committed or built from on this host, if that is known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub fn image_parent(&self, name: &str) -> Result<Option<ImageId>, Error> {
+        Ok(self.inner().find_image(name)?.parent)
+    }
+
     /// How an image came about.
     ///
     /// # Errors
@@ -189,8 +198,7 @@ impl Engine {
                 TagError::Store(error) => Error::internal("tag the image", &error),
                 error => Error::invalid(chain(&error)),
             })?;
-            let familiar = name.parse::<Reference>().map_or(name, |name| name.familiar());
-            inner.image_event("tag", &image.id.to_string(), &familiar);
+            inner.image_event("tag", &image.id.to_string(), &familiar(&name));
             Ok(())
         })
         .await
@@ -374,6 +382,11 @@ impl Inner {
     fn image_event(&self, action: &str, id: &str, name: &str) {
         self.events.emit(About::Image, action, id, [("name".to_owned(), name.to_owned())]);
     }
+}
+
+/// A name as people write it, with its tag.
+fn familiar(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.with_default_tag().familiar())
 }
 
 fn load_error(action: &str, error: &LoadError) -> Error {

@@ -63,9 +63,9 @@ pub use crate::{
         EngineFacts, Health, MemoryUse, NetworkUse, Use,
     },
     options::{
-        AttachOptions, ByteStream, Changed, EventStream, EventsOptions, ExecStart, ImageListOptions,
-        ImportOptions, ListOptions, LoadEvent, LoadStream, Logs, LogsOptions, PathStat, PutOptions,
-        RemoveOptions, WaitCondition,
+        AttachOptions, ByteStream, Changed, CommitOptions, EventStream, EventsOptions, ExecStart,
+        ImageListOptions, ImportOptions, ListOptions, LoadEvent, LoadStream, Logs, LogsOptions, PathStat,
+        PutOptions, RemoveOptions, WaitCondition,
     },
     session::AttachSession,
     settings::{RuntimeProgram, Settings},

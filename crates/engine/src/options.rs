@@ -198,3 +198,20 @@ pub struct ImportOptions {
     /// `os/architecture[/variant]`; `None` is this host's.
     pub platform: Option<String>,
 }
+
+/// Options of [`Engine::commit`](crate::Engine::commit).
+#[derive(Debug, Clone, Default)]
+pub struct CommitOptions {
+    /// The name to give to the image.
+    pub name: Option<String>,
+    /// Who made it.
+    pub author: String,
+    /// What the maker has to say.
+    pub comment: String,
+    /// Freeze a running container meanwhile.
+    pub pause: bool,
+    /// Dockerfile instructions to apply to the configuration.
+    pub changes: Vec<String>,
+    /// The configuration to start from; `None` is the container's.
+    pub config: Option<bollard_stubs::models::ContainerConfig>,
+}

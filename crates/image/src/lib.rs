@@ -15,6 +15,7 @@
 
 pub mod archive;
 pub mod changes;
+mod commit;
 mod compression;
 mod config;
 mod content;
@@ -31,6 +32,7 @@ mod receive;
 mod save;
 mod store;
 
+pub use commit::{CommitError, CommitOptions};
 pub use config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
 pub use image::{HistoryEntry, Image, LayerId, Removed, User};
 pub use import::ImportOptions;

@@ -175,7 +175,10 @@ impl ImageStore {
         }
         let images = plans.into_iter().map(|plan| NewImage {
             id: plan.id,
-            record: ImageRecord::new(plan.manifest, plan.layers.iter().map(|layer| layer.chain).collect()),
+            record: ImageRecord {
+                parent: plan.parent,
+                ..ImageRecord::new(plan.manifest, plan.layers.iter().map(|layer| layer.chain).collect())
+            },
             config: plan.config,
             names: plan.names,
             target: None,

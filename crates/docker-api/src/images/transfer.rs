@@ -125,12 +125,8 @@ pub(crate) async fn create(call: Call) -> Outcome {
 
 async fn import(call: Call) -> Outcome {
     let query = &call.query;
-    let name = query.non_empty("repo").map(|repo| match query.non_empty("tag") {
-        Some(tag) => format!("{repo}:{tag}"),
-        None => repo.to_owned(),
-    });
     let options = ImportOptions {
-        name,
+        name: query.name("repo", "tag"),
         message: query.get("message").unwrap_or_default().to_owned(),
         changes: query.all("changes"),
         platform: query.non_empty("platform").map(str::to_owned),

@@ -74,6 +74,7 @@ impl Container {
             record: Arc::new(record).into(),
             run: run.into(),
             sessions: watch::channel(0).0,
+            files: Arc::default(),
         });
         let actor = Actor {
             container: Arc::clone(&container),

@@ -1,6 +1,11 @@
 //! Removing a container: forgotten durably at once, its files deleted afterwards and off the async threads.
 
-use std::{fs, path::Path, sync::Arc, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
 
 use super::{actor::Actor, machine::Event, waits::Outcome};
 use crate::{Error, engine::Inner, metrics::ContainerAction};
@@ -15,8 +20,8 @@ impl Actor {
         let record = self.container.record();
         let with_volumes = self.remove_options.volumes || record.host.auto_remove == Some(true);
         let forgetting = {
-            let (inner, record) = (Arc::clone(inner), Arc::clone(&record));
-            tokio::task::spawn_blocking(move || forget(&inner, &record, with_volumes)).await
+            let (inner, container) = (Arc::clone(inner), Arc::clone(&self.container));
+            tokio::task::spawn_blocking(move || forget(&inner, &container, with_volumes)).await
         };
         let forgotten = forgetting
             .map_err(|error| Error::internal("remove a container", &error))
@@ -49,7 +54,12 @@ impl Actor {
 }
 
 /// Takes it out of the database and the registry; its anonymous volumes too if nobody else has them.
-fn forget(inner: &Arc<Inner>, record: &super::Record, with_volumes: bool) -> Result<Vec<String>, Error> {
+fn forget(
+    inner: &Arc<Inner>,
+    container: &super::Container,
+    with_volumes: bool,
+) -> Result<Vec<String>, Error> {
+    let record = container.record();
     let mut doomed: Vec<String> = Vec::new();
     if with_volumes {
         let names = record.mounts.iter().filter_map(|mount| mount.name.clone());
@@ -66,10 +76,11 @@ fn forget(inner: &Arc<Inner>, record: &super::Record, with_volumes: bool) -> Res
     let places = inner.places(&record.id);
     let trash = places.directory.with_file_name(format!("{TRASH}{}", record.id));
     let renamed = fs::rename(&places.directory, &trash);
-    let (inner, volumes) = (Arc::clone(inner), doomed.clone());
+    let (inner, volumes, files) = (Arc::clone(inner), doomed.clone(), Arc::clone(&container.files));
     // Deleting what a container wrote may take long; nobody waits for it, and a crash leaves it to the next
     // engine's sweep.
     tokio::task::spawn_blocking(move || {
+        let _nobody_reads = files.write().unwrap_or_else(PoisonError::into_inner);
         // A supervisor that was killed leaves its socket behind.
         let _ = fs::remove_file(&places.socket);
         for result in [renamed, delete(&trash), delete(&places.state)] {

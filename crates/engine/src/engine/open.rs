@@ -19,8 +19,8 @@ use super::{Engine, Idle, Inner, lock};
 use crate::{
     EngineConfig, OpenError,
     container::{
-        Adopted, Container, Phase, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME, SOCKETS,
-        removal,
+        Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME,
+        SOCKETS, removal,
     },
     events::Events,
     exec::Execs,
@@ -169,7 +169,8 @@ async fn find_run(inner: &Inner, record: &Record) -> RunView {
         // One that is just leaving has no status any more, but a record very soon.
         let status = supervisor.status().await.ok();
         if let Some(status) = status.filter(|status| status.started) {
-            run.phase = if status.paused { Phase::Paused } else { Phase::Running };
+            let frozen = status.paused && !thaw_commits(&places, &supervisor).await;
+            run.phase = if frozen { Phase::Paused } else { Phase::Running };
             run.process = Some((status.pid, status.start_time));
             run.supervisor = Some(supervisor);
             return run;
@@ -196,6 +197,18 @@ async fn find_run(inner: &Inner, record: &Record) -> RunView {
         }
     }
     run
+}
+
+/// An engine that died in a commit left the container frozen. Whether it is thawed now.
+async fn thaw_commits(places: &Places, supervisor: &Supervisor) -> bool {
+    if fs::remove_file(places.frozen()).is_err() {
+        return false;
+    }
+    let thawed = supervisor.resume().await;
+    if let Err(error) = &thawed {
+        tracing::warn!(%error, socket = %places.socket.display(), "thaw a container after a commit");
+    }
+    thawed.is_ok()
 }
 
 impl RunView {

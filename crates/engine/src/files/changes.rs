@@ -1,7 +1,7 @@
 //! `diff`: what a container has added, changed and deleted, read from its upper directory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs::{self, FileType},
     io,
@@ -14,7 +14,7 @@ use bollard_stubs::models::{ChangeType, FilesystemChange};
 use minke_kernel::path::Root;
 use rustix::fs::{AtFlags, OFlags};
 
-use crate::{Engine, Error, metrics::ContainerAction};
+use crate::{Engine, Error, metrics::ContainerAction, volumes::MountRecord};
 
 /// The empty file by which scripts find out that they are in a container, at the same place as Docker's.
 pub(crate) const MARK: &str = "/.dockerenv";
@@ -33,6 +33,9 @@ const OWN: [&str; 11] = [
     "/proc",
     "/sys",
 ];
+
+/// Directories that show only because of [`OWN`].
+const SHOWN_BY_OWN: [&str; 2] = ["/etc", "/dev"];
 
 impl Engine {
     /// What a container's files differ in from its image's.
@@ -113,11 +116,55 @@ fn exists(image: &Root, path: &Path) -> bool {
     parent.is_ok_and(|parent| rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
 }
 
+/// What of `upper` is there only because the engine mounts on it, as paths without a slash in front: what
+/// [`hide_own`] keeps out of `diff`.
+///
+/// # Errors
+/// Those of reading the directories.
+pub(crate) fn engine_made(
+    upper: &Path,
+    mounts: &[MountRecord],
+    image: &Root,
+) -> io::Result<BTreeSet<PathBuf>> {
+    let destinations = mounts.iter().map(|mount| mount.destination.as_str());
+    let mut made: BTreeSet<PathBuf> = OWN.into_iter().chain(destinations).map(relative).collect();
+    for parent in SHOWN_BY_OWN.map(relative) {
+        let entries = match fs::read_dir(upper.join(&parent)) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(parent.join(entry?.file_name()));
+        }
+        if names.iter().all(|name| made.contains(name)) && is_unchanged(&upper.join(&parent), image, &parent)?
+        {
+            made.insert(parent);
+        }
+    }
+    Ok(made)
+}
+
+fn relative(path: &str) -> PathBuf {
+    PathBuf::from(path.trim_start_matches('/'))
+}
+
+/// Whether a directory has the owner and mode of the image's, or the image has none there.
+fn is_unchanged(upper: &Path, image: &Root, path: &Path) -> io::Result<bool> {
+    let own = fs::symlink_metadata(upper)?;
+    let Ok(image) = image.locate(&Path::new("/").join(path)) else { return Ok(true) };
+    let stat = rustix::fs::fstat(&image)?;
+    Ok((stat.st_mode, stat.st_uid, stat.st_gid) == (own.mode(), own.uid(), own.gid()))
+}
+
 /// Leaves out mount points that the engine made, and directories that show only because of them.
 fn hide_own(changes: &mut Changes, mounted: &[&str]) {
     let own = |path: &Path| OWN.iter().chain(mounted).any(|own| path == Path::new(own));
     changes.retain(|path, kind| !(own(path) && *kind != ChangeType::_2));
-    for parent in ["/etc", "/dev"] {
+    for parent in SHOWN_BY_OWN {
         let below = changes.keys().any(|path| path != Path::new(parent) && path.starts_with(parent));
         if !below {
             changes.remove(Path::new(parent));

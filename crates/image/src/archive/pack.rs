@@ -6,7 +6,8 @@
 mod read;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    ffi::OsStr,
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -43,6 +44,8 @@ pub struct PackOptions {
     pub sparse: bool,
     /// Keep nanoseconds of modification times (PAX), not only seconds.
     pub exact_times: bool,
+    /// Paths below the packed one (the empty path is itself) that get no entry; what lies in such a directory still does.
+    pub leave_out: BTreeSet<PathBuf>,
 }
 
 /// What was packed.
@@ -191,6 +194,10 @@ impl<W: Write> Packer<'_, '_, W> {
             self.packed.skipped += 1;
             return Ok(false);
         }
+        let enter = tree::is_directory(&found.stat) && !found.foreign;
+        if self.options.leave_out.contains(Path::new(OsStr::from_bytes(found.path))) {
+            return Ok(enter);
+        }
         let opaque = xattrs.iter().any(|(key, value)| key == tree::OPAQUE.as_bytes() && value == b"y");
         let Some(mut entry) = self.describe(&found, xattrs)? else {
             self.packed.skipped += 1;
@@ -219,7 +226,7 @@ impl<W: Write> Packer<'_, '_, W> {
         if opaque && overlay {
             self.empty(&join(&found.name, OPAQUE), &found.stat)?;
         }
-        Ok(tree::is_directory(&found.stat) && !found.foreign)
+        Ok(enter)
     }
 
     fn begin(&mut self, entry: &Entry) -> Result<(), PackError> {
@@ -378,5 +385,5 @@ fn unsupported(path: &[u8], problem: &'static str) -> PackError {
 }
 
 fn display(path: &[u8]) -> PathBuf {
-    Path::new("/").join(std::ffi::OsStr::from_bytes(path))
+    Path::new("/").join(OsStr::from_bytes(path))
 }

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) manifest: ManifestRecord,
     pub(crate) layers: Vec<PlannedLayer>,
     pub(crate) names: Vec<Reference>,
+    /// The image that it was built on here.
+    pub(crate) parent: Option<ImageId>,
 }
 
 /// One of its layers.
@@ -69,6 +71,7 @@ impl Plan {
                 .collect(),
             manifest: ManifestRecord { descriptor: manifest, layers },
             names: Vec::new(),
+            parent: None,
         })
     }
 

@@ -2,8 +2,8 @@
 
 use super::verb::Verb;
 use crate::command::{
-    archive, attach, completion, containers, contexts, create, dial, events, exec, image_archive, images,
-    info, inspect, layers, lifecycle, listing, login, logs, network_create, networks, plugins, prune,
+    archive, attach, commit, completion, containers, contexts, create, dial, events, exec, image_archive,
+    images, info, inspect, layers, lifecycle, listing, login, logs, network_create, networks, plugins, prune,
     registry, remove, run, search, start, stats, top, transfer, update, usage, version, volumes, wait,
 };
 
@@ -63,6 +63,7 @@ pub(crate) static TOP: &[Entry] = &[
     common("version", &version::VERSION),
     common("info", &info::INFO),
     entry("attach", &attach::ATTACH),
+    entry("commit", &commit::COMMIT),
     entry("completion", &completion::COMPLETION),
     entry("cp", &archive::CP),
     entry("create", &create::CREATE),
@@ -100,6 +101,7 @@ pub(crate) static GROUPS: &[Group] = &[
         about: "Manage containers",
         entries: &[
             entry("attach", &attach::ATTACH),
+            entry("commit", &commit::COMMIT),
             entry("cp", &archive::CP),
             entry("create", &create::CREATE),
             entry("diff", &containers::DIFF),
@@ -219,7 +221,6 @@ static NOT_YET: &[&str] = &[
     "builder",
     "buildx",
     "checkpoint",
-    "commit",
     "compose",
     "config",
     "manifest",
@@ -229,7 +230,6 @@ static NOT_YET: &[&str] = &[
     "stack",
     "swarm",
     "trust",
-    "container commit",
     "image build",
     "plugin create",
     "plugin install",

@@ -18,11 +18,11 @@ const IMAGES: usize = 3;
 const SIZE: usize = 3 << 20;
 
 /// Numbers of which each seed gives a row of its own (xorshift64).
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
     /// Seeded by `SEED`, else by the clock; says so, since a failure is replayed with it.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::try_from(clock & u128::from(u64::MAX)).expect("64 bits")) | 1;
@@ -30,7 +30,7 @@ impl Chance {
         Self(seed)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod certificates;
+mod commit;
 mod conformance;
 mod contexts;
 mod copy;
