@@ -45,6 +45,7 @@ mod sniff;
 mod system;
 mod version;
 mod volumes;
+mod websocket;
 
 pub use activity::Activity;
 pub use listener::Listener;

@@ -28,15 +28,22 @@ fn hex_pair(pair: &[u8]) -> Option<u8> {
     Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)
 }
 
-/// Matches a decoded path. A pattern has at most one parameter: `{name}` is one segment (with an optional
-/// slash before it, since Docker's container names begin with one), `{name*}` may contain slashes as image
-/// names do. Returns the parameter, empty where there is none.
+/// Matches a decoded path. `{name}` is one segment (with an optional slash before it, since Docker's container names
+/// begin with one), `{name*}` may contain slashes as image names do. Returns the first parameter, empty where there is
+/// none; a second one must be one segment and is not looked at.
 pub(crate) fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     let Some((before, rest)) = pattern.split_once('{') else {
         return (pattern == path).then_some("");
     };
     let (parameter, after) = rest.split_once('}')?;
-    let value = path.strip_prefix(before)?.strip_suffix(after)?;
+    let rest = path.strip_prefix(before)?;
+    let value = match after.split_once('{') {
+        None => rest.strip_suffix(after)?,
+        Some((between, _)) => {
+            let (value, second) = rest.rsplit_once(between)?;
+            (!second.is_empty() && !second.contains('/')).then_some(value)?
+        }
+    };
     match parameter.ends_with('*') {
         true => (!value.is_empty()).then_some(value),
         false => {
@@ -65,6 +72,9 @@ mod tests {
         assert_eq!(matches("/containers/{name}/json", "/containers/json"), None);
         assert_eq!(matches("/images/{name*}/json", "/images/reg:5000/a/b:1/json"), Some("reg:5000/a/b:1"));
         assert_eq!(matches("/images/{name*}", "/images/a/b"), Some("a/b"));
+        let checkpoint = "/containers/{name}/checkpoints/{checkpoint}";
+        assert_eq!(matches(checkpoint, "/containers/web/checkpoints/one"), Some("web"));
+        assert_eq!(matches(checkpoint, "/containers/web/checkpoints/"), None);
         assert_eq!(matches("/info", "/info"), Some(""));
         assert_eq!(matches("/info", "/info/"), None);
     }

@@ -73,7 +73,7 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/containers/{name}/export"     24 yes streams::export, "A container's files as a tar";
     GET    "/containers/{name}/logs"       24 yes streams::logs, "A container's log";
     GET    "/containers/{name}/stats"      24 yes stats::stats, "A container's use of resources";
-    GET    "/containers/{name}/attach/ws"  24 no  streams::attach_websocket, "Attach over a websocket";
+    GET    "/containers/{name}/attach/ws"  24 yes streams::attach_websocket, "Attach over a websocket";
     POST   "/containers/{name}/attach"     24 yes streams::attach, "Attach to a container's streams";
     POST   "/containers/{name}/start"      24 yes life::start, "Start a container";
     POST   "/containers/{name}/stop"       24 yes life::stop, "Stop a container";
@@ -91,6 +91,7 @@ pub static ROUTES: &[Route] = routes! {
     PUT    "/containers/{name}/archive"    24 yes archive::put, "Copy into a container";
     GET    "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "List checkpoints";
     POST   "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "Make a checkpoint";
+    DELETE "/containers/{name}/checkpoints/{checkpoint}" 25 no refusals::checkpoint, "Remove a checkpoint";
     POST   "/commit"                       24 yes commit::commit, "Make an image of a container";
 
     POST   "/containers/{name}/exec"       24 yes exec::create, "Prepare a process in a container";
@@ -121,6 +122,7 @@ pub static ROUTES: &[Route] = routes! {
     POST   "/volumes/create"               24 yes volumes::create, "Create a volume";
     POST   "/volumes/prune"                25 yes volumes::prune, "Remove unused volumes";
     GET    "/volumes/{name}"               24 yes volumes::inspect, "Inspect a volume";
+    PUT    "/volumes/{name}"               42 no  volumes::update, "Change a cluster volume";
     DELETE "/volumes/{name}"               24 yes volumes::remove, "Remove a volume";
 
     GET    "/networks"                     24 yes networks::list, "List networks";
@@ -136,33 +138,43 @@ pub static ROUTES: &[Route] = routes! {
     POST   "/plugins/pull"                 24 no  refusals::plugin_install, "Install a plugin";
     POST   "/plugins/create"               24 no  refusals::plugin_install, "Create a plugin";
     GET    "/plugins/{name*}/json"         24 no  refusals::plugin, "Inspect a plugin";
-    POST   "/plugins/{name*}"              24 no  refusals::plugin, "Change a plugin";
+    POST   "/plugins/{name*}/enable"       24 no  refusals::plugin, "Enable a plugin";
+    POST   "/plugins/{name*}/disable"      24 no  refusals::plugin, "Disable a plugin";
+    POST   "/plugins/{name*}/push"         24 no  refusals::plugin, "Push a plugin";
+    POST   "/plugins/{name*}/set"          24 no  refusals::plugin, "Set a plugin's options";
+    POST   "/plugins/{name*}/upgrade"      26 no  refusals::plugin, "Upgrade a plugin";
     DELETE "/plugins/{name*}"              24 no  refusals::plugin, "Remove a plugin";
 
     POST   "/swarm/init"                   24 no  refusals::swarm_mode, "Start a swarm";
     POST   "/swarm/join"                   24 no  refusals::swarm_mode, "Join a swarm";
     POST   "/swarm/leave"                  24 no  refusals::swarm_leave, "Leave a swarm";
+    POST   "/swarm/update"                 24 no  refusals::swarm, "Change the swarm";
+    GET    "/swarm/unlockkey"              24 no  refusals::swarm, "The swarm's unlock key";
+    POST   "/swarm/unlock"                 24 no  refusals::swarm, "Unlock a manager";
     GET    "/swarm"                        24 no  refusals::swarm, "Inspect the swarm";
-    GET    "/swarm/{name}"                 24 no  refusals::swarm, "The swarm's unlock key";
-    POST   "/swarm/{name}"                 24 no  refusals::swarm, "Change the swarm";
     GET    "/nodes"                        24 no  refusals::swarm, "List the swarm's nodes";
-    GET    "/nodes/{name*}"                24 no  refusals::swarm, "Inspect a node";
-    POST   "/nodes/{name*}"                24 no  refusals::swarm, "Change a node";
-    DELETE "/nodes/{name*}"                24 no  refusals::swarm, "Remove a node";
+    POST   "/nodes/{name}/update"          24 no  refusals::swarm, "Change a node";
+    GET    "/nodes/{name}"                 24 no  refusals::swarm, "Inspect a node";
+    DELETE "/nodes/{name}"                 24 no  refusals::swarm, "Remove a node";
     GET    "/services"                     24 no  refusals::swarm, "List the swarm's services";
-    GET    "/services/{name*}"             24 no  refusals::swarm, "Inspect a service, read its logs";
-    POST   "/services/{name*}"             24 no  refusals::swarm, "Create or change a service";
-    DELETE "/services/{name*}"             24 no  refusals::swarm, "Remove a service";
+    POST   "/services/create"              24 no  refusals::swarm, "Create a service";
+    POST   "/services/{name}/update"       24 no  refusals::swarm, "Change a service";
+    GET    "/services/{name}/logs"         29 no  refusals::swarm, "A service's logs";
+    GET    "/services/{name}"              24 no  refusals::swarm, "Inspect a service";
+    DELETE "/services/{name}"              24 no  refusals::swarm, "Remove a service";
     GET    "/tasks"                        24 no  refusals::swarm, "List the swarm's tasks";
-    GET    "/tasks/{name*}"                24 no  refusals::swarm, "Inspect a task, read its logs";
+    GET    "/tasks/{name}/logs"            29 no  refusals::swarm, "A task's logs";
+    GET    "/tasks/{name}"                 24 no  refusals::swarm, "Inspect a task";
     GET    "/secrets"                      25 no  refusals::swarm, "List the swarm's secrets";
-    GET    "/secrets/{name*}"              25 no  refusals::swarm, "Inspect a secret";
-    POST   "/secrets/{name*}"              25 no  refusals::swarm, "Create or change a secret";
-    DELETE "/secrets/{name*}"              25 no  refusals::swarm, "Remove a secret";
+    POST   "/secrets/create"               25 no  refusals::swarm, "Create a secret";
+    POST   "/secrets/{name}/update"        25 no  refusals::swarm, "Change a secret";
+    GET    "/secrets/{name}"               25 no  refusals::swarm, "Inspect a secret";
+    DELETE "/secrets/{name}"               25 no  refusals::swarm, "Remove a secret";
     GET    "/configs"                      30 no  refusals::swarm, "List the swarm's configs";
-    GET    "/configs/{name*}"              30 no  refusals::swarm, "Inspect a config";
-    POST   "/configs/{name*}"              30 no  refusals::swarm, "Create or change a config";
-    DELETE "/configs/{name*}"              30 no  refusals::swarm, "Remove a config";
+    POST   "/configs/create"               30 no  refusals::swarm, "Create a config";
+    POST   "/configs/{name}/update"        30 no  refusals::swarm, "Change a config";
+    GET    "/configs/{name}"               30 no  refusals::swarm, "Inspect a config";
+    DELETE "/configs/{name}"               30 no  refusals::swarm, "Remove a config";
 };
 
 /// The route of a request, and the parameter in its path.
@@ -189,7 +201,11 @@ mod tests {
     #[test]
     fn every_route_finds_itself() {
         for route in ROUTES {
-            let path = route.path.replace("{name*}", "a.b/c:1").replace("{name}", "x1");
+            let path = route
+                .path
+                .replace("{name*}", "a.b/c:1")
+                .replace("{name}", "x1")
+                .replace("{checkpoint}", "y1");
             let (found, _) = find(&route.method, &path, ApiVersion::NEWEST).unwrap();
             assert_eq!((&found.method, found.path), (&route.method, route.path));
         }

@@ -5,7 +5,7 @@ use hyper::StatusCode;
 
 use crate::call::Call;
 use crate::respond::{self, Outcome};
-use crate::shapes;
+use crate::{refusals, shapes};
 
 /// `GET /volumes`
 pub(crate) async fn list(call: Call) -> Outcome {
@@ -22,6 +22,12 @@ pub(crate) async fn create(mut call: Call) -> Outcome {
 /// `GET /volumes/{name}`
 pub(crate) async fn inspect(call: Call) -> Outcome {
     respond::json(StatusCode::OK, &respond::to_value(&call.engine().volume_inspect(&call.name).await?)?)
+}
+
+/// `PUT /volumes/{name}`: only cluster volumes can be changed, and there are none without a swarm.
+pub(crate) async fn update(call: Call) -> Outcome {
+    call.engine().volume_inspect(&call.name).await?;
+    refusals::swarm(call).await
 }
 
 /// `DELETE /volumes/{name}`

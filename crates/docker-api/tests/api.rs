@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is the test's failure")]
 
+#[path = "api/routes.rs"]
+mod routes;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,13 +59,18 @@ impl Rig {
 
     /// Sends a whole request and reads until the engine closes.
     async fn raw(&self, request: &str) -> String {
+        String::from_utf8(self.raw_bytes(request).await).unwrap()
+    }
+
+    /// The same for an answer that need not be text.
+    async fn raw_bytes(&self, request: &str) -> Vec<u8> {
         let mut stream = UnixStream::connect(self.dir.path().join("sock")).await.unwrap();
         stream
             .write_all(request.replace("\r\n\r\n", "\r\nHost: d\r\nConnection: close\r\n\r\n").as_bytes())
             .await
             .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
         answer
     }
 

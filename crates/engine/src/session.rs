@@ -56,6 +56,7 @@ impl AttachSession {
             while let Some(bytes) = before.next().await {
                 to_client.write_all(&bytes?).await?;
             }
+            to_client.flush().await?;
         }
         let stream = match self.wire {
             None => None,

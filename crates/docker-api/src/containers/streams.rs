@@ -1,6 +1,5 @@
 //! `/containers/{name}/logs`, `/attach` and `/export`: what flows out of containers, and into them.
 
-use hyper::StatusCode;
 use minke_engine::{AttachOptions, LogsOptions, Streams};
 
 use crate::call::Call;
@@ -8,6 +7,8 @@ use crate::error::ApiError;
 use crate::hijack::{self, Session};
 use crate::query::Query;
 use crate::respond::{self, Outcome};
+use crate::version::ApiVersion;
+use crate::websocket::{self, Handshake};
 
 /// `GET /containers/{name}/logs`
 pub(crate) async fn logs(call: Call) -> Outcome {
@@ -37,18 +38,21 @@ fn logs_options(query: &Query) -> Result<LogsOptions, ApiError> {
 
 /// `POST /containers/{name}/attach`
 pub(crate) async fn attach(call: Call) -> Outcome {
-    let options = AttachOptions {
-        logs: call.query.flag("logs"),
-        stream: call.query.flag("stream"),
-        streams: Streams {
-            stdin: call.query.flag("stdin"),
-            stdout: call.query.flag("stdout"),
-            stderr: call.query.flag("stderr"),
-        },
-        detach_keys: call.query.non_empty("detachKeys").map(str::to_owned),
-    };
-    let session = call.engine().attach(&call.name, options).await?;
+    let session = call.engine().attach(&call.name, attach_options(&call.query)).await?;
     Ok(hijack::start(call, Session::attached(session)))
+}
+
+fn attach_options(query: &Query) -> AttachOptions {
+    AttachOptions {
+        logs: query.flag("logs"),
+        stream: query.flag("stream"),
+        streams: Streams {
+            stdin: query.flag("stdin"),
+            stdout: query.flag("stdout"),
+            stderr: query.flag("stderr"),
+        },
+        detach_keys: query.non_empty("detachKeys").map(str::to_owned),
+    }
 }
 
 /// `GET /containers/{name}/export`
@@ -58,11 +62,16 @@ pub(crate) async fn export(call: Call) -> Outcome {
 }
 
 /// `GET /containers/{name}/attach/ws`
-pub(crate) async fn attach_websocket(_: Call) -> Outcome {
-    Err(ApiError::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "attaching over a websocket is not supported; use POST /containers/{name}/attach",
-    ))
+pub(crate) async fn attach_websocket(call: Call) -> Outcome {
+    let handshake = Handshake::of(&call.headers)?;
+    let mut options = attach_options(&call.query);
+    // Nobody could choose before (API version history, 1.42).
+    if call.version < ApiVersion(1, 42) {
+        options.streams = Streams { stdin: true, stdout: true, stderr: true };
+    }
+    let session = call.engine().attach(&call.name, options).await?;
+    let framed = !session.tty();
+    websocket::start(call, handshake, Session::attached(session), framed)
 }
 
 #[cfg(test)]

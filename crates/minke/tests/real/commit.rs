@@ -1,5 +1,7 @@
 //! `commit`: images of containers, running and stopped; and the engine killed in the middle of one.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 use std::{path::Path, time::Duration};
 
 use minke_testkit::{Cli, Host};

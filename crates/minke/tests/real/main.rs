@@ -30,3 +30,4 @@ mod survival;
 mod terminal;
 mod volumes;
 mod waiting;
+mod websocket;
