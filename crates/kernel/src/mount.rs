@@ -4,6 +4,7 @@
 //! descriptors, so that no path is resolved between check and use; and it vanishes with its last descriptor, so that a
 //! failure half-way leaves nothing.
 
+pub mod options;
 mod overlay;
 
 use std::{

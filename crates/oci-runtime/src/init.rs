@@ -12,7 +12,6 @@ mod escort;
 mod gate;
 mod masks;
 mod mount_check;
-pub(crate) mod mount_options;
 mod mounts;
 pub(crate) mod process;
 mod program;
@@ -25,6 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use minke_kernel::mount::options as mount_options;
 use minke_kernel::{
     cgroup::Layout,
     identity, limits, link, mount,

@@ -1,26 +1,26 @@
 //! What the options of a mount mean (specification, "Linux mount options"; fstab(5), mount(8)).
 
-use minke_kernel::mount::{Attribute, Attributes, Parameter, Propagation};
+use super::{Attribute, Attributes, Parameter, Propagation};
 
 /// The options of one mount, sorted by what they act on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct MountOptions {
+pub struct MountOptions {
     /// `Some(recursive)` for a bind mount.
-    pub(crate) bind: Option<bool>,
+    pub bind: Option<bool>,
     /// Attributes of the mount itself.
-    pub(crate) attributes: Attributes,
+    pub attributes: Attributes,
     /// Attributes of the mount and all mounts below.
-    pub(crate) recursive_attributes: Attributes,
+    pub recursive_attributes: Attributes,
     /// Propagation changes in order, each with whether it is recursive.
-    pub(crate) propagation: Vec<(Propagation, bool)>,
+    pub propagation: Vec<(Propagation, bool)>,
     /// Copy what the directory holds into the new tmpfs.
-    pub(crate) copy_up: bool,
+    pub copy_up: bool,
     /// Change an existing mount only.
-    pub(crate) remount: bool,
+    pub remount: bool,
     /// `Some(recursive)` when ids are mapped.
-    pub(crate) id_map: Option<bool>,
+    pub id_map: Option<bool>,
     /// Parameters of the file system.
-    pub(crate) parameters: Vec<Parameter>,
+    pub parameters: Vec<Parameter>,
 }
 
 /// Options of mount(8) that act on the whole file system; it takes them as flags.
@@ -39,7 +39,7 @@ const FILESYSTEM_FLAGS: [(&str, &str); 8] = [
 const WITHOUT_EFFECT: [&str; 6] = ["defaults", "silent", "loud", "auto", "noauto", "_netdev"];
 
 /// Sorts the options of a mount whose type is `bind` or not.
-pub(crate) fn parse(options: &[String], is_bind: bool) -> MountOptions {
+pub fn parse(options: &[String], is_bind: bool) -> MountOptions {
     let mut parsed = MountOptions { bind: is_bind.then_some(false), ..MountOptions::default() };
     for option in options {
         parsed.add(option);
@@ -119,7 +119,7 @@ fn attribute(option: &str) -> Option<(Attribute, bool)> {
 }
 
 /// `shared`, `rslave` and so on, with whether it is recursive.
-pub(crate) fn propagation(option: &str) -> Option<(Propagation, bool)> {
+pub fn propagation(option: &str) -> Option<(Propagation, bool)> {
     let plain = |option| {
         Some(match option {
             "shared" => Propagation::Shared,
@@ -136,7 +136,7 @@ pub(crate) fn propagation(option: &str) -> Option<(Propagation, bool)> {
 }
 
 /// All options that are understood, for `features`.
-pub(crate) fn known() -> Vec<String> {
+pub fn known() -> Vec<String> {
     let attributes = [
         "ro",
         "rw",
