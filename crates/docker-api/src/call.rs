@@ -73,10 +73,7 @@ impl Call {
     /// 400 for another content type, for no body, and for JSON that doesn't fit, with the field and the
     /// position.
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
-        match self.optional_json().await? {
-            Some(value) => Ok(value),
-            None => Err(ApiError::invalid("invalid JSON: got EOF while reading request body")),
-        }
+        self.optional_json().await?.ok_or_else(no_body)
     }
 
     /// Reads a JSON body that may be missing.
@@ -84,6 +81,22 @@ impl Call {
     /// # Errors
     /// As [`Call::json`].
     pub(crate) async fn optional_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ApiError> {
+        Ok(self.optional_json_and_unknown().await?.map(|(value, _)| value))
+    }
+
+    /// As [`Call::json`], with the fields that the type does not have.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub(crate) async fn json_and_unknown<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<(T, Vec<UnknownField>), ApiError> {
+        self.optional_json_and_unknown().await?.ok_or_else(no_body)
+    }
+
+    async fn optional_json_and_unknown<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Option<(T, Vec<UnknownField>)>, ApiError> {
         let body = std::mem::replace(&mut self.body, RequestBody::Bytes(bytes::Bytes::new()));
         let body = body.read_whole().await?;
         if body.trim_ascii().is_empty() {
@@ -92,6 +105,18 @@ impl Call {
         check_content_type(&self.headers)?;
         parse(&body).map(Some)
     }
+}
+
+fn no_body() -> ApiError {
+    ApiError::invalid("invalid JSON: got EOF while reading request body")
+}
+
+/// A field of a request that the type it was read as does not have.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct UnknownField {
+    /// `HostConfig.Name`
+    pub(crate) path: String,
+    pub(crate) value: Value,
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -107,27 +132,50 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Reads JSON the way Go does where that is more lenient than the models; the error of the strict reading is
 /// what a user gets.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let strict = match strictly(body) {
-        Ok(value) => return Ok(value),
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownField>), ApiError> {
+    let mut unknown = Vec::new();
+    let strict = match strictly(body, &mut unknown) {
+        Ok(value) if unknown.is_empty() => return Ok((value, Vec::new())),
+        Ok(value) => {
+            let whole = serde_json::from_slice(body).unwrap_or_default();
+            return Ok((value, fields(&whole, unknown)));
+        }
         Err(error) => error,
     };
     let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return Err(strict) };
     loosen(&mut value);
-    serde_json::from_value(value).map_err(|_| strict)
+    unknown.clear();
+    let typed = serde_ignored::deserialize(value.clone(), |path| unknown.push(path.to_string()));
+    Ok((typed.map_err(|_| strict)?, fields(&value, unknown)))
 }
 
-fn strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+fn strictly<T: DeserializeOwned>(body: &[u8], unknown: &mut Vec<String>) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let value = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
+    let value = value.map_err(|error| {
         // Where JSON itself is broken, the position says it all.
-        match error.inner().is_data() {
-            true => ApiError::invalid(format!("invalid JSON: {}: {}", error.path(), error.inner())),
-            false => ApiError::invalid(format!("invalid JSON: {}", error.inner())),
+        match error.is_data() {
+            true => ApiError::invalid(format!("invalid JSON: {}: {error}", track.path())),
+            false => ApiError::invalid(format!("invalid JSON: {error}")),
         }
     })?;
     json.end().map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
     Ok(value)
+}
+
+/// What stands at these paths. An optional value is a step of its own there, a question mark.
+fn fields(body: &Value, paths: Vec<String>) -> Vec<UnknownField> {
+    let field = |path: String| {
+        let steps: Vec<&str> = path.split('.').filter(|step| *step != "?").collect();
+        let value = steps.iter().try_fold(body, |value, step| match value {
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            value => value.get(step),
+        });
+        UnknownField { path: steps.join("."), value: value.cloned().unwrap_or_default() }
+    };
+    paths.into_iter().map(field).collect()
 }
 
 /// Rewrites what Go's decoder takes and the models don't: a command and other lists as one string, and sets
@@ -175,7 +223,8 @@ mod tests {
     fn what_go_takes_is_taken() {
         let body = r#"{"Image":"a","Cmd":"sh","Env":null,"ExposedPorts":{"80/tcp":null},"HostConfig":
             {"Binds":null,"RestartPolicy":{"Name":""},"CgroupnsMode":"","Isolation":"","CapAdd":"NET_ADMIN","PortBindings":{"80/tcp":null}},"Unknown":1}"#;
-        let body: ContainerCreateBody = parse(body.as_bytes()).unwrap();
+        let (body, unknown): (ContainerCreateBody, _) = parse(body.as_bytes()).unwrap();
+        assert_eq!(unknown, [UnknownField { path: "Unknown".into(), value: 1.into() }]);
         assert_eq!(body.cmd.unwrap(), ["sh"]);
         assert_eq!(body.host_config.unwrap().cap_add.unwrap(), ["NET_ADMIN"]);
         assert_eq!(body.exposed_ports.unwrap(), ["80/tcp"]);

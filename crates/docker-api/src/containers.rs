@@ -10,11 +10,13 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::platform::Platform;
 use crate::respond::{self, Outcome};
+use crate::version::ApiVersion;
 use crate::{legacy, shapes};
 
 pub(crate) mod archive;
 pub(crate) mod commit;
 pub(crate) mod life;
+mod older;
 pub(crate) mod stats;
 pub(crate) mod streams;
 
@@ -36,6 +38,13 @@ pub(crate) async fn list(call: Call) -> Outcome {
         filters,
     };
     let containers = call.engine().list(options).await?;
+    if !legacy::summaries_differ(call.version) {
+        return respond::shaped(StatusCode::OK, &shapes::CONTAINER_SUMMARIES, &containers);
+    }
+    let mut containers = respond::to_value(&containers)?;
+    for container in containers.as_array_mut().into_iter().flatten() {
+        legacy::container_summary(container);
+    }
     respond::shaped(StatusCode::OK, &shapes::CONTAINER_SUMMARIES, &containers)
 }
 
@@ -44,16 +53,20 @@ pub(crate) async fn inspect(call: Call) -> Outcome {
     let container = call.engine().inspect(&call.name, call.query.flag("size")).await?;
     let mut container = respond::to_value(&container)?;
     legacy::container_network(&mut container);
+    legacy::container_mac(call.version, &mut container);
     respond::shaped(StatusCode::OK, &shapes::CONTAINER_INSPECT, &container)
 }
 
 /// `POST /containers/create`
 pub(crate) async fn create(mut call: Call) -> Outcome {
-    let body: ContainerCreateBody = call.json().await?;
-    if let Some(wanted) = call.query.non_empty("platform") {
+    let (mut body, unknown) = call.json_and_unknown::<ContainerCreateBody>().await?;
+    let warnings = older::translate(call.version, &mut body, unknown)?;
+    let platform = call.query.non_empty("platform").filter(|_| call.version >= ApiVersion(1, 41));
+    if let Some(wanted) = platform {
         check_platform(&call, wanted.parse()?, body.image.as_deref().unwrap_or("")).await?;
     }
-    let created = call.engine().create(call.query.non_empty("name"), body).await?;
+    let mut created = call.engine().create(call.query.non_empty("name"), body).await?;
+    created.warnings.extend(warnings);
     respond::json(StatusCode::CREATED, &created)
 }
 
@@ -91,7 +104,7 @@ pub(crate) async fn rename(call: Call) -> Outcome {
 /// `DELETE /containers/{name}`
 pub(crate) async fn remove(call: Call) -> Outcome {
     if call.query.flag("link") {
-        return Err(ApiError::invalid("links between containers are not supported: there is none to remove"));
+        return Err(ApiError::invalid("a link can't be removed by itself: it goes with its container"));
     }
     let options = RemoveOptions { force: call.query.flag("force"), volumes: call.query.flag("v") };
     call.engine().remove(&call.name, options).await?;

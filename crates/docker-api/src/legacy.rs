@@ -71,6 +71,32 @@ pub(crate) fn container_network(container: &mut Value) {
     settings.extend(repeated);
 }
 
+/// The address of a container's interface, which stood in its configuration before API 1.44.
+pub(crate) fn container_mac(version: ApiVersion, container: &mut Value) {
+    if version >= ApiVersion(1, 44) {
+        return;
+    }
+    let networks = container["NetworkSettings"]["Networks"].as_object();
+    let address =
+        networks.and_then(|networks| networks.values().find_map(|network| network["MacAddress"].as_str()));
+    let address = address.unwrap_or_default().to_owned();
+    if let Some(Value::Object(config)) = container.get_mut("Config") {
+        config.insert("MacAddress".into(), address.into());
+    }
+}
+
+/// Whether containers in a list are to be changed for a version: thousands may be, so others are left alone.
+pub(crate) fn summaries_differ(version: ApiVersion) -> bool {
+    version < ApiVersion(1, 46)
+}
+
+/// Takes off what a container in a list lacked before API 1.46.
+pub(crate) fn container_summary(container: &mut Value) {
+    if let Some(Value::Object(host)) = container.get_mut("HostConfig") {
+        host.remove("Annotations");
+    }
+}
+
 /// The fields of an event that were there before actors were (API 1.22), for containers and images only.
 pub(crate) fn event(event: &mut Value) {
     let (kind, action) = (event["Type"].as_str(), event["Action"].clone());
@@ -132,6 +158,21 @@ mod tests {
         let mut host = json!({"NetworkSettings": {"Networks": {"host": {"IPAddress": ""}}}});
         container_network(&mut host);
         assert!(host["NetworkSettings"].get("IPAddress").is_none());
+    }
+
+    #[test]
+    fn old_versions_see_the_mac_address_and_no_annotations() {
+        let networks = json!({"Networks": {"bridge": {"MacAddress": "02:42:ac:11:00:02"}}});
+        let mut old = json!({"Config": {}, "NetworkSettings": networks});
+        container_mac(ApiVersion(1, 43), &mut old);
+        assert_eq!(old["Config"]["MacAddress"], "02:42:ac:11:00:02");
+        let mut new = json!({"Config": {}, "NetworkSettings": {"Networks": {}}});
+        container_mac(ApiVersion(1, 44), &mut new);
+        assert_eq!(new["Config"], json!({}));
+        let mut listed = json!({"HostConfig": {"NetworkMode": "host", "Annotations": {"a": "b"}}});
+        assert!(summaries_differ(ApiVersion(1, 45)) && !summaries_differ(ApiVersion(1, 46)));
+        container_summary(&mut listed);
+        assert_eq!(listed["HostConfig"], json!({"NetworkMode": "host"}));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod ending;
 mod health;
 mod inspect;
 mod launch;
+pub(crate) mod links;
 mod list;
 pub(crate) mod log_options;
 mod machine;
@@ -44,6 +45,8 @@ use minke_network::Attachment;
 use minke_supervisor::Supervisor;
 use tokio::sync::{mpsc, watch};
 
+#[cfg(test)]
+pub(crate) use self::create::check_endpoint;
 pub(crate) use self::requests::{Wire, running};
 pub use self::waits::Waiter;
 pub(crate) use self::{
@@ -190,6 +193,11 @@ impl Places {
     /// The log that `logs` reads.
     pub(crate) fn log(&self, id: &ContainerId) -> PathBuf {
         self.directory.join(format!("{id}-json.log"))
+    }
+
+    /// A directory with nothing in it.
+    pub(crate) fn empty(&self) -> PathBuf {
+        self.state.join("empty")
     }
 
     /// The mark that only a commit has frozen it, and that an engine which finds it frozen has to thaw it.

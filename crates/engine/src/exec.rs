@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     AttachSession, Engine, Error, ErrorKind, ExecStart,
-    container::{Container, Phase, Wire, running},
+    container::{Container, Phase, Wire, links, running},
     detach_keys::DetachKeys,
     engine::Inner,
     files, random, rootfs, spec,
@@ -315,7 +315,7 @@ async fn process(
             Some([height, width]) => Some((u16::try_from(*height).ok()?, u16::try_from(*width).ok()?)),
             _ => None,
         });
-        let mut process = build(&inner.host.facts, &container, &root, &config)?;
+        let mut process = build(&inner, &container, &root, &config)?;
         process.console_size =
             size.filter(|_| process.terminal).map(|(height, width)| ConsoleSize { height, width });
         Ok(process)
@@ -336,13 +336,8 @@ pub(crate) async fn process_for(
     process(inner, container, &config, ExecStart::default()).await
 }
 
-fn build(
-    facts: &spec::Facts,
-    container: &Container,
-    root: &Root,
-    config: &ExecConfig,
-) -> Result<Process, Error> {
-    let record = container.record();
+fn build(inner: &Inner, container: &Container, root: &Root, config: &ExecConfig) -> Result<Process, Error> {
+    let (record, facts) = (container.record(), &inner.host.facts);
     let tty = config.tty.unwrap_or(false);
     let privileged = config.privileged.unwrap_or(false) || record.host.privileged == Some(true);
     let user = config
@@ -357,12 +352,8 @@ fn build(
     let user = accounts.resolve(user, &groups)?;
     let host = bollard_stubs::models::HostConfig { privileged: Some(privileged), ..record.host.clone() };
     let capabilities = spec::held(&host, facts)?;
-    let mut env = spec::env::complete(
-        record.config.env.as_deref().unwrap_or(&[]),
-        Some(record.hostname()),
-        tty,
-        &user.home,
-    );
+    let mut env =
+        spec::env::complete(&links::environment_of(inner, &record), Some(record.hostname()), tty, &user.home);
     for entry in config.env.iter().flatten() {
         spec::env::set(&mut env, entry);
     }

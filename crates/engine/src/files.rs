@@ -20,7 +20,7 @@ use tokio::io::AsyncRead;
 
 use crate::{
     ByteStream, Engine, Error, ErrorKind, PathStat, PutOptions, container::Container, engine::Inner,
-    error::chain, pipes, rootfs, volumes::MountKind,
+    error::chain, pipes, rootfs, volumes::Held,
 };
 
 pub(crate) use self::changes::{MARK, engine_made};
@@ -29,6 +29,8 @@ pub(crate) use self::changes::{MARK, engine_made};
 struct Place {
     root: Root,
     path: PathBuf,
+    /// Keeps what a volume's options mount there.
+    _held: Option<Held>,
 }
 
 impl Engine {
@@ -138,7 +140,7 @@ impl Engine {
             let root = root_of(&inner, &container, false)?;
             let (writer, stream) = pipes::to_async(busy);
             let options = PackOptions { one_mount: true, exact_times: true, ..PackOptions::default() };
-            pack(Place { root, path: PathBuf::from("/") }, writer, options);
+            pack(Place { root, path: PathBuf::from("/"), _held: None }, writer, options);
             inner.container_event(&container, "export", []);
             Ok(stream)
         })
@@ -163,10 +165,10 @@ fn pack(place: Place, mut writer: pipes::PipeWriter, options: PackOptions) {
 impl Place {
     /// Finds a path: in a running container's own root; else in its layers, or in the volume that would be
     /// mounted there.
-    fn find(inner: &Inner, container: &Arc<Container>, path: &str, write: bool) -> Result<Self, Error> {
+    fn find(inner: &Arc<Inner>, container: &Arc<Container>, path: &str, write: bool) -> Result<Self, Error> {
         let absolute = Path::new("/").join(path);
         if container.is_alive() {
-            return Ok(Self { root: running_root(container)?, path: absolute });
+            return Ok(Self { root: running_root(container)?, path: absolute, _held: None });
         }
         let record = container.record();
         let clean = crate::volumes::clean_path(&absolute.to_string_lossy());
@@ -174,20 +176,21 @@ impl Place {
             Path::new(&clean).strip_prefix(destination).ok().map(|rest| Path::new("/").join(rest))
         };
         let mounts =
-            record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs && mount.subpath.is_none());
+            record.mounts.iter().filter(|mount| mount.kind.is_on_the_host() && mount.subpath.is_none());
         let nearest = mounts
             .filter_map(|mount| below(&mount.destination).map(|rest| (mount, rest)))
             .max_by_key(|(mount, _)| mount.destination.len());
         match nearest {
             Some((mount, rest)) => {
+                let held = mount.name.as_deref().map(|name| Held::new(inner, name)).transpose()?;
                 let source = match &mount.name {
                     Some(name) => inner.volumes.data(name),
                     None => PathBuf::from(&mount.source),
                 };
                 let root = Root::open(&source).map_err(|error| no_file(&error, container, path))?;
-                Ok(Self { root, path: rest })
+                Ok(Self { root, path: rest, _held: held })
             }
-            None => Ok(Self { root: root_of(inner, container, write)?, path: absolute }),
+            None => Ok(Self { root: root_of(inner, container, write)?, path: absolute, _held: None }),
         }
     }
 

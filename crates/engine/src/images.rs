@@ -236,8 +236,11 @@ impl Engine {
         let until = filters.single("until")?.map(time_text::until).transpose()?;
         let filters = filters.clone();
         self.blocking(move |inner| {
-            let used: BTreeSet<ImageId> =
-                inner.containers().iter().map(|container| container.record().image).collect();
+            let used: BTreeSet<ImageId> = inner
+                .containers()
+                .iter()
+                .flat_map(|container| container.record().images().collect::<Vec<_>>())
+                .collect();
             let doomed = |image: &&Image| {
                 let labels = &image.config.config.labels;
                 let created = image.created.as_deref().and_then(time_text::parse);
@@ -346,8 +349,11 @@ impl Inner {
 
     fn remove_image(&self, name: &str, force: bool) -> Result<Vec<ImageDeleteResponseItem>, Error> {
         let used_by = |id: &ImageId| {
-            let mut users: Vec<_> =
-                self.containers().into_iter().filter(|container| container.record().image == *id).collect();
+            let mut users: Vec<_> = self
+                .containers()
+                .into_iter()
+                .filter(|c| c.record().images().any(|image| image == *id))
+                .collect();
             users.sort_by_key(|container| !container.is_active());
             users.first().map(|container| User {
                 container: container.id.short().to_owned(),
@@ -380,7 +386,10 @@ impl Inner {
     }
 
     fn image_event(&self, action: &str, id: &str, name: &str) {
-        self.events.emit(About::Image, action, id, [("name".to_owned(), name.to_owned())]);
+        // As in Docker with the image's labels, as long as it is there.
+        let labels = self.images.find(id).map(|image| image.config.config.labels.clone()).unwrap_or_default();
+        let attributes = labels.into_iter().chain([("name".to_owned(), name.to_owned())]);
+        self.events.emit(About::Image, action, id, attributes);
     }
 }
 

@@ -3,7 +3,9 @@
 //! which vanishes with its descriptor.
 
 use std::{
+    fs::Metadata,
     io::{self, Read},
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -72,6 +74,17 @@ impl Layers {
     fn has_changes(&self) -> bool {
         std::fs::read_dir(&self.upper).is_ok_and(|mut entries| entries.next().is_some())
     }
+}
+
+/// How overlayfs marks a deleted file.
+pub(crate) fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+/// How overlayfs marks a directory that hides the one below.
+pub(crate) fn is_opaque(path: &Path) -> bool {
+    let mut value = [0; 1];
+    matches!(rustix::fs::lgetxattr(path, "trusted.overlay.opaque", &mut value), Ok(1) if value == *b"y")
 }
 
 /// The container's users and groups; missing files are empty.

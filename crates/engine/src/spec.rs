@@ -4,6 +4,7 @@
 //! each answer for one part of the configuration.
 
 pub(crate) mod capabilities;
+pub(crate) mod cdi;
 pub(crate) mod devices;
 pub(crate) mod env;
 pub(crate) mod limits;
@@ -31,7 +32,10 @@ use self::{
     security::SeccompChoice,
     user::Resolved,
 };
-use crate::{Error, volumes::MountRecord};
+use crate::{
+    Error,
+    volumes::{MountRecord, Seen},
+};
 
 /// Docker's size of /dev/shm.
 const DEFAULT_SHM: i64 = 64 << 20;
@@ -71,6 +75,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) mounts: &'a [MountRecord],
     /// Each mount's place on the host.
     pub(crate) sources: &'a [Option<String>],
+    /// What mounts of images show, by their destinations.
+    pub(crate) images: &'a BTreeMap<String, Seen>,
     /// /etc/hosts and so on.
     pub(crate) files: &'a [(&'static str, &'a Path)],
     /// The host's program that becomes the first process where `--init` asks for one.
@@ -112,6 +118,7 @@ pub(crate) fn build(inputs: Inputs<'_>) -> Result<Spec, Error> {
         shm: shm(host, inputs.modes, inputs.shared_shm)?,
         files: inputs.files,
         init: inputs.init.filter(|_| wants_init(host, inputs.modes)),
+        images: inputs.images,
     };
     Ok(Spec {
         oci_version: runtime_spec::VERSION.to_owned(),
@@ -329,5 +336,7 @@ pub(crate) const MASKED: [&str; 12] = [
 pub(crate) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+#[cfg(test)]
+mod fields;
 #[cfg(test)]
 mod tests;

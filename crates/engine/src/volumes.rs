@@ -3,6 +3,8 @@
 
 mod api;
 mod copy_up;
+mod image;
+mod local;
 mod parse;
 mod record;
 
@@ -19,8 +21,10 @@ use minke_kernel::path::Root;
 
 pub(crate) use self::{
     copy_up::copy_up,
+    image::{Seen, seen},
+    local::Held,
     parse::clean as clean_path,
-    record::{MountKind, MountRecord, VolumeRecord},
+    record::{ImageMount, MountKind, MountRecord, VolumeRecord},
 };
 use crate::{Error, error::chain, time_text};
 
@@ -30,6 +34,7 @@ pub(crate) struct Volumes {
     /// `<root>/volumes`
     directory: PathBuf,
     all: Mutex<BTreeMap<String, VolumeRecord>>,
+    users: Mutex<local::Users>,
 }
 
 /// A new container's mounts, and volumes that have to be made for them.
@@ -51,7 +56,7 @@ pub(crate) struct Sources {
 impl Volumes {
     pub(crate) fn new(directory: PathBuf, records: Vec<VolumeRecord>) -> Self {
         let all = records.into_iter().map(|record| (record.name.clone(), record)).collect();
-        Self { directory, all: Mutex::new(all) }
+        Self { directory, all: Mutex::new(all), users: Mutex::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VolumeRecord>> {
@@ -78,6 +83,9 @@ impl Volumes {
     /// # Errors
     /// `Internal`.
     pub(crate) fn destroy(&self, name: &str) -> Result<(), Error> {
+        // What is mounted there is not the volume's to delete.
+        local::unmount(&self.data(name))
+            .map_err(|error| Error::internal(format!("unmount volume {name}"), &error))?;
         match fs::remove_dir_all(self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::internal(format!("remove volume {name}"), &error))
@@ -189,7 +197,7 @@ impl Volumes {
         let mut sources = Sources::default();
         for mount in mounts {
             let path = match mount.kind {
-                MountKind::Tmpfs => None,
+                MountKind::Tmpfs | MountKind::Image => None,
                 MountKind::Bind => Some(mount.source.clone()),
                 MountKind::Volume => Some(self.volume_source(mount, &mut sources.held)?),
             };
@@ -239,26 +247,15 @@ fn asked(host: &HostConfig) -> Result<Vec<MountRecord>, Error> {
 }
 
 fn new_volume(name: String, anonymous: bool, mount: &MountRecord) -> Result<VolumeRecord, Error> {
-    refuse_options(&mount.driver_options)?;
+    local::check(&mount.driver_options)?;
     Ok(VolumeRecord {
         version: 1,
         name,
         created: time_text::now(),
         labels: mount.labels.clone(),
-        options: BTreeMap::new(),
+        options: mount.driver_options.clone(),
         anonymous,
     })
-}
-
-/// The local driver's options (`type`, `o`, `device`) mount something into the volume, which is not built
-/// yet.
-fn refuse_options(options: &BTreeMap<String, String>) -> Result<(), Error> {
-    match options.keys().next() {
-        None => Ok(()),
-        Some(key) => Err(Error::not_implemented(format!(
-            "volume driver option {key:?} can't be honoured: the local driver has no options here"
-        ))),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bollard_stubs::models::{
 use minke_model::ContainerId;
 
 use super::{
-    Container, Record, RestartPolicy, health::HealthSpec, launch, log_options, merge, names, ports,
+    Container, Record, RestartPolicy, health::HealthSpec, launch, links, log_options, merge, names, ports,
     record::VERSION, sandbox,
 };
 use crate::{
@@ -86,8 +86,13 @@ fn create(
     merge::merge(&mut config, &image.config.config)?;
     spec::refuse::check(&config, &host)?;
     host.runtime = Some(inner.live().settings.runtime_name(host.runtime.as_deref())?.to_owned());
+    if config.network_disabled == Some(true) {
+        // What the field was there for before networks had modes.
+        host.network_mode = Some("none".to_owned());
+    }
     adapt(&mut host, inner.host.facts.resources)?;
     pin_donors(inner, &mut host);
+    links::pin(inner, &mut host)?;
     let id = ContainerId::from_random(random::bytes()?);
     // Docker shows the host name that the container will see.
     let modes = Modes::parse(&host, inner.host.facts.resources.unified)?;
@@ -102,7 +107,12 @@ fn create(
             _ => Some(id.short().to_owned()),
         };
     }
-    let settled = settle_volumes(inner, &config, &host)?;
+    let mut settled = settle_volumes(inner, &config, &host)?;
+    for image in settled.mounts.iter_mut().filter_map(|mount| mount.image.as_mut()) {
+        // No 404: the clients would take that for the container's own image.
+        let found = inner.find_image(&image.reference).map_err(|error| Error::invalid(error.to_string()))?;
+        image.id = Some(found.id);
+    }
     let record = Record {
         version: VERSION,
         id: id.clone(),
@@ -203,6 +213,7 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
         crate::signals::parse(signal)?;
     }
     launch::devices(record)?;
+    launch::cdi_edits(record)?;
     launch::dns(record)?;
     launch::extra_hosts(record)?;
     check_network(record, modes)?;
@@ -218,6 +229,7 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
         return Err(Error::invalid(format!("annotation {key:?} is reserved for the engine")));
     }
     check_foreign(inner, record)?;
+    launch::image_mounts(inner, record)?;
     inner.volumes.check_sources(&record.mounts)
 }
 
@@ -277,7 +289,7 @@ fn conflict(what: &str, mode: &str) -> Error {
     Error::invalid(format!("conflicting options: {what} and the {mode} mode"))
 }
 
-fn check_endpoint(name: &str, endpoint: &EndpointSettings, modes: &Modes) -> Result<(), Error> {
+pub(crate) fn check_endpoint(name: &str, endpoint: &EndpointSettings, modes: &Modes) -> Result<(), Error> {
     let known = ["", "default", "bridge", "host", "none"].contains(&name)
         || matches!(&modes.network, NetworkMode::Container(_))
         || matches!(&modes.network, NetworkMode::Named(named) if named == name);
@@ -297,9 +309,17 @@ fn check_endpoint(name: &str, endpoint: &EndpointSettings, modes: &Modes) -> Res
         ));
     }
     if endpoint.links.iter().flatten().next().is_some() {
-        return Err(Error::not_implemented(
-            "Links can't be honoured: the default bridge has no name resolution",
+        return Err(Error::invalid(
+            "invalid config for network bridge: links of an endpoint are only supported for user-defined networks; use HostConfig.Links",
         ));
+    }
+    if ipam.is_some_and(|ipam| ipam.link_local_ips.iter().flatten().next().is_some()) {
+        return Err(Error::not_implemented("LinkLocalIPs can't be honoured: an interface has one address"));
+    }
+    if let Some(option) = endpoint.driver_opts.iter().flatten().map(|(key, _)| key).min() {
+        return Err(Error::not_implemented(format!(
+            "DriverOpts can't be honoured: the networks have no option {option:?}"
+        )));
     }
     Ok(())
 }
@@ -359,7 +379,11 @@ fn make(inner: &Inner, record: &Record, settled: &Settled) -> Result<(), Error> 
     for volume in &settled.new_volumes {
         inner.volumes.make(&volume.name)?;
     }
-    fill_volumes(inner, record)?;
+    // Filling needs what a volume's options mount.
+    let held = inner.volumes.hold_new(&settled.new_volumes, launch::volume_names(record), record.id.as_str());
+    let filled = held.and_then(|()| fill_volumes(inner, record));
+    inner.volumes.release(record.id.as_str());
+    filled?;
     inner.store.put_container(record, &settled.new_volumes)?;
     let mut all = inner.volumes.lock();
     all.extend(settled.new_volumes.iter().map(|volume| (volume.name.clone(), volume.clone())));

@@ -9,6 +9,7 @@ use super::{
     Phase, RunNote,
     actor::Actor,
     launch::{self, LaunchError},
+    links,
     machine::Event,
     waits::Outcome,
 };
@@ -95,6 +96,13 @@ impl Actor {
         if run.supervisor.is_some() {
             inner.volume_mount_events("unmount", &self.container);
         }
+        if launch::volume_names(&self.container.record()).next().is_some() {
+            let (inner, user) = (Arc::clone(inner), self.container.id.to_string());
+            let released = tokio::task::spawn_blocking(move || inner.volumes.release(&user)).await;
+            if let Err(error) = released {
+                tracing::warn!(%error, "release a container's volumes");
+            }
+        }
         self.container.edit_run(|run| {
             run.supervisor = None;
             run.process = None;
@@ -165,6 +173,7 @@ impl Inner {
     }
 
     pub(super) fn started_events(&self, container: &super::Container) {
+        links::refresh(self, container);
         self.volume_mount_events("mount", container);
         self.network_event_by_mode("connect", container);
         self.container_event(container, "start", []);

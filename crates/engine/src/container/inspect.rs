@@ -5,7 +5,7 @@ use bollard_stubs::models::{
     NetworkSettings,
 };
 
-use super::{Container, Phase, Record, RunView, summary};
+use super::{Container, Phase, Record, RunView, links, summary};
 use crate::{Engine, Error, disk, engine::Inner, spec};
 
 impl Engine {
@@ -57,7 +57,10 @@ fn inspect(inner: &Inner, container: &Container) -> ContainerInspectResponse {
         process_label: Some(String::new()),
         app_armor_profile: Some(String::new()),
         exec_ids: Some(inner.execs.of(&record.id)).filter(|ids| !ids.is_empty()),
-        host_config: Some(record.host.clone()),
+        host_config: Some(bollard_stubs::models::HostConfig {
+            links: links::shown(inner, &record),
+            ..record.host.clone()
+        }),
         graph_driver: Some(graph_driver(inner, &record)),
         mounts: Some(summary::mount_points(inner, &record)),
         config: Some(record.config.clone()),

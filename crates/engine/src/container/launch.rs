@@ -3,15 +3,18 @@
 //!
 //! Nothing here waits for the disk. Whatever fails, what was made before it is taken down again.
 
-use std::{fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
 
-use minke_network::files::{self, DnsOverrides, ExtraHost};
+use minke_network::{
+    Attachment,
+    files::{self, DnsOverrides, ExtraHost},
+};
 use minke_supervisor::{
     CallError, Failure, FailureKind, Inherit, NETNS_FD, SpawnError, Spawned, Supervisor, SupervisorConfig,
 };
 
 use super::{
-    Container, Places, Record, RunNote, log_options,
+    Container, Places, Record, RunNote, links, log_options,
     sandbox::{self, SandboxNetwork},
 };
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
         modes::{IpcMode, Modes, NetworkMode},
     },
     time_text,
+    volumes::{self, Seen},
 };
 
 /// The directory in the bundle that the root is mounted on.
@@ -33,7 +37,7 @@ const ROOT: &str = "rootfs";
 #[derive(Debug)]
 pub(super) struct Launched {
     pub(super) spawned: Spawned,
-    pub(super) attachment: Option<minke_network::Attachment>,
+    pub(super) attachment: Option<Attachment>,
     pub(super) note: RunNote,
 }
 
@@ -91,7 +95,7 @@ pub(super) async fn create(
             has_run: true,
             ..RunNote::default()
         };
-        finish_bundle(&record, &modes, &places, &note)?;
+        finish_bundle(inner, &record, &modes, &places, &note)?;
         let spawned = spawn(inner, &record, &places, network).await?;
         // Until here the paths of joined namespaces and of volumes' directories had to stay good.
         drop(held);
@@ -201,7 +205,12 @@ fn write_bundle(
     let user = accounts.resolve(record.config.user.as_deref().unwrap_or(""), &groups)?;
     drop(root);
 
+    inner.volumes.hold(volume_names(record), record.id.as_str())?;
     let mut sources = inner.volumes.sources(&record.mounts)?;
+    let images = image_mounts(inner, record)?;
+    if !images.is_empty() {
+        fs::create_dir_all(places.empty()).map_err(failed("make an empty directory"))?;
+    }
     let joined = sandbox::join(inner, modes, &mut sources.held)?;
     let joined = spec::Joined { network: netns_path(modes), ..joined };
     let (devices, device_rules) = devices(record)?;
@@ -219,9 +228,10 @@ fn write_bundle(
         .map(|inside| (inside, file_places.directory.join(inside.trim_start_matches("/etc/"))));
     let paths: Vec<(&'static str, &Path)> =
         paths.iter().map(|(inside, path)| (*inside, path.as_path())).collect();
+    let config = links::with_environment(inner, record)?;
     let mut spec = spec::build(Inputs {
         facts: &inner.host.facts,
-        config: &record.config,
+        config: &config,
         host: &record.host,
         modes,
         joined: &joined,
@@ -229,6 +239,7 @@ fn write_bundle(
         root: ROOT,
         mounts: &record.mounts,
         sources: &sources.paths,
+        images: &images,
         files: &paths,
         init: Some(&inner.config.runtime),
         shared_shm: shm.as_deref(),
@@ -237,6 +248,7 @@ fn write_bundle(
         cgroup: &inner.cgroup_of(record),
         hostname: &hostname,
     })?;
+    spec::cdi::apply(&mut spec, &cdi_edits(record)?)?;
     layers.annotate(&mut spec);
     let json = serde_json::to_vec(&spec).map_err(|error| Error::internal("write config.json", &error))?;
     fs::write(places.directory.join("config.json"), json).map_err(failed("write config.json"))?;
@@ -244,21 +256,40 @@ fn write_bundle(
 }
 
 /// What depends on the network: /etc/hosts; and the note that lets the next engine take over.
-fn finish_bundle(record: &Record, modes: &Modes, places: &Places, note: &RunNote) -> Result<(), Error> {
-    let own = note.attachment.as_ref().map(|attachment| attachment.address.into());
-    let gateway = note.attachment.as_ref().map(|attachment| attachment.gateway.into());
-    if !matches!(modes.network, NetworkMode::Container(_)) {
-        let extra = extra_hosts(record)?;
-        let text = match modes.network {
-            NetworkMode::Host => host_hosts(&extra),
-            _ => {
-                let (name, domain) = names(record);
-                files::hosts(own, name, domain, gateway, &extra)
-            }
-        };
-        fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts"))?;
-    }
+fn finish_bundle(
+    inner: &Inner,
+    record: &Record,
+    modes: &Modes,
+    places: &Places,
+    note: &RunNote,
+) -> Result<(), Error> {
+    write_hosts(inner, record, modes, places, note.attachment.as_ref())?;
     note.write(&places.directory).map_err(failed("write the run's note"))
+}
+
+/// Writes /etc/hosts, in place: a running container has this very file bound.
+pub(super) fn write_hosts(
+    inner: &Inner,
+    record: &Record,
+    modes: &Modes,
+    places: &Places,
+    attachment: Option<&Attachment>,
+) -> Result<(), Error> {
+    let own = attachment.map(|attachment| attachment.address.into());
+    let gateway = attachment.map(|attachment| attachment.gateway.into());
+    if matches!(modes.network, NetworkMode::Container(_)) {
+        return Ok(());
+    }
+    let mut extra = links::hosts(inner, record);
+    extra.extend(extra_hosts(record)?);
+    let text = match modes.network {
+        NetworkMode::Host => host_hosts(&extra),
+        _ => {
+            let (name, domain) = names(record);
+            files::hosts(own, name, domain, gateway, &extra)
+        }
+    };
+    fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts"))
 }
 
 /// The host's and the domain's name; `--hostname a.b.c` is both.
@@ -376,6 +407,46 @@ fn shared_shm(inner: &Inner, modes: &Modes, places: &Places) -> Result<Option<st
         IpcMode::Container(name) => Ok(Some(inner.places(&inner.find(name)?.id).shm())),
         _ => Ok(None),
     }
+}
+
+/// What its devices of the Container Device Interface need.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub(super) fn cdi_edits(record: &Record) -> Result<Vec<spec::cdi::Edits>, Error> {
+    spec::cdi::find(&spec::cdi::requested(&record.host)?, &spec::cdi::DIRECTORIES.map(Into::into))
+}
+
+/// The names of the volumes that a container has.
+pub(super) fn volume_names(record: &Record) -> impl Iterator<Item = &str> {
+    record.mounts.iter().filter_map(|mount| mount.name.as_deref())
+}
+
+/// What its mounts of images show, by their destinations.
+///
+/// # Errors
+/// `NotFound` for an image that is gone, `InvalidParameter` for a path that is not in it.
+pub(super) fn image_mounts(inner: &Inner, record: &Record) -> Result<BTreeMap<String, Seen>, Error> {
+    let mut seen = BTreeMap::new();
+    for mount in &record.mounts {
+        let Some((image, id)) = mount.image.as_ref().and_then(|image| Some((image, image.id?))) else {
+            continue;
+        };
+        let layers = inner.images.lower_dirs(&inner.find_image(&id.to_string())?);
+        let layers = layers.map_err(|error| Error::internal("find the image's layers", &error))?;
+        let subpath = mount.subpath.as_deref().unwrap_or_default();
+        let mut found = volumes::seen(&layers, Path::new(subpath)).map_err(|error| {
+            Error::invalid(format!("cannot access path {subpath:?} of image {}: {error}", image.reference))
+        })?;
+        if let Seen::Directory(layers) = &mut found
+            && layers.len() == 1
+        {
+            // The kernel overlays at least two directories.
+            layers.push(inner.places(&record.id).empty());
+        }
+        seen.insert(mount.destination.clone(), found);
+    }
+    Ok(seen)
 }
 
 type Devices = (Vec<minke_model::runtime_spec::Device>, Vec<minke_model::runtime_spec::DeviceRule>);

@@ -54,6 +54,12 @@ impl Record {
         self.config.image.as_deref().unwrap_or("")
     }
 
+    /// Every image whose files it needs.
+    pub(crate) fn images(&self) -> impl Iterator<Item = ImageId> + '_ {
+        let mounted = self.mounts.iter().filter_map(|mount| mount.image.as_ref()?.id);
+        std::iter::once(self.image).chain(mounted)
+    }
+
     pub(crate) fn label(&self, key: &str) -> Option<&str> {
         self.config.labels.as_ref()?.get(key).map(String::as_str)
     }

@@ -152,10 +152,11 @@ pub(super) fn endpoints(inner: &Inner, record: &Record, run: &RunView) -> HashMa
 pub(super) fn mount_points(inner: &Inner, record: &Record) -> Vec<MountPoint> {
     let point = |mount: &crate::volumes::MountRecord| MountPoint {
         typ: Some(mount.kind.as_str().to_owned()),
-        name: mount.name.clone(),
-        source: Some(match &mount.name {
-            Some(name) => inner.volumes.data(name).to_string_lossy().into_owned(),
-            None => mount.source.clone(),
+        name: mount.name.clone().or_else(|| mount.image.as_ref().map(|image| image.reference.clone())),
+        source: Some(match (&mount.name, &mount.image) {
+            (Some(name), _) => inner.volumes.data(name).to_string_lossy().into_owned(),
+            (_, Some(image)) => image.id.map(|id| id.to_string()).unwrap_or_default(),
+            _ => mount.source.clone(),
         }),
         destination: Some(mount.destination.clone()),
         driver: (mount.kind == MountKind::Volume).then(|| "local".to_owned()),

@@ -20,7 +20,7 @@ use crate::{
     EngineConfig, OpenError,
     container::{
         Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME,
-        SOCKETS, removal,
+        SOCKETS, links, removal,
     },
     events::Events,
     exec::Execs,
@@ -260,10 +260,13 @@ impl Inner {
     }
 
     fn donors(&self, container: &Container) -> Vec<Arc<Container>> {
-        let modes = Modes::parse(&container.record().host, self.host.facts.resources.unified);
-        modes
+        let record = container.record();
+        let modes = Modes::parse(&record.host, self.host.facts.resources.unified);
+        let mut donors: Vec<_> = modes
             .map(|modes| modes.donors().filter_map(|name| self.find(name).ok()).collect())
-            .unwrap_or_default()
+            .unwrap_or_default();
+        donors.extend(links::targets(self, &record));
+        donors
     }
 
     /// The directories of a cgroup below the engine's own, in every hierarchy; the empty name is the
@@ -294,6 +297,13 @@ fn clean_up(inner: &Arc<Inner>, found: &[(Record, RunView)], living: Vec<Attachm
     sweep_directories(&inner.config.state.join("containers"), &known);
     sweep_directories(&inner.config.state.join("runtime"), &alive);
     sweep_sockets(&inner.config.state.join(SOCKETS), &known);
+    let volumes = |record: &Record| record.mounts.iter().filter_map(|mount| mount.name.clone()).collect();
+    let users: Vec<(String, Vec<String>)> = found
+        .iter()
+        .filter(|(_, run)| run.phase.is_alive())
+        .map(|(record, _)| (record.id.to_string(), volumes(record)))
+        .collect();
+    inner.volumes.restore(&users);
     inner.volumes.sweep();
 }
 

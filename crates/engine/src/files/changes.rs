@@ -3,9 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs::{self, FileType},
-    io,
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -14,7 +13,12 @@ use bollard_stubs::models::{ChangeType, FilesystemChange};
 use minke_kernel::path::Root;
 use rustix::fs::{AtFlags, OFlags};
 
-use crate::{Engine, Error, metrics::ContainerAction, volumes::MountRecord};
+use crate::{
+    Engine, Error,
+    metrics::ContainerAction,
+    rootfs::{is_opaque, is_whiteout},
+    volumes::MountRecord,
+};
 
 /// The empty file by which scripts find out that they are in a container, at the same place as Docker's.
 pub(crate) const MARK: &str = "/.dockerenv";
@@ -70,7 +74,7 @@ fn walk(upper: &Path, inside: &Path, image: &Root, changes: &mut Changes) -> io:
     for entry in fs::read_dir(upper)? {
         let entry = entry?;
         let (path, kind) = (inside.join(entry.file_name()), entry.file_type()?);
-        if is_whiteout(kind, &entry.metadata()?) {
+        if is_whiteout(&entry.metadata()?) {
             changes.insert(path, ChangeType::_2);
             continue;
         }
@@ -84,17 +88,6 @@ fn walk(upper: &Path, inside: &Path, image: &Root, changes: &mut Changes) -> io:
         }
     }
     Ok(())
-}
-
-/// How overlayfs marks a deleted file.
-fn is_whiteout(kind: FileType, metadata: &fs::Metadata) -> bool {
-    kind.is_char_device() && metadata.rdev() == 0
-}
-
-/// How overlayfs marks a directory that hides the one below.
-fn is_opaque(path: &Path) -> bool {
-    let mut value = [0; 1];
-    matches!(rustix::fs::lgetxattr(path, "trusted.overlay.opaque", &mut value), Ok(1) if value == *b"y")
 }
 
 /// A directory that was deleted and made again: what is not in the new one is gone.

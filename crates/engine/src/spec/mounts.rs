@@ -1,11 +1,11 @@
 //! What is mounted in a container beyond its root: the kernel's file systems, the files that name it, the
 //! user's volumes.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use minke_model::runtime_spec::Mount;
 
-use crate::volumes::{MountKind, MountRecord};
+use crate::volumes::{MountKind, MountRecord, Seen};
 
 /// What decides about the engine's own mounts.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub(crate) struct Base<'a> {
     pub(crate) files: &'a [(&'static str, &'a Path)],
     /// [`INIT`] is this program of the host.
     pub(crate) init: Option<&'a Path>,
+    /// What mounts of images show, by their destinations.
+    pub(crate) images: &'a BTreeMap<String, Seen>,
 }
 
 /// Where Docker shows the init of `--init`.
@@ -36,7 +38,7 @@ pub(crate) fn mounts(base: Base<'_>, user: &[MountRecord], sources: &[Option<Str
     let taken = |destination: &str| user.iter().any(|mount| mount.destination == destination);
     let mut mounts: Vec<Mount> = kernel_mounts(base).into_iter().filter(|m| !taken(&m.destination)).collect();
     let mut more: Vec<Mount> =
-        user.iter().zip(sources).map(|(mount, source)| user_mount(mount, source.as_deref())).collect();
+        user.iter().zip(sources).map(|(mount, source)| user_mount(base, mount, source.as_deref())).collect();
     for (destination, source) in base.files {
         if !taken(destination) {
             more.push(bind(destination, source, &["rbind", "rprivate"]));
@@ -78,7 +80,10 @@ fn kernel_mounts(base: Base<'_>) -> Vec<Mount> {
 }
 
 /// One of the user's mounts; `source` is its place on the host, as found when the container is started.
-fn user_mount(mount: &MountRecord, source: Option<&str>) -> Mount {
+fn user_mount(base: Base<'_>, mount: &MountRecord, source: Option<&str>) -> Mount {
+    if let Some(seen) = base.images.get(&mount.destination).filter(|_| mount.kind == MountKind::Image) {
+        return image_mount(&mount.destination, seen);
+    }
     if mount.kind == MountKind::Tmpfs {
         let mut options = vec!["nosuid", "nodev", "noexec"];
         let given: Vec<&str> = mount.tmpfs_options.iter().map(String::as_str).collect();
@@ -97,6 +102,18 @@ fn user_mount(mount: &MountRecord, source: Option<&str>) -> Mount {
     let mut mount = new(&mount.destination, "bind", source.unwrap_or(&mount.source), &options);
     mount.options.retain(|option| !option.is_empty());
     mount
+}
+
+/// An overlay without an upper directory, or a single file.
+fn image_mount(destination: &str, seen: &Seen) -> Mount {
+    match seen {
+        Seen::File(path) => bind(destination, path, &["bind", "rprivate", "ro"]),
+        Seen::Directory(layers) => {
+            let layers: Vec<_> = layers.iter().map(|path| format!("lowerdir+={}", path.display())).collect();
+            let options: Vec<&str> = layers.iter().map(String::as_str).chain(["ro"]).collect();
+            new(destination, "overlay", "overlay", &options)
+        }
+    }
 }
 
 fn bind(destination: &str, source: &Path, options: &[&str]) -> Mount {
@@ -118,7 +135,8 @@ mod tests {
     use super::*;
 
     fn base() -> Base<'static> {
-        Base { privileged: false, shm: Shm::Size(64 << 20), files: &[], init: None }
+        static NONE: BTreeMap<String, Seen> = BTreeMap::new();
+        Base { privileged: false, shm: Shm::Size(64 << 20), files: &[], init: None, images: &NONE }
     }
 
     fn volume(destination: &str) -> MountRecord {
@@ -162,10 +180,28 @@ mod tests {
     fn read_only_binds_are_so_all_the_way_down_unless_told() {
         let mut mount = volume("/data");
         mount.rw = false;
-        assert_eq!(user_mount(&mount, Some("/x")).options, ["rbind", "rprivate", "ro", "rro"]);
+        assert_eq!(user_mount(base(), &mount, Some("/x")).options, ["rbind", "rprivate", "ro", "rro"]);
         mount.read_only_non_recursive = true;
-        assert_eq!(user_mount(&mount, Some("/x")).options, ["rbind", "rprivate", "ro"]);
-        assert_eq!(user_mount(&mount, Some("/x")).source.as_deref(), Some("/x"));
+        assert_eq!(user_mount(base(), &mount, Some("/x")).options, ["rbind", "rprivate", "ro"]);
+        assert_eq!(user_mount(base(), &mount, Some("/x")).source.as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn an_image_is_an_overlay_of_its_layers_and_one_file_of_it_is_bound() {
+        let mut mount = volume("/tools");
+        mount.kind = MountKind::Image;
+        let shown = |seen: Seen| {
+            let images = [("/tools".to_owned(), seen)].into();
+            user_mount(Base { images: &images, ..base() }, &mount, None)
+        };
+        let overlay = shown(Seen::Directory(vec!["/l/2".into(), "/l/1".into()]));
+        assert_eq!(overlay.kind.as_deref(), Some("overlay"));
+        assert_eq!(overlay.options, ["lowerdir+=/l/2", "lowerdir+=/l/1", "ro"]);
+        let file = shown(Seen::File("/l/2/f".into()));
+        assert_eq!(
+            (file.source.as_deref(), file.options.last().map(String::as_str)),
+            (Some("/l/2/f"), Some("ro"))
+        );
     }
 
     #[test]
@@ -173,6 +209,6 @@ mod tests {
         let mut mount = volume("/tmp");
         mount.kind = MountKind::Tmpfs;
         mount.tmpfs_options = vec!["exec".into(), "size=1m".into()];
-        assert_eq!(user_mount(&mount, None).options, ["nosuid", "nodev", "size=1m"]);
+        assert_eq!(user_mount(base(), &mount, None).options, ["nosuid", "nodev", "size=1m"]);
     }
 }

@@ -9,13 +9,7 @@ use crate::Error;
 /// # Errors
 /// `InvalidParameter` or `NotImplemented` that names the field.
 pub(crate) fn check(config: &ContainerConfig, host: &HostConfig) -> Result<(), Error> {
-    let unsupported: [(&str, bool, &str); 13] = [
-        (
-            "DeviceRequests",
-            some(&host.device_requests),
-            "this engine knows no device drivers (--gpus) and no CDI",
-        ),
-        ("Links", some(&host.links), "--link needs name resolution, which the default bridge does not have"),
+    let unsupported: [(&str, bool, &str); 10] = [
         (
             "StorageOpt",
             host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()),
@@ -45,7 +39,6 @@ pub(crate) fn check(config: &ContainerConfig, host: &HostConfig) -> Result<(), E
         ),
         ("Cgroup", text(&host.cgroup).is_some(), "a container's cgroup can't be another's"),
         ("ArgsEscaped", config.args_escaped == Some(true), "it exists on Windows only"),
-        ("NetworkDisabled", config.network_disabled == Some(true), "use network mode none"),
     ];
     match unsupported.iter().find(|(_, asked, _)| *asked) {
         Some((field, _, reason)) => {
@@ -53,10 +46,6 @@ pub(crate) fn check(config: &ContainerConfig, host: &HostConfig) -> Result<(), E
         }
         None => Ok(()),
     }
-}
-
-fn some<T>(list: &Option<Vec<T>>) -> bool {
-    list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
 fn text(field: &Option<String>) -> Option<&str> {

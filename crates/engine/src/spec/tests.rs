@@ -31,6 +31,7 @@ fn build_with(edit: impl FnOnce(&mut ContainerConfig, &mut HostConfig)) -> Resul
         root: "rootfs",
         mounts: &[],
         sources: &[],
+        images: &BTreeMap::new(),
         files: &[("/etc/hosts", Path::new("/x/hosts"))],
         init: Some(Path::new("/x/minke-oci")),
         shared_shm: None,

@@ -6,7 +6,7 @@ use bollard_stubs::models::{
     Volume, VolumeCreateRequest, VolumeListResponse, VolumePruneResponse, VolumeScopeEnum, VolumeUsageData,
 };
 
-use super::{VolumeRecord, parse, refuse_options};
+use super::{VolumeRecord, local, parse};
 use crate::{Engine, Error, Filters, events::About, random, time_text};
 
 impl Engine {
@@ -23,7 +23,7 @@ impl Engine {
             )));
         }
         let options = request.driver_opts.unwrap_or_default().into_iter().collect();
-        refuse_options(&options)?;
+        local::check(&options)?;
         let name = request.name.filter(|name| !name.is_empty());
         let anonymous = name.is_none();
         let name = match name {
@@ -124,7 +124,9 @@ impl Engine {
             let mut response =
                 VolumePruneResponse { volumes_deleted: Some(Vec::new()), space_reclaimed: Some(0) };
             for name in doomed {
-                let size = crate::disk::usage(&inner.volumes.data(&name));
+                let is_local =
+                    inner.volumes.lock().get(&name).is_some_and(|volume| volume.options.is_empty());
+                let size = if is_local { crate::disk::usage(&inner.volumes.data(&name)) } else { 0 };
                 inner.remove_volume(&name)?;
                 response.space_reclaimed = response.space_reclaimed.map(|sum| sum + size);
                 response.volumes_deleted.get_or_insert_default().push(name);
@@ -158,7 +160,11 @@ impl crate::engine::Inner {
     /// With its size and how many containers have it, for `system df`.
     pub(crate) fn volume_with_usage(&self, record: &VolumeRecord) -> Volume {
         let users = i64::try_from(self.volume_users(&record.name).len()).unwrap_or(i64::MAX);
-        let size = crate::disk::usage(&self.volumes.data(&record.name));
+        // What is elsewhere is not measured, as in Docker.
+        let size = match record.options.is_empty() {
+            true => crate::disk::usage(&self.volumes.data(&record.name)),
+            false => -1,
+        };
         Volume { usage_data: Some(VolumeUsageData { size, ref_count: users }), ..self.volume_of(record) }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use bollard_stubs::models::{Mount, MountType};
 
-use super::{MountKind, MountRecord};
+use super::{ImageMount, MountKind, MountRecord};
 use crate::Error;
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
@@ -113,6 +113,7 @@ pub(crate) fn mount(spec: &Mount) -> Result<MountRecord, Error> {
         (spec.bind_options.is_some() && kind != MountKind::Bind)
             || (spec.volume_options.is_some() && kind != MountKind::Volume)
             || (spec.tmpfs_options.is_some() && kind != MountKind::Tmpfs)
+            || (spec.image_options.is_some() && kind != MountKind::Image)
     };
     match spec.typ {
         Some(MountType::BIND) => {
@@ -127,17 +128,33 @@ pub(crate) fn mount(spec: &Mount) -> Result<MountRecord, Error> {
             mount.kind = MountKind::Volume;
             mount.name = if source.is_empty() { None } else { Some(volume_name(source)?) };
             volume_options(spec, &mut mount, &invalid)?;
+            if mount.name.is_none() && !mount.rw {
+                return Err(invalid("must not set ReadOnly mode when using anonymous volumes"));
+            }
         }
         Some(MountType::TMPFS) => {
             if !source.is_empty() {
                 return Err(invalid("field Source must not be specified"));
             }
             mount.kind = MountKind::Tmpfs;
-            tmpfs_options(spec, &mut mount);
+            tmpfs_options(spec, &mut mount, &invalid)?;
+        }
+        Some(MountType::IMAGE) => {
+            if source.is_empty() {
+                return Err(invalid("field Source must not be empty"));
+            }
+            mount.kind = MountKind::Image;
+            mount.rw = false;
+            mount.image = Some(ImageMount { reference: source.to_owned(), id: None });
+            let subpath = spec.image_options.as_ref().and_then(|options| options.subpath.as_deref());
+            mount.subpath = subpath.filter(|path| !path.is_empty()).map(str::to_owned);
+            if mount.subpath.as_deref().is_some_and(|subpath| !is_inside(subpath)) {
+                return Err(invalid("subpath must be a relative path within the image"));
+            }
         }
         other => {
             return Err(Error::not_implemented(format!(
-                "mounts of type {:?} can't be honoured: want bind, volume or tmpfs",
+                "mounts of type {:?} can't be honoured: want bind, volume, tmpfs or image",
                 kind_name(other)
             )));
         }
@@ -178,10 +195,14 @@ fn bind_options(spec: &Mount, mount: &mut MountRecord) -> Result<(), Error> {
     mount.non_recursive = options.non_recursive.unwrap_or(false);
     mount.create_source = options.create_mountpoint.unwrap_or(false);
     mount.read_only_non_recursive = options.read_only_non_recursive.unwrap_or(false);
-    if mount.non_recursive && options.read_only_force_recursive.unwrap_or(false) {
-        return Err(Error::invalid("mount options conflict: NonRecursive and ReadOnlyForceRecursive"));
-    }
-    Ok(())
+    let conflict = match options.read_only_force_recursive.unwrap_or(false) {
+        true if mount.rw => "Writable && ReadOnlyForceRecursive",
+        true if mount.read_only_non_recursive => "ReadOnlyNonRecursive && ReadOnlyForceRecursive",
+        true if mount.non_recursive => "NonRecursive && ReadOnlyForceRecursive",
+        _ if mount.rw && mount.read_only_non_recursive => "Writable && ReadOnlyNonRecursive",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("mount options conflict: {conflict}")))
 }
 
 fn volume_options(
@@ -202,10 +223,7 @@ fn volume_options(
         mount.driver_options = driver.options.clone().unwrap_or_default().into_iter().collect();
     }
     if let Some(subpath) = options.subpath.as_deref().filter(|path| !path.is_empty()) {
-        let inside = Path::new(subpath)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !inside {
+        if !is_inside(subpath) {
             return Err(invalid(&format!("subpath {subpath:?} must be relative and stay within the volume")));
         }
         if mount.name.is_none() {
@@ -216,8 +234,20 @@ fn volume_options(
     Ok(())
 }
 
-fn tmpfs_options(spec: &Mount, mount: &mut MountRecord) {
-    let Some(options) = &spec.tmpfs_options else { return };
+/// Whether a relative path has no way out by its words.
+fn is_inside(subpath: &str) -> bool {
+    Path::new(subpath).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+fn tmpfs_options(
+    spec: &Mount,
+    mount: &mut MountRecord,
+    invalid: &dyn Fn(&str) -> Error,
+) -> Result<(), Error> {
+    if !mount.rw {
+        mount.tmpfs_options.push("ro".to_owned());
+    }
+    let Some(options) = &spec.tmpfs_options else { return Ok(()) };
     if let Some(bytes) = options.size_bytes.filter(|bytes| *bytes > 0) {
         mount.tmpfs_options.push(format!("size={bytes}"));
     }
@@ -225,11 +255,13 @@ fn tmpfs_options(spec: &Mount, mount: &mut MountRecord) {
         mount.tmpfs_options.push(format!("mode={mode:o}"));
     }
     for option in options.options.iter().flatten() {
+        let name = option.first().map(String::as_str).unwrap_or_default();
+        if option.len() > 2 || !TMPFS.contains(&name) {
+            return Err(invalid(&format!("invalid option: {:?}", option.join("="))));
+        }
         mount.tmpfs_options.push(option.join("="));
     }
-    if !mount.rw {
-        mount.tmpfs_options.push("ro".to_owned());
-    }
+    Ok(())
 }
 
 /// A mount point inside the container: absolute, cleaned, not the root.
@@ -324,6 +356,18 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_mounted_read_only_whatever_is_asked() {
+        let spec =
+            r#"{"Type":"image","Source":"tools:1","Target":"/t","ImageOptions":{"Subpath":"usr/bin"}}"#;
+        let parsed = mount(&serde_json::from_str(spec).unwrap()).unwrap();
+        let image = parsed.image.unwrap();
+        assert_eq!(
+            (parsed.rw, parsed.subpath.as_deref(), image.reference.as_str()),
+            (false, Some("usr/bin"), "tools:1")
+        );
+    }
+
+    #[test]
     fn a_subpath_stays_in_its_volume() {
         let spec: Mount = serde_json::from_str(
             r#"{"Type":"volume","Source":"data","Target":"/d","VolumeOptions":{"Subpath":"../x"}}"#,
@@ -343,6 +387,23 @@ mod tests {
         let spec: Mount =
             serde_json::from_str(r#"{"Type":"bind","Source":"/a","Target":"/b","TmpfsOptions":{}}"#).unwrap();
         assert!(mount(&spec).is_err());
+        for (spec, words) in [
+            (
+                r#"{"Type":"bind","Source":"/a","Target":"/b","BindOptions":{"ReadOnlyForceRecursive":true}}"#,
+                "Writable",
+            ),
+            (r#"{"Type":"volume","Target":"/b","ReadOnly":true}"#, "anonymous volumes"),
+            (r#"{"Type":"image","Target":"/b"}"#, "Source must not be empty"),
+            (
+                r#"{"Type":"image","Source":"a","Target":"/b","ImageOptions":{"Subpath":"../x"}}"#,
+                "within the image",
+            ),
+            (r#"{"Type":"image","Source":"a","Target":"/b","BindOptions":{}}"#, "another mount type"),
+            (r#"{"Type":"tmpfs","Target":"/b","TmpfsOptions":{"Options":[["magic"]]}}"#, "invalid option"),
+        ] {
+            let error = mount(&serde_json::from_str(spec).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
         let spec: Mount = serde_json::from_str(r#"{"Type":"npipe","Source":"/a","Target":"/b"}"#).unwrap();
         assert!(mount(&spec).unwrap_err().to_string().contains("npipe"));
     }

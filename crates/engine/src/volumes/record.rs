@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use minke_model::ImageId;
 use serde::{Deserialize, Serialize};
 
 /// A volume in engine.db.
@@ -29,17 +30,34 @@ pub(crate) enum MountKind {
     Volume,
     /// A file system in memory.
     Tmpfs,
+    /// An image's files.
+    Image,
 }
 
 impl MountKind {
+    /// Its files have a path of the host's.
+    pub(crate) fn is_on_the_host(self) -> bool {
+        matches!(self, Self::Bind | Self::Volume)
+    }
+
     /// Docker's word.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Bind => "bind",
             Self::Volume => "volume",
             Self::Tmpfs => "tmpfs",
+            Self::Image => "image",
         }
     }
+}
+
+/// The image of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageMount {
+    /// What was asked for.
+    pub(crate) reference: String,
+    /// What that meant when the container was created; `None` until then.
+    pub(crate) id: Option<ImageId>,
 }
 
 /// One mount of a container, as settled when it was created.
@@ -60,7 +78,9 @@ pub(crate) struct MountRecord {
     pub(crate) mode: String,
     /// Do not fill an empty volume with the image's content.
     pub(crate) no_copy: bool,
-    /// Mount this directory of the volume instead of its top.
+    /// The image whose files are mounted.
+    pub(crate) image: Option<ImageMount>,
+    /// Mount this directory of the volume or image instead of its top.
     pub(crate) subpath: Option<String>,
     /// Options of a tmpfs.
     pub(crate) tmpfs_options: Vec<String>,

@@ -128,3 +128,45 @@ fn sysctls_of_the_containers_own_namespaces_are_set(#[values(Cli::Docker, Cli::M
         .expect_stderr("kernel.panic");
     host.expect_nothing_left();
 }
+
+/// A file in the host's folder for descriptions of devices, gone with the test.
+struct DeviceFile(std::path::PathBuf);
+
+impl Drop for DeviceFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+        // The folder too, unless somebody else has a file there.
+        let _ = std::fs::remove_dir("/var/run/cdi");
+    }
+}
+
+#[test]
+fn a_named_device_brings_what_its_vendor_says() {
+    let host = Host::with_busybox();
+    let class = format!("{}.example/null", host.prefix());
+    let text = format!(
+        "cdiVersion: 0.6.0\nkind: {class}\ndevices:\n- name: one\n  containerEdits:\n    env: [VENDOR=here]\n    \
+         deviceNodes:\n    - {{path: /dev/one, hostPath: /dev/null, permissions: rw}}\n    mounts:\n    \
+         - {{hostPath: /etc/passwd, containerPath: /vendor/file, options: [ro]}}\n"
+    );
+    std::fs::create_dir_all("/var/run/cdi").unwrap();
+    let file = DeviceFile(format!("/var/run/cdi/{}.yaml", host.prefix()).into());
+    std::fs::write(&file.0, text).unwrap();
+    let device = format!("{class}=one");
+    let script =
+        "echo $VENDOR; stat -c '%t:%T' /dev/one; echo x >/dev/one && echo written; head -c 4 /vendor/file";
+    let _ = host
+        .docker(["run", "--rm", "--device", &device, "busybox", "sh", "-c", script])
+        .expect_code(0)
+        .expect_exact("here\n1:3\nwritten\nroot");
+    let other = format!("{class}=two");
+    let _ = host
+        .docker(["run", "--rm", "--device", &other, "busybox", "true"])
+        .expect_code(125)
+        .expect_stderr(&format!("unresolvable CDI devices {other}"));
+    let _ = host
+        .docker(["run", "--rm", "--gpus", "all", "busybox", "true"])
+        .expect_code(125)
+        .expect_stderr("could not select device driver \"\" with capabilities: [[gpu]]");
+    host.expect_nothing_left();
+}

@@ -1,0 +1,226 @@
+//! Legacy links (`--link db:alias`): on the default bridge, which resolves no names, a container learns the addresses of
+//! others from its /etc/hosts and its environment, as they are when it is started.
+
+use std::sync::Arc;
+
+use bollard_stubs::models::{ContainerConfig, HostConfig};
+use minke_network::{
+    Attachment,
+    files::{ExtraHost, HostAddress},
+};
+
+use super::{Container, Record, launch, ports};
+use crate::{
+    Error,
+    engine::Inner,
+    spec::{
+        env,
+        modes::{Modes, NetworkMode},
+    },
+};
+
+/// A link of a container's: to whom, and under which name.
+struct Link {
+    target: Arc<Container>,
+    alias: String,
+}
+
+/// A link's two words; without the second the first is both.
+fn words(text: &str) -> (&str, &str) {
+    let (name, alias) = text.split_once(':').unwrap_or((text, ""));
+    let name = name.trim_start_matches('/');
+    // `/db:/web/alias`, as `inspect` shows it.
+    let alias = alias.rsplit('/').next().unwrap_or(alias);
+    (name, if alias.is_empty() { name } else { alias })
+}
+
+/// Checks the links that were asked for and remembers the others by their ids, so that they may be renamed.
+///
+/// # Errors
+/// `InvalidParameter` for a malformed link, a container that is not there, and a network without links.
+pub(super) fn pin(inner: &Inner, host: &mut HostConfig) -> Result<(), Error> {
+    let links = host.links.iter().flatten().next().is_some();
+    let Some(list) = host.links.as_mut().filter(|_| links) else { return Ok(()) };
+    let mode = host.network_mode.as_deref().unwrap_or("");
+    let kind = match mode {
+        "host" => Some("host"),
+        _ if mode.starts_with("container:") => Some("container"),
+        _ => None,
+    };
+    if let Some(kind) = kind {
+        return Err(Error::invalid(format!(
+            "conflicting options: {kind} type networking can't be used with links. This would result in undefined behavior"
+        )));
+    }
+    if !matches!(mode, "bridge" | "default" | "") {
+        return Err(Error::not_implemented(format!(
+            "Links can't be honoured: they are there on the default bridge only, and the network mode is {mode:?}"
+        )));
+    }
+    for link in list {
+        let (name, alias) = words(link);
+        if name.is_empty() || link.matches(':').count() > 1 {
+            return Err(Error::invalid(format!("bad format for links: {link}")));
+        }
+        let target = inner
+            .find(name)
+            .map_err(|error| Error::invalid(format!("could not get container for {name}: {error}")))?;
+        *link = format!("{}:{alias}", target.id);
+    }
+    Ok(())
+}
+
+/// The links of a container to others that are still there.
+fn links(inner: &Inner, record: &Record) -> Vec<Link> {
+    let links = record.host.links.iter().flatten();
+    let found = links.filter_map(|text| {
+        let (id, alias) = words(text);
+        Some(Link { target: inner.find(id).ok()?, alias: alias.to_owned() })
+    });
+    found.collect()
+}
+
+/// As Docker shows them: `/db:/web/alias`.
+pub(super) fn shown(inner: &Inner, record: &Record) -> Option<Vec<String>> {
+    let shown = |link: Link| format!("/{}:/{}/{}", link.target.record().name, record.name, link.alias);
+    Some(links(inner, record).into_iter().map(shown).collect::<Vec<_>>()).filter(|links| !links.is_empty())
+}
+
+/// The containers that one links to.
+pub(crate) fn targets(inner: &Inner, record: &Record) -> Vec<Arc<Container>> {
+    links(inner, record).into_iter().map(|link| link.target).collect()
+}
+
+/// The lines of /etc/hosts for those that run.
+pub(super) fn hosts(inner: &Inner, record: &Record) -> Vec<ExtraHost> {
+    let links = links(inner, record);
+    let running = links.iter().filter_map(|link| Some((link, link.attachment(record).ok()?.address)));
+    let line = |(link, address): (&Link, std::net::Ipv4Addr)| {
+        let target = link.target.record();
+        let mut name = format!("{} {}", link.alias, target.hostname());
+        if link.alias != target.name {
+            name = format!("{name} {}", target.name);
+        }
+        ExtraHost { name, address: HostAddress::Literal(address.into()) }
+    };
+    running.map(line).collect()
+}
+
+/// The environment with what links to those that run add to it.
+pub(crate) fn environment_of(inner: &Inner, record: &Record) -> Vec<String> {
+    let links = links(inner, record);
+    let told = links.iter().filter_map(|link| link.variables(record).ok());
+    env::merge(&told.flatten().collect::<Vec<_>>(), record.config.env.as_deref().unwrap_or(&[]))
+}
+
+/// The configuration with what links add to its environment; the container's own variables win.
+///
+/// # Errors
+/// `Conflict` when one of the others does not run.
+pub(super) fn with_environment(inner: &Inner, record: &Record) -> Result<ContainerConfig, Error> {
+    for link in links(inner, record) {
+        let _ = link.variables(record)?;
+    }
+    Ok(ContainerConfig { env: Some(environment_of(inner, record)), ..record.config.clone() })
+}
+
+/// The variables of one link.
+fn environment(alias: &str, own: &str, address: &str, target: &Record) -> Vec<String> {
+    let prefix = alias.to_uppercase().replace('-', "_");
+    let mut all = vec![format!("{prefix}_NAME=/{own}/{alias}")];
+    let keys = target.config.exposed_ports.iter().flatten();
+    let mut ports: Vec<_> = keys.filter_map(|key| ports::parse(key).ok()).collect();
+    ports.sort_by_key(|(port, protocol)| (*port, protocol.to_string()));
+    if let Some((port, protocol)) = ports.first() {
+        all.push(format!("{prefix}_PORT={protocol}://{address}:{port}"));
+    }
+    for (port, protocol) in &ports {
+        let name = format!("{prefix}_PORT_{port}_{}", protocol.to_string().to_uppercase());
+        all.push(format!("{name}={protocol}://{address}:{port}"));
+        all.push(format!("{name}_ADDR={address}"));
+        all.push(format!("{name}_PORT={port}"));
+        all.push(format!("{name}_PROTO={protocol}"));
+    }
+    for variable in target.config.env.iter().flatten() {
+        // Nobody links to somebody else's path.
+        if variable.split_once('=').is_some_and(|(name, _)| !matches!(name, "HOME" | "PATH")) {
+            all.push(format!("{prefix}_ENV_{variable}"));
+        }
+    }
+    all
+}
+
+impl Link {
+    fn variables(&self, record: &Record) -> Result<Vec<String>, Error> {
+        let address = self.attachment(record)?.address.to_string();
+        Ok(environment(&self.alias, &record.name, &address, &self.target.record()))
+    }
+
+    /// The other's place on the bridge.
+    fn attachment(&self, record: &Record) -> Result<Attachment, Error> {
+        let run = self.target.run();
+        run.attachment.filter(|_| run.phase.is_alive()).ok_or_else(|| {
+            Error::conflict(format!(
+                "Cannot link to a non running container: /{} AS /{}/{}",
+                self.target.record().name,
+                record.name,
+                self.alias
+            ))
+        })
+    }
+}
+
+/// A container that has started may have another address than before: whoever links to it is told.
+pub(super) fn refresh(inner: &Inner, started: &Container) {
+    for container in inner.containers() {
+        let record = container.record();
+        let links_to = record.host.links.iter().flatten().any(|link| words(link).0 == started.id.as_str());
+        if !links_to || !container.is_alive() {
+            continue;
+        }
+        let Ok(modes) = Modes::parse(&record.host, inner.host.facts.resources.unified) else { continue };
+        if modes.network != NetworkMode::Bridge {
+            continue;
+        }
+        let (places, attachment) = (inner.places(&record.id), container.run().attachment);
+        if let Err(error) = launch::write_hosts(inner, &record, &modes, &places, attachment.as_ref()) {
+            tracing::warn!(%error, container = record.id.short(), "tell a container of a link's new address");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_has_two_words_or_one_for_both() {
+        assert_eq!(words("db:database"), ("db", "database"));
+        assert_eq!(words("/db"), ("db", "db"));
+        assert_eq!(words("/db:/web/database"), ("db", "database"));
+    }
+
+    #[test]
+    fn the_environment_tells_ports_and_variables() {
+        let mut target = Record::for_tests();
+        target.config.exposed_ports = Some(vec!["6379/tcp".to_owned(), "53/udp".to_owned()]);
+        target.config.env = Some(vec!["PATH=/bin".to_owned(), "MODE=fast".to_owned()]);
+        let told = environment("my-db", "web", "172.17.0.2", &target);
+        assert_eq!(
+            told,
+            [
+                "MY_DB_NAME=/web/my-db",
+                "MY_DB_PORT=udp://172.17.0.2:53",
+                "MY_DB_PORT_53_UDP=udp://172.17.0.2:53",
+                "MY_DB_PORT_53_UDP_ADDR=172.17.0.2",
+                "MY_DB_PORT_53_UDP_PORT=53",
+                "MY_DB_PORT_53_UDP_PROTO=udp",
+                "MY_DB_PORT_6379_TCP=tcp://172.17.0.2:6379",
+                "MY_DB_PORT_6379_TCP_ADDR=172.17.0.2",
+                "MY_DB_PORT_6379_TCP_PORT=6379",
+                "MY_DB_PORT_6379_TCP_PROTO=tcp",
+                "MY_DB_ENV_MODE=fast",
+            ]
+        );
+    }
+}
