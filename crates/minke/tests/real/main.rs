@@ -10,6 +10,7 @@ mod conformance;
 mod contexts;
 mod copy;
 mod durability;
+mod events;
 mod exec_and_attach;
 mod image_layers;
 mod images;
