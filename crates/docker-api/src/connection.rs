@@ -155,9 +155,24 @@ async fn write_response(io: &mut (impl AsyncWrite + Unpin), response: Response) 
 }
 
 /// A socket whose first bytes have been read already.
-struct Replay<T> {
+pub(crate) struct Replay<T> {
     early: Bytes,
     io: T,
+}
+
+impl<T> Replay<T> {
+    /// The same, with bytes back that were read from it.
+    pub(crate) fn after(mut self, read: &[u8]) -> Self {
+        if !read.is_empty() {
+            self.early = [read, &self.early].concat().into();
+        }
+        self
+    }
+
+    /// The socket.
+    pub(crate) fn get_ref(&self) -> &T {
+        &self.io
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Replay<T> {

@@ -13,18 +13,23 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use minke_engine::AttachSession;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::activity::RequestGuard;
 use crate::body::RequestBody;
 use crate::call::{Call, Life};
+use crate::connection::Replay;
 use crate::respond::{self, Response};
 use crate::version::ApiVersion;
+
+mod after_head;
+pub(crate) use after_head::AfterHead;
 
 /// The media type of a terminal's stream, and of every hijacked stream before API 1.42.
 pub(crate) const RAW: &str = "application/vnd.docker.raw-stream";
@@ -152,10 +157,18 @@ async fn on_upgrade(
 ) {
     match upgrade.await {
         Ok(io) => tokio::select! {
-            () = session.run(TokioIo::new(io)) => {}
+            () = session.run(without_hyper(io)) => {}
             () = stopped => {}
         },
         Err(error) => tracing::debug!(%error, "hijacked connection was not handed over"),
+    }
+}
+
+/// The connection itself, or, where it is none whose reader can be watched, as hyper has it.
+fn without_hyper(io: Upgraded) -> BoxIo<'static> {
+    match io.downcast::<TokioIo<Replay<UnixStream>>>() {
+        Ok(parts) => Box::new(AfterHead::new(parts.io.into_inner().after(&parts.read_buf), Replay::get_ref)),
+        Err(io) => Box::new(TokioIo::new(io)),
     }
 }
 

@@ -136,6 +136,14 @@ pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
     Ok(net::accept_with(listener, SocketFlags::CLOEXEC)?)
 }
 
+/// Whether the peer has read all that was sent to it (of TCP: whether it has acknowledged it).
+///
+/// # Errors
+/// `ENOTTY` for what is no socket.
+pub fn is_all_read(socket: impl AsFd) -> io::Result<bool> {
+    Ok(crate::sys::unread_output(socket.as_fd())? == 0)
+}
+
 fn stream(flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
@@ -162,6 +170,16 @@ mod tests {
         drop(a);
         assert!(receive(&b).unwrap().is_none());
         assert_eq!(send(&b, b"x", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_was_sent_is_unread_until_the_peer_reads_it() {
+        let (a, b) = pair().unwrap();
+        assert!(is_all_read(&a).unwrap());
+        send(&a, b"word", &[]).unwrap();
+        assert!(!is_all_read(&a).unwrap());
+        receive(&b).unwrap();
+        assert!(is_all_read(&a).unwrap());
     }
 
     #[test]

@@ -312,6 +312,16 @@ pub(crate) fn namespace_type(fd: BorrowedFd<'_>) -> io::Result<i32> {
     check(libc::c_long::from(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) })).map(|v| v as i32)
 }
 
+/// How many bytes of a socket's wait to be read by its peer (unix) or to be acknowledged (TCP): ioctl `SIOCOUTQ`.
+pub(crate) fn unread_output(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: this request writes one int, to where the pointer says.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ as _, ptr::from_mut(&mut count))
+    }))
+    .map(|_| count)
+}
+
 /// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING` with a name.
 pub(crate) fn join_session_keyring(name: &CStr) -> io::Result<i32> {
     // SAFETY: the name is a C string.
