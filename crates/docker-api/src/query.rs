@@ -79,7 +79,7 @@ impl Query {
     /// 400 that names the parameter and its value.
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.non_empty(name) else { return Ok(None) };
-        let refused = || ApiError::invalid(format!("invalid {name} \"{text}\": not a whole number in range"));
+        let refused = || ApiError::invalid(format!("invalid {name} {text:?}: not a whole number in range"));
         text.trim().parse().map(Some).map_err(|_| refused())
     }
 
@@ -89,9 +89,8 @@ impl Query {
     /// 400 that names the parameter and its value.
     pub(crate) fn time(&self, name: &str) -> Result<Option<OffsetDateTime>, ApiError> {
         let Some(text) = self.non_empty(name).filter(|text| *text != "0") else { return Ok(None) };
-        let refused = || {
-            ApiError::invalid(format!("invalid {name} \"{text}\": neither a Unix time nor an RFC 3339 one"))
-        };
+        let refused =
+            || ApiError::invalid(format!("invalid {name} {text:?}: neither a Unix time nor an RFC 3339 one"));
         parse_time(text).map(Some).ok_or_else(refused)
     }
 

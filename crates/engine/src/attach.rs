@@ -7,6 +7,7 @@ use minke_supervisor::Streams;
 
 use crate::{
     AttachOptions, AttachSession, Engine, Error, LogsOptions, container::Phase, detach_keys::DetachKeys,
+    session::OutputForm,
 };
 
 impl Engine {
@@ -63,6 +64,7 @@ impl Engine {
         };
         Ok(AttachSession {
             tty: record.tty(),
+            form: OutputForm::Same,
             before,
             wire,
             stdin,

@@ -113,7 +113,7 @@ impl Events {
 }
 
 impl Engine {
-    /// Events from now on, and those of the past if `since` is given.
+    /// Events from now on, and those of the past if `since` or `until` is given.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidParameter`] for an unknown filter.
@@ -123,7 +123,8 @@ impl Engine {
         let nanos = |time: Option<OffsetDateTime>| time.map(|time| time.unix_timestamp_nanos());
         let (since, until) = (nanos(options.since), nanos(options.until));
         let when = |event: &EventMessage| i128::from(event.time_nano.unwrap_or(0));
-        let old = past.into_iter().filter(move |event| since.is_some_and(|since| when(event) >= since));
+        let begin = since.or(until.map(|_| i128::MIN));
+        let old = past.into_iter().filter(move |event| begin.is_some_and(|begin| when(event) >= begin));
         let end = until.map(|until| until - OffsetDateTime::now_utc().unix_timestamp_nanos());
         let all = stream::iter(old).chain(live_events(live, end));
         let filters = options.filters;

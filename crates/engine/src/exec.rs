@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ProcessConfig};
@@ -12,22 +14,33 @@ use minke_model::{
     runtime_spec::{ConsoleSize, Process},
 };
 use minke_supervisor::{CallError, FailureKind, Streams, Supervisor, Target};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     AttachSession, Engine, Error, ErrorKind, ExecStart,
     container::{Container, Phase, Wire, links, running},
     detach_keys::DetachKeys,
     engine::Inner,
-    files, random, rootfs, spec,
+    files,
+    frames::Splitter,
+    random, rootfs,
+    session::OutputForm,
+    spec,
 };
 
 /// Ended processes that are kept per engine, so that their exit codes can be asked for.
 const KEPT_ENDED: usize = 1000;
 
+/// How long a call about a process waits for its start; Docker's time.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// Every process that `exec` made.
 #[derive(Debug, Default)]
-pub(crate) struct Execs(Mutex<HashMap<String, Exec>>);
+pub(crate) struct Execs {
+    all: Mutex<HashMap<String, Exec>>,
+    /// Told when one has changed.
+    changed: Notify,
+}
 
 #[derive(Debug, Clone)]
 struct Exec {
@@ -56,7 +69,7 @@ impl State {
 
 impl Execs {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Exec>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: &str) -> Result<Exec, Error> {
@@ -67,6 +80,24 @@ impl Execs {
         if let Some(exec) = self.lock().get_mut(id) {
             exec.state = state;
         }
+        self.changed.notify_waiters();
+    }
+
+    /// One that has been started. Clients ask for a terminal's size as soon as its connection is theirs.
+    async fn started(&self, id: &str) -> Result<Exec, Error> {
+        let waiting = async {
+            loop {
+                let mut changed = pin!(self.changed.notified());
+                changed.as_mut().enable();
+                let exec = self.get(id)?;
+                if exec.state != State::Created {
+                    return Ok(exec);
+                }
+                changed.await;
+            }
+        };
+        let late = |_| Err(Error::conflict(format!("exec process {id} is not running")));
+        tokio::time::timeout(STARTING, waiting).await.unwrap_or_else(late)
     }
 
     fn add(&self, id: String, container: Arc<Container>, config: ExecConfig) {
@@ -108,6 +139,7 @@ impl Execs {
             }
             exec.state != State::Created
         });
+        self.changed.notify_waiters();
     }
 
     /// The container is gone, and all that was known of its processes.
@@ -184,8 +216,15 @@ impl Engine {
                 inner.exec_event(&detached, "exec_detach", &id, None);
             }
         };
+        // Which form a client gets is said at the start, as in Docker; some say it only at the creation (docker-py's exec_start).
+        let form = match (tty, options.tty) {
+            (true, false) => OutputForm::Framed,
+            (false, true) => OutputForm::Raw(Splitter::default()),
+            _ => OutputForm::Same,
+        };
         Ok(Some(AttachSession {
-            tty,
+            tty: options.tty,
+            form,
             before: None,
             wire: Some(Wire::Connected(stream)),
             stdin: streams.stdin,
@@ -228,12 +267,12 @@ impl Engine {
         })
     }
 
-    /// Sets the size of the process's terminal.
+    /// Sets the size of the process's terminal, once it has been started.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when it does not run.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] when it does not run, or is not started in 10 seconds.
     pub async fn exec_resize(&self, exec: &str, width: u16, height: u16) -> Result<(), Error> {
-        let found = self.inner().execs.get(exec)?;
+        let found = self.inner().execs.started(exec).await?;
         let supervisor = running(&found.container)?;
         if !matches!(found.state, State::Running(_)) {
             return Err(Error::conflict(format!("exec process {exec} is not running")));

@@ -16,6 +16,7 @@ use crate::{
     container::{SessionGuard, Wire},
     detach_keys::DetachKeys,
     engine::Busy,
+    frames::{self, Splitter},
 };
 
 const BUFFER: usize = 64 << 10;
@@ -23,9 +24,32 @@ const BUFFER: usize = 64 << 10;
 /// How long the end of the output waits for the exit code that belongs to it.
 const SETTLING: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How a client gets output, next to how the process's supervisor sends it.
+pub(crate) enum OutputForm {
+    Same,
+    /// A terminal's, in frames of standard output.
+    Framed,
+    /// Both outputs without their frames.
+    Raw(Splitter),
+}
+
+impl OutputForm {
+    /// The bytes to send for `output`, in `out` unless they are the same.
+    fn of<'a>(&mut self, output: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+        out.clear();
+        match self {
+            Self::Same => return output,
+            Self::Framed => frames::push(out, frames::STDOUT, output),
+            Self::Raw(splitter) => splitter.feed(output, |payload| out.extend_from_slice(payload)),
+        }
+        out
+    }
+}
+
 /// A connection to a process's streams that waits for its client's end.
 pub struct AttachSession {
     pub(crate) tty: bool,
+    pub(crate) form: OutputForm,
     /// What is sent before the live output: the log so far.
     pub(crate) before: Option<ByteStream>,
     /// The live streams, if they are wanted.
@@ -40,7 +64,7 @@ pub struct AttachSession {
 }
 
 impl AttachSession {
-    /// The process has a terminal: the stream is raw, else multiplexed.
+    /// The stream is raw, as a terminal's is, else multiplexed.
     pub fn tty(&self) -> bool {
         self.tty
     }
@@ -65,7 +89,7 @@ impl AttachSession {
         };
         if let Some(stream) = stream {
             let (from_process, to_process) = stream.into_split();
-            let output = copy_output(from_process, &mut to_client);
+            let output = copy_output(from_process, &mut to_client, self.form);
             let input = copy_input(&mut from_client, to_process, self.stdin, self.keys);
             tokio::select! {
                 done = output => {
@@ -111,14 +135,18 @@ async fn await_start<R: AsyncRead + Unpin>(
     }
 }
 
-async fn copy_output<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(mut from: R, to: &mut W) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+async fn copy_output<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    mut from: R,
+    to: &mut W,
+    mut form: OutputForm,
+) -> io::Result<()> {
+    let (mut buffer, mut formed) = (vec![0; BUFFER], Vec::new());
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
             return to.flush().await;
         }
-        to.write_all(&buffer[..count]).await?;
+        to.write_all(form.of(&buffer[..count], &mut formed)).await?;
         to.flush().await?;
     }
 }
@@ -173,6 +201,20 @@ mod tests {
         let mut got = Vec::new();
         stdin.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"ls\n");
+    }
+
+    #[tokio::test]
+    async fn output_comes_in_the_form_that_its_client_asked_for() {
+        let framed = b"\x01\0\0\0\0\0\0\x03one\x02\0\0\0\0\0\0\x03two";
+        for (form, output, wanted) in [
+            (OutputForm::Same, &b"one"[..], &b"one"[..]),
+            (OutputForm::Framed, b"one", &framed[..11]),
+            (OutputForm::Raw(Splitter::default()), framed, b"onetwo"),
+        ] {
+            let mut got = Vec::new();
+            copy_output(output, &mut got, form).await.unwrap();
+            assert_eq!(got, wanted);
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use minke_engine::{Credentials, PullOptions, PushOptions, TransferEvent, TransferStream};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::call::Call;
@@ -25,17 +25,27 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Docker's `AuthConfig`.
+/// Docker's `AuthConfig`. As everywhere in Go, `null` is what isn't there; bollard writes all fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct AuthConfig {
+    #[serde(deserialize_with = "or_empty")]
     username: String,
+    #[serde(deserialize_with = "or_empty")]
     password: String,
     /// `username:password` in base64, as the file of the command line has it.
+    #[serde(deserialize_with = "or_empty")]
     auth: String,
+    #[serde(deserialize_with = "or_empty")]
     serveraddress: String,
+    #[serde(deserialize_with = "or_empty")]
     identitytoken: String,
+    #[serde(deserialize_with = "or_empty")]
     registrytoken: String,
+}
+
+fn or_empty<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(text)?.unwrap_or_default())
 }
 
 /// `POST /images/create` with `fromImage`
@@ -216,7 +226,7 @@ mod tests {
     #[test]
     fn nothing_and_empty_credentials_are_none() {
         assert!(credentials(&HeaderMap::new()).unwrap().is_none());
-        for json in ["{}", "null", r#"{"username":""}"#] {
+        for json in ["{}", "null", r#"{"username":""}"#, r#"{"auth":null,"username":null}"#] {
             let text = URL_SAFE.encode(json);
             assert!(credentials(&header(&text)).unwrap().is_none(), "{json}");
         }

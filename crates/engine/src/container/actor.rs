@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     Container, Phase, Record, RestartPolicy, RunView,
     launch::{self, LaunchError, Launched},
-    machine::{Command, Event, Machine, Refusal},
+    machine::{Command, Event, Machine, Refusal, SIGKILL},
     requests::{Message, Reply, Wire},
     waits::Waits,
 };
@@ -49,6 +49,7 @@ pub(super) struct Actor {
     /// Clients that attached before the start.
     pending: Vec<(Streams, oneshot::Sender<UnixStream>)>,
     pub(super) stops: Vec<Reply<Changed>>,
+    pub(super) kills: Vec<Reply<()>>,
     restarts: Vec<Reply<()>>,
     pub(super) removes: Vec<Reply<()>>,
     pub(super) remove_options: RemoveOptions,
@@ -84,6 +85,7 @@ impl Container {
             waits: Waits::default(),
             pending: Vec::new(),
             stops: Vec::new(),
+            kills: Vec::new(),
             restarts: Vec::new(),
             removes: Vec::new(),
             remove_options: RemoveOptions::default(),
@@ -141,10 +143,7 @@ impl Actor {
                 let _ = reply.send(self.changed(result, "start"));
             }
             Message::Stop { signal, patience, reply } => self.stop(inner, signal, patience, reply).await,
-            Message::Kill { signal, ends, reply } => {
-                let result = self.event(inner, Event::Kill { signal, ends }).await;
-                let _ = reply.send(result.map_err(|failure| self.explain(failure, "kill")));
-            }
+            Message::Kill { signal, ends, reply } => self.kill(inner, signal, ends, reply).await,
             Message::Restart { signal, patience, reply } => {
                 self.restart(inner, signal, patience, reply).await;
             }
@@ -200,6 +199,16 @@ impl Actor {
             Ok(()) if self.machine.phase.is_alive() => self.stops.push(reply),
             result => {
                 let _ = reply.send(self.changed(result, "stop"));
+            }
+        }
+    }
+
+    /// As in Docker, whose clients go on with a removal, the answer to SIGKILL comes with the end.
+    async fn kill(&mut self, inner: &Arc<Inner>, signal: i32, ends: bool, reply: Reply<()>) {
+        match self.event(inner, Event::Kill { signal, ends }).await {
+            Ok(()) if signal == SIGKILL && self.machine.phase.is_alive() => self.kills.push(reply),
+            result => {
+                let _ = reply.send(result.map_err(|failure| self.explain(failure, "kill")));
             }
         }
     }

@@ -78,6 +78,9 @@ impl Actor {
             inner.container_event(&self.container, "stop", []);
             let _ = reply.send(Ok(Changed::Yes));
         }
+        for reply in self.kills.drain(..) {
+            let _ = reply.send(Ok(()));
+        }
         let outcome = self.outcome();
         self.waits.ended(&outcome, self.container.sessions.subscribe());
         inner.idle.touch();
@@ -113,8 +116,7 @@ impl Actor {
 
     /// What a wait is told.
     pub(super) fn outcome(&self) -> Outcome {
-        let run = self.container.run();
-        Outcome { code: run.exit_code, error: Some(run.error).filter(|error| !error.is_empty()) }
+        Outcome::of(&self.container)
     }
 
     /// Notes why a start failed, where the next engine finds it too.

@@ -148,7 +148,7 @@ impl Engine {
         container.ask(|reply| Message::Restart { signal, patience, reply }).await
     }
 
-    /// Sends a signal, by name or number; empty is SIGKILL.
+    /// Sends a signal, by name or number; empty is SIGKILL, whose end is waited for.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`] when it does not run,
@@ -192,7 +192,7 @@ impl Engine {
     /// [`crate::ErrorKind::NotFound`].
     pub async fn wait(&self, name: &str, condition: WaitCondition) -> Result<Waiter, Error> {
         let container = self.inner().find(name)?;
-        let (request, waiter) = WaitRequest::new(condition, self.busy());
+        let (request, waiter) = WaitRequest::new(condition, Arc::clone(&container), self.busy());
         // A container that goes at this very moment drops the request, and the waiter sees that.
         container.mailbox.send(Message::Wait(request)).map_err(|_| Error::no_such_container(name))?;
         Ok(waiter)

@@ -1,9 +1,12 @@
 //! Waiting for a container's end or removal. All of an attached client's output is on its way before a wait
 //! is answered.
 
+use std::sync::Arc;
+
 use bollard_stubs::models::{ContainerWaitExitError, ContainerWaitResponse};
 use tokio::sync::{oneshot, watch};
 
+use super::Container;
 use crate::{WaitCondition, engine::Busy};
 
 /// How long a wait is held back for attached clients that are slow in taking their output.
@@ -16,9 +19,18 @@ pub(super) struct Outcome {
     pub(super) error: Option<String>,
 }
 
+impl Outcome {
+    /// How its last run ended.
+    pub(super) fn of(container: &Container) -> Self {
+        let run = container.run();
+        Self { code: run.exit_code, error: Some(run.error).filter(|error| !error.is_empty()) }
+    }
+}
+
 /// A registered wait.
 pub struct Waiter {
     answer: oneshot::Receiver<Outcome>,
+    container: Arc<Container>,
     _busy: Busy,
 }
 
@@ -35,8 +47,8 @@ pub(super) struct Waits(Vec<WaitRequest>);
 impl Waiter {
     /// Waits for it.
     pub async fn outcome(self) -> ContainerWaitResponse {
-        // The actor only goes together with its container.
-        let outcome = self.answer.await.unwrap_or_default();
+        // The actor only goes together with its container, which then has ended.
+        let outcome = self.answer.await.unwrap_or_else(|_| Outcome::of(&self.container));
         ContainerWaitResponse {
             status_code: outcome.code,
             error: outcome.error.map(|message| ContainerWaitExitError { message: Some(message) }),
@@ -45,9 +57,9 @@ impl Waiter {
 }
 
 impl WaitRequest {
-    pub(super) fn new(condition: WaitCondition, busy: Busy) -> (Self, Waiter) {
+    pub(super) fn new(condition: WaitCondition, container: Arc<Container>, busy: Busy) -> (Self, Waiter) {
         let (sender, answer) = oneshot::channel();
-        (Self { condition, answer: sender }, Waiter { answer, _busy: busy })
+        (Self { condition, answer: sender }, Waiter { answer, container, _busy: busy })
     }
 }
 

@@ -4,9 +4,9 @@
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The user's variables over the image's (at create: the result is the container's `Config.Env`).
-/// A user's entry without `=` removes the image's variable.
+/// A user's entry without `=` takes the place of the image's variable, and no process gets it.
 pub(crate) fn merge(image: &[String], user: &[String]) -> Vec<String> {
-    let mut merged: Vec<String> = user.iter().filter(|entry| entry.contains('=')).cloned().collect();
+    let mut merged = user.to_vec();
     let inherited = image.iter().filter(|entry| !user.iter().any(|other| key(other) == key(entry)));
     merged.extend(inherited.cloned());
     merged
@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn the_users_variables_win_over_the_images_and_can_remove_them() {
         let merged = merge(&list(&["A=image", "B=image", "C=image"]), &list(&["A=user", "D=user", "C"]));
-        assert_eq!(merged, list(&["A=user", "D=user", "B=image"]));
+        assert_eq!(merged, list(&["A=user", "D=user", "C", "B=image"]));
+        let env = complete(&merged, None, false, "/");
+        assert_eq!(env[1..], list(&["A=user", "D=user", "B=image", "HOME=/"]));
     }
 
     #[test]

@@ -44,7 +44,7 @@ const TMPFS: [&str; 31] = [
     "private",
 ];
 
-/// One entry of `HostConfig.Binds`: `source:destination[:options]`.
+/// One entry of `HostConfig.Binds`: `source:destination[:options]`, or a destination alone for an anonymous volume.
 ///
 /// # Errors
 /// `InvalidParameter` with what is wrong with it.
@@ -52,6 +52,10 @@ pub(crate) fn bind(text: &str) -> Result<MountRecord, Error> {
     let error = || Error::invalid(format!("invalid volume specification: '{text}'"));
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts[..] {
+        [target] if !target.is_empty() => ("", target, ""),
+        [source, target] | [source, target, _] if source.is_empty() || target.is_empty() => {
+            return Err(error());
+        }
         [source, target] => (source, target, ""),
         [source, target, options] => (source, target, options),
         _ => return Err(error()),
@@ -69,7 +73,7 @@ pub(crate) fn bind(text: &str) -> Result<MountRecord, Error> {
         mount.propagation = "rprivate".to_owned();
     } else {
         mount.kind = MountKind::Volume;
-        mount.name = Some(volume_name(source)?);
+        mount.name = (!source.is_empty()).then(|| volume_name(source)).transpose()?;
     }
     mount.create_source = mount.kind == MountKind::Bind;
     for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -332,10 +336,28 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_alone_is_an_anonymous_volume() {
+        let mount = bind("/data/").unwrap();
+        assert_eq!((mount.kind, mount.name, mount.destination.as_str()), (MountKind::Volume, None, "/data"));
+        assert!(mount.rw);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "/a", "/a:b", "/a:/", "/a:/b:magic", "a:/b:rshared", "-x:/b", "/a:/b:ro:rw", "../x:/y"]
-        {
+        for text in [
+            "",
+            "data",
+            ":/a",
+            "/a:",
+            ":/a:ro",
+            "/a:b",
+            "/a:/",
+            "/a:/b:magic",
+            "a:/b:rshared",
+            "-x:/b",
+            "/a:/b:ro:rw",
+            "../x:/y",
+        ] {
             assert!(bind(text).is_err(), "{text}");
         }
     }

@@ -63,7 +63,8 @@ fn user_namespace(proc: &Proc, uids: &[IdMapping], gids: &[IdMapping]) -> io::Re
     opened
 }
 
-/// Bind mounts that the creator makes: with ids mapped, or when the container's user may not reach their source.
+/// Bind mounts that the creator makes: with ids mapped, when the container's user may not reach their source, or when that is a
+/// descriptor, whose mount belongs to the creator's mount namespace and can't be copied from another.
 pub(super) fn prepare_mounts(
     mounts: &[Mount],
     bundle: &Path,
@@ -82,7 +83,7 @@ pub(super) fn prepare_mounts(
             prepared.push(None);
             continue;
         };
-        if !mapped && container.is_none() {
+        if !mapped && container.is_none() && !is_descriptor(&source) {
             prepared.push(None);
             continue;
         }
@@ -114,4 +115,10 @@ pub(super) fn prepare_mounts(
         prepared.push(Some(clone));
     }
     Ok(prepared)
+}
+
+/// Whether it is `/proc/PID/fd/NUMBER`.
+fn is_descriptor(path: &Path) -> bool {
+    let parts: Vec<_> = path.iter().collect();
+    matches!(parts[..], [root, proc, _, fd, _] if root == "/" && proc == "proc" && fd == "fd")
 }

@@ -28,8 +28,5 @@ pub(super) fn parse(options: &mut Options<'_>, path: &Path) -> Result<LogConfig,
     if options.take_bool("compress")? == Some(true) && !is_local {
         return Err(Error::not_implemented("log option compress=true can't be honoured"));
     }
-    if log.max_files.is_some_and(|files| files > 1) && log.max_size.is_none() {
-        return Err(Error::invalid("max-file cannot be used without max-size"));
-    }
     Ok(log)
 }

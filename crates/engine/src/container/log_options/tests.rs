@@ -107,7 +107,6 @@ fn other_drivers_and_unknown_options_are_refused_by_name() {
         ),
         (r#"{"Type":"fluentd","Config":{"x":"1"}}"#, "unknown log opt 'x' for fluentd log driver"),
         (r#"{"Config":{"max-size":"big"}}"#, "max-size"),
-        (r#"{"Config":{"max-file":"2"}}"#, "max-file"),
         (r#"{"Config":{"compress":"true"}}"#, "compress"),
         (r#"{"Config":{"mode":"maybe"}}"#, "logging mode not supported: maybe"),
         (r#"{"Config":{"max-buffer-size":"1m"}}"#, "mode=non-blocking"),
