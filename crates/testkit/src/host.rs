@@ -21,6 +21,8 @@ pub struct Host {
     netns: NetworkNamespace,
     daemon: Option<Child>,
     flags: Vec<String>,
+    /// Where `minke` and `minke-oci` are, if not where they were built.
+    programs: Option<PathBuf>,
 }
 
 /// Which command line a test drives: the two must not differ.
@@ -71,7 +73,7 @@ impl Host {
     pub fn without_engine() -> Self {
         let dir = tempfile::Builder::new().prefix("mk").tempdir().expect("a temporary directory");
         let prefix = format!("mk{}x{}", std::process::id(), HOSTS.fetch_add(1, Ordering::Relaxed));
-        Self { dir, prefix, netns: NetworkNamespace::new(), daemon: None, flags: Vec::new() }
+        Self { dir, prefix, netns: NetworkNamespace::new(), daemon: None, flags: Vec::new(), programs: None }
     }
 
     /// Starts the engine, at first or again, and waits until it answers.
@@ -85,7 +87,8 @@ impl Host {
             .append(true)
             .open(self.path("daemon.log"))
             .expect("a log file");
-        let mut command = Command::new(program("minke"));
+        let installed = self.programs.as_ref().map(|folder| folder.join("minke"));
+        let mut command = Command::new(installed.unwrap_or_else(|| program("minke")));
         command.arg("daemon").args(self.daemon_flags()).args(&self.flags);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("dup")).stderr(log);
         let mut child = self.netns.enter(move || command.spawn()).expect("minke daemon starts");
@@ -98,6 +101,22 @@ impl Host {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.daemon = Some(child);
+    }
+
+    /// Puts both programs into a folder of this host's own, as an installation or an upgrade does: beside what is there, then
+    /// in its place. The next engine is started from there.
+    ///
+    /// # Panics
+    /// When they can't be copied.
+    pub fn install(&mut self) {
+        let folder = self.path("bin");
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        for name in ["minke", "minke-oci"] {
+            let new = folder.join(format!("{name}.new"));
+            std::fs::copy(program(name), &new).expect("a program can be copied");
+            std::fs::rename(&new, folder.join(name)).expect("a program can be replaced");
+        }
+        self.programs = Some(folder);
     }
 
     fn daemon_flags(&self) -> Vec<String> {
@@ -175,7 +194,7 @@ impl Host {
 
     /// The docker command line, aimed at this host.
     pub fn docker_run<const N: usize>(&self, args: [&str; N]) -> Run {
-        self.aimed(docker_cli(), &args).env("DOCKER_CONFIG", self.path("docker-config"))
+        self.client_run(docker_cli(), args)
     }
 
     /// The docker command line, aimed at this host and run to its end.
@@ -204,6 +223,11 @@ impl Host {
     /// One of the two command lines, aimed at this host and run to its end.
     pub fn cli<const N: usize>(&self, cli: Cli, args: [&str; N]) -> Ran {
         self.cli_run(cli, args).run()
+    }
+
+    /// A client of another's, aimed at this host.
+    pub fn client_run<const N: usize>(&self, program: PathBuf, args: [&str; N]) -> Run {
+        self.aimed(program, &args).env("DOCKER_CONFIG", self.path("docker-config"))
     }
 
     fn aimed(&self, program: PathBuf, args: &[&str]) -> Run {

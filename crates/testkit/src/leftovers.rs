@@ -1,6 +1,6 @@
 //! What a test's engine may have left behind in the kernel.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use crate::{NetworkNamespace, Run};
 
@@ -26,11 +26,15 @@ pub(crate) fn mounts(mark: &str) -> Vec<String> {
 
 /// Control groups named after `prefix`, in every hierarchy.
 pub(crate) fn cgroups(prefix: &str) -> Vec<String> {
-    let mut hierarchies = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    cgroup_dirs(prefix).iter().map(|dir| format!("cgroup {}", dir.display())).collect()
+}
+
+/// Their directories.
+pub(crate) fn cgroup_dirs(prefix: &str) -> Vec<PathBuf> {
+    let mut hierarchies = vec![PathBuf::from("/sys/fs/cgroup")];
     hierarchies
         .extend(fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path()));
-    let found = hierarchies.into_iter().map(|dir| dir.join(prefix)).filter(|dir| dir.exists());
-    found.map(|dir| format!("cgroup {}", dir.display())).collect()
+    hierarchies.into_iter().map(|dir| dir.join(prefix)).filter(|dir| dir.exists()).collect()
 }
 
 /// Links of this namespace other than its loopback and the kernel's own fallback tunnels.

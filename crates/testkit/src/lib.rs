@@ -13,6 +13,7 @@
 
 mod command;
 pub mod fuzz;
+mod holdings;
 mod host;
 mod image;
 mod leftovers;
@@ -22,9 +23,10 @@ mod registry;
 mod tools;
 
 pub use command::{Ran, Run};
+pub use holdings::Holdings;
 pub use host::{Cli, Host};
 pub use image::{Entry, Rootfs};
 pub use netns::NetworkNamespace;
 pub use prometheus::{Prometheus, check_metrics};
 pub use registry::{Registry, RegistryKind};
-pub use tools::{busybox, docker_cli, program};
+pub use tools::{api_clients, busybox, docker_cli, on_path, program};

@@ -34,7 +34,22 @@ pub fn busybox() -> &'static Path {
     path
 }
 
-fn on_path(name: &str) -> PathBuf {
+/// Libraries that speak the Docker API, in a folder for each language: `python`, and `node` with its `node_modules`.
+///
+/// # Panics
+/// When `scripts/setup test` has not fetched them.
+pub fn api_clients(language: &str) -> PathBuf {
+    let home = std::env::home_dir().unwrap_or_default();
+    let folder = home.join(".cache/minke/tools/clients").join(language);
+    assert!(folder.is_dir(), "{} is missing: run scripts/setup test", folder.display());
+    folder
+}
+
+/// A program of the host, or one that `scripts/setup test` fetched in its place.
+///
+/// # Panics
+/// When there is none.
+pub fn on_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let cache = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools/bin");
     let found = std::iter::once(cache)
