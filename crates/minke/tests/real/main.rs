@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod certificates;
+mod clients;
 mod commit;
 mod conformance;
 mod contexts;
