@@ -55,7 +55,7 @@ fn part(text: &str) -> String {
     let Some(filters) = text.strip_prefix("filters=") else { return text.to_owned() };
     let filters: BTreeMap<String, Value> = serde_json::from_str(&decoded(filters)).unwrap();
     let filters = filters.into_iter().map(|(name, values)| match values {
-        Value::Object(set) => (name, set.into_iter().map(|(value, _)| value.into()).collect()),
+        Value::Object(set) => (name, set.into_iter().map(|(value, _)| Value::String(value)).collect()),
         list => (name, list),
     });
     format!("filters={:?}", filters.collect::<BTreeMap<String, Value>>())
