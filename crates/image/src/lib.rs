@@ -4,7 +4,8 @@
 //! ```text
 //!   load ─┐                       ┌─▶ content/blobs/sha256/<hex>     manifests, configs, layer blobs
 //!   import┼─▶ staging (unnamed) ──┼─▶ layers/<chain id>/fs           one layer's files, as overlayfs wants them
-//!   pull ─┘   digests verified    └─▶ engine.db                      images, names, layers: one transaction
+//!   pull ─┤   digests verified    └─▶ engine.db                      images, names, layers: one transaction
+//!   commit┘
 //! ```
 //!
 //! Everything is first written under a staging name, synced once for the whole image, renamed into
