@@ -7,6 +7,7 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::Gid;
@@ -14,18 +15,26 @@ use tokio::net::UnixListener;
 
 use crate::failure::Failure;
 
+/// How long the socket of an engine that was killed may seem to be served: a process that it was just starting has all
+/// descriptors until it executes its program.
+const INHERITED: Duration = Duration::from_secs(1);
+
 /// Refuses to start where another engine answers.
 ///
 /// # Errors
 /// When one does.
 pub(super) fn refuse_if_served(path: &Path) -> Result<(), Failure> {
-    match UnixStream::connect(path) {
-        Ok(_) => Err(Failure::new(format!(
-            "minke daemon: another engine already listens on unix://{}; choose other --host, --root and --state for a second one",
-            path.display()
-        ))),
-        Err(_) => Ok(()),
+    let deadline = Instant::now() + INHERITED;
+    while UnixStream::connect(path).is_ok() {
+        if Instant::now() > deadline {
+            return Err(Failure::new(format!(
+                "minke daemon: another engine already listens on unix://{}; choose other --host, --root and --state for a second one",
+                path.display()
+            )));
+        }
+        std::thread::sleep(INHERITED / 100);
     }
+    Ok(())
 }
 
 /// Listens on `path` for root and, where given, a group. The folder is made; a dead engine's socket is replaced.
@@ -162,5 +171,18 @@ mod tests {
         let _second = listen(&path, None).unwrap();
         drop(bound);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_a_killed_engine_leaves_late_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let inherited = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(INHERITED / 20);
+            drop(inherited);
+        });
+        assert!(refuse_if_served(&path).is_ok());
+        leaving.join().unwrap();
     }
 }
