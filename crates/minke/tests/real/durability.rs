@@ -30,6 +30,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// The row of another number in this one's row.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX) | 1)
+    }
+
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

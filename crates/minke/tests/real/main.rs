@@ -23,6 +23,7 @@ mod live_top;
 mod logs;
 mod many;
 mod metrics;
+mod mixed_load;
 mod mounts;
 mod network;
 mod pty;
