@@ -8,7 +8,7 @@ export PATH := $(shell scripts/setup path):$(PATH)
 export CARGO_TERM_COLOR ?= always
 target := $(shell rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help release install demo test check lint unit doc fuzz vm bench fix clean
+.PHONY: help release install demo test check lint unit soak doc fuzz vm bench fix clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -47,6 +47,10 @@ unit: ## unit tests, and integration tests on the real kernel with the real dock
 
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+soak: ## the tests of reliability at length: 100 kills of the engine, 2,000 cycles (KILLS=, CYCLES=, SEED=)
+	cargo build --workspace --bins --locked
+	MINKE_TEST_KILLS=$(or $(KILLS),100) MINKE_TEST_CYCLES=$(or $(CYCLES),2000) cargo nextest run --locked -p minke --test real --no-capture mixed_load cycles
 
 # A reproducer's folder names its target, as in the corpus.
 fuzzed = $(or $(TARGET),$(if $(REPLAY),$(notdir $(patsubst %/,%,$(dir $(abspath $(REPLAY)))))))

@@ -27,6 +27,8 @@ mod dispatch;
 mod error;
 mod events;
 mod exec;
+#[cfg(test)]
+mod fuzz;
 mod hijack;
 mod images;
 mod legacy;

@@ -40,3 +40,55 @@ fn a_link_out_of_the_container_stays_inside(#[values(Cli::Docker, Cli::Minke)] c
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     host.expect_nothing_left();
 }
+
+/// CVE-2018-15664: between the look at a path and its use, the container makes a link of it.
+#[test]
+fn a_link_that_comes_and_goes_leads_nowhere() {
+    let host = Host::with_busybox();
+    let outside = host.path("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("file"), "secret").unwrap();
+    let swap = format!(
+        "mkdir /a; echo -n inside > /a/file; ln -s {} /link; echo ready; \
+         while :; do mv /a /b; mv /link /a; mv /a /link; mv /b /a; done",
+        outside.display()
+    );
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sh", "-c", &swap]).ok();
+    host.until("it swaps", || host.docker(["logs", "box"]).ok() == "ready");
+    let (mine, back) = (host.path("mine"), host.path("back"));
+    std::fs::write(&mine, "mine").unwrap();
+    let mut copied = 0;
+    for _ in 0..60 {
+        let _ = std::fs::remove_file(&back);
+        let out = host.minke(["cp", "box:/a/file", back.to_str().unwrap()]);
+        if out.code == Some(0) {
+            copied += 1;
+            assert_ne!(std::fs::read_to_string(&back).unwrap(), "secret");
+        }
+        let _ = host.minke(["cp", mine.to_str().unwrap(), "box:/a/mine"]);
+    }
+    assert!(copied > 0, "some of them must have met the folder");
+    let left: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["file"]);
+    host.expect_nothing_left();
+}
+
+/// CVE-2019-14271: what copies must not read code or names from the container. Whoever opens a pipe waits for its writer.
+#[test]
+fn a_copy_opens_no_library_and_no_list_of_names_in_the_container() {
+    let host = Host::with_busybox();
+    let traps = "mkdir -p /lib/x86_64-linux-gnu /lib64 /etc/tmp; \
+                 for dir in /lib /lib64 /lib/x86_64-linux-gnu; do \
+                 for lib in libnss_files.so.2 libnss_compat.so.2 libnss_dns.so.2 libc.so.6; do mkfifo $dir/$lib; done; done; \
+                 for list in nsswitch.conf passwd group ld.so.cache ld.so.preload; do rm -f /etc/$list; mkfifo /etc/$list; done; \
+                 echo -n content > /file";
+    let _ = host.docker(["run", "--name", "box", "busybox", "sh", "-c", traps]).expect_code(0);
+    let (mine, back) = (host.path("mine"), host.path("back"));
+    std::fs::write(&mine, "mine").unwrap();
+    for cli in [Cli::Docker, Cli::Minke] {
+        let _ = host.cli(cli, ["cp", "-a", "box:/file", back.to_str().unwrap()]).expect_code(0);
+        assert_eq!(std::fs::read_to_string(&back).unwrap(), "content");
+        let _ = host.cli(cli, ["cp", "-a", mine.to_str().unwrap(), "box:/mine"]).expect_code(0);
+    }
+    host.expect_nothing_left();
+}

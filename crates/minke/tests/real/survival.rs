@@ -1,6 +1,6 @@
 //! The engine is killed while containers run: nothing is lost, and the next engine takes over.
 
-use minke_testkit::{Cli, Host};
+use minke_testkit::{Cli, Host, Rootfs};
 use rstest::rstest;
 
 #[rstest]
@@ -91,6 +91,45 @@ fn a_stopped_service_leaves_its_containers_running(#[values(Cli::Docker, Cli::Mi
         host.cli(cli, ["inspect", "-f", "{{.State.Pid}} {{.State.Running}}", "on"]).ok(),
         format!("{pid} true")
     );
+    host.expect_nothing_left();
+}
+
+#[test]
+fn containers_outlive_an_upgrade_of_both_programs() {
+    let mut host = Host::without_engine();
+    host.install();
+    host.start_daemon();
+    host.import("busybox", Rootfs::busybox());
+    let count = "i=0; while :; do echo $i; i=$((i+1)); usleep 10000; done";
+    let _ = host
+        .docker(["run", "-d", "--name", "old", "-p", "127.0.0.1:8080:80", "busybox", "sh", "-c", count])
+        .ok();
+    let pid = host.docker(["inspect", "-f", "{{.State.Pid}}", "old"]).ok();
+    host.install();
+    // The engine that still runs starts the new minke-oci.
+    assert_eq!(host.docker(["exec", "old", "echo", "by both"]).ok(), "by both");
+    assert_eq!(host.docker(["run", "--rm", "busybox", "echo", "by both"]).ok(), "by both");
+    let _ = host.docker(["run", "-d", "--name", "between", "busybox", "sleep", "600"]).ok();
+    host.stop_daemon();
+    host.start_daemon();
+    let program = std::fs::read_link(format!("/proc/{}/exe", host.daemon_pid())).unwrap();
+    assert_eq!(program, host.path("bin/minke"), "the new one serves");
+    for name in ["old", "between"] {
+        assert_eq!(host.docker(["exec", name, "echo", "by the new"]).ok(), "by the new");
+        assert_eq!(
+            host.docker(["inspect", "-f", "{{.State.Running}} {{.RestartCount}}", name]).ok(),
+            "true 0"
+        );
+    }
+    assert_eq!(host.docker(["inspect", "-f", "{{.State.Pid}}", "old"]).ok(), pid);
+    let lines = || host.docker(["logs", "old"]).ok().lines().count();
+    let before = lines();
+    host.until("it counts on", || lines() > before);
+    for (number, line) in host.docker(["logs", "old"]).ok().lines().enumerate() {
+        assert_eq!(line, number.to_string(), "nothing is missing");
+    }
+    let _ = host.docker(["restart", "-t", "0", "old"]).ok();
+    assert_eq!(host.docker(["exec", "old", "echo", "again"]).ok(), "again");
     host.expect_nothing_left();
 }
 
