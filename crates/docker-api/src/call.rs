@@ -156,10 +156,11 @@ fn strictly<T: DeserializeOwned>(body: &[u8], unknown: &mut Vec<String>) -> Resu
     let value = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
     let value = value.map_err(|error| {
         // Where JSON itself is broken, the position says it all.
-        match error.is_data() {
-            true => ApiError::invalid(format!("invalid JSON: {}: {error}", track.path())),
-            false => ApiError::invalid(format!("invalid JSON: {error}")),
-        }
+        let text = match error.is_data() {
+            true => format!("invalid JSON: {}: {error}", track.path()),
+            false => format!("invalid JSON: {error}"),
+        };
+        ApiError::invalid(one_line(&text))
     })?;
     json.end().map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
     Ok(value)
@@ -176,6 +177,19 @@ fn fields(body: &Value, paths: Vec<String>) -> Vec<UnknownField> {
         UnknownField { path: steps.join("."), value: value.cloned().unwrap_or_default() }
     };
     paths.into_iter().map(field).collect()
+}
+
+/// The text with what breaks lines or moves cursors escaped: the parser quotes keys and values as they came.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\u{2028}' | '\u{2029}' => line.extend(character.escape_default()),
+            _ if character.is_control() => line.extend(character.escape_default()),
+            _ => line.push(character),
+        }
+    }
+    line
 }
 
 /// Rewrites what Go's decoder takes and the models don't: a command and other lists as one string, and sets
@@ -217,6 +231,7 @@ mod tests {
             "{name}"
         );
         assert!(message("{} x").contains("trailing characters"));
+        assert!(message("{\"Labels\":{\"a\\nb\":3}}").starts_with("invalid JSON: Labels.a\\nb: "));
     }
 
     #[test]
