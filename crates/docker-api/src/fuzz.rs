@@ -56,7 +56,7 @@ fn body(text: &[u8]) -> Verdict {
 
 fn object<T: DeserializeOwned + Serialize + std::fmt::Debug>(text: &[u8]) -> Verdict {
     match call::parse::<T>(text) {
-        Ok(value) => {
+        Ok((value, _)) => {
             // Sets have no order, so that what is read again is not always equal.
             let written =
                 serde_json::to_vec(&value).map_err(|error| broken("it can be written", error.to_string()))?;

@@ -41,8 +41,9 @@ fn asked(cli: Cli, line: &str) -> (Vec<(String, String, Value)>, String) {
         .into_iter()
         .filter(|asked| asked.method != "GET" || asked.target.starts_with("/plugins"));
     let told = all.map(|asked| {
-        // docker says that no build cache is to be kept even where nobody asked.
-        let parts = asked.target.split(['?', '&']).filter(|part| *part != "keep-storage=0");
+        // docker says that no build cache is to be kept, and that nothing is filtered, even where nobody asked.
+        let parts = asked.target.split(['?', '&']);
+        let parts = parts.filter(|part| !matches!(*part, "keep-storage=0" | "filters="));
         let mut parts: Vec<String> = parts.map(part).collect();
         parts[1..].sort_unstable();
         (asked.method.clone(), parts.join("&"), said(&asked.body))
