@@ -26,11 +26,8 @@ pub(crate) async fn list(call: Call) -> Outcome {
         manifests: call.query.flag("manifests"),
         filters,
     };
-    let mut images = respond::to_value(&call.engine().image_list(options).await?)?;
-    for image in images.as_array_mut().into_iter().flatten() {
-        legacy::image(call.version, image);
-    }
-    respond::json(StatusCode::OK, &images)
+    let images = call.engine().image_list(options).await?;
+    respond::json_list(&images, |image| legacy::image(call.version, image))
 }
 
 /// `GET /images/{name}/json`
