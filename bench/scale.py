@@ -5,41 +5,19 @@ SCALE, by default 1000, is how many. The rows whose peer is "goal" compare with 
 
 import concurrent.futures
 import http.client
-import json
 import os
 import shutil
-import socket
 import statistics
 import threading
 import time
 import urllib.parse
 
+from api import Connection
 from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, resident, say, timed
 from sides import IMAGE, Side, docker_archive, engine, start_engine
 
 SCALE = int(os.environ.get("SCALE", "1000"))
 METRICS = "127.0.0.1:19323"
-
-
-class Api(http.client.HTTPConnection):
-    """The Docker API at a unix socket, on one connection."""
-
-    def __init__(self, endpoint):
-        super().__init__("docker")
-        self.path = endpoint.removeprefix("unix://")
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
-
-    def call(self, method, path, body=None):
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        self.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
-        response = self.getresponse()
-        text = response.read()
-        if response.status >= 400:
-            raise RuntimeError(f"{method} {path}: {response.status} {text.decode(errors='replace').strip()}")
-        return json.loads(text) if text else None
 
 
 def on_all(endpoint, items, work, clients=8):
@@ -48,7 +26,7 @@ def on_all(endpoint, items, work, clients=8):
 
     def one(item):
         if not hasattr(local, "api"):
-            local.api = Api(endpoint)
+            local.api = Connection(endpoint)
         return work(local.api, item)
 
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
@@ -80,7 +58,7 @@ def until_it_answers(directory):
     try:
         while True:
             try:
-                Api(endpoint).call("GET", "/version")
+                Connection(endpoint).call("GET", "/version")
                 break
             except OSError:
                 if daemon.poll() is not None or time.perf_counter() - began > 60:
@@ -117,7 +95,7 @@ class Contest:
 
     def by_api(self, title, path, goal=None):
         """The answer's time by the API, on a connection that is there."""
-        connections = {side.name: Api(side.env["DOCKER_HOST"]) for side in self.sides}
+        connections = {side.name: Connection(side.env["DOCKER_HOST"]) for side in self.sides}
         medians = interleaved({name: (lambda api=api: api.call("GET", path)) for name, api in connections.items()})
         self.rows.append((f"{title}, by the API", "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
         if goal:
@@ -140,7 +118,7 @@ def measure_scrape(endpoint, running, rows):
 
     size = scrape()
     rows.append((f"a scrape of {running} running containers ({size >> 10} KiB)", "", None, statistics.median(timed(scrape) for _ in range(ROUNDS)), "ms"))
-    api, over, waits = Api(endpoint), threading.Event(), []
+    api, over, waits = Connection(endpoint), threading.Event(), []
 
     def ask():
         while not over.is_set():

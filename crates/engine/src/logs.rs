@@ -101,7 +101,7 @@ impl Reader {
     fn read(&mut self) -> std::io::Result<(Vec<u8>, bool)> {
         let cursor = match &mut self.cursor {
             Some(cursor) => cursor,
-            None => self.cursor.insert(Cursor::open(&self.path, self.options.tail)?),
+            None => self.cursor.insert(Cursor::open(&self.path, self.options.tail, self.options.follow)?),
         };
         let (mut out, mut late) = (Vec::new(), false);
         let more = cursor.read(|line| {

@@ -23,14 +23,43 @@ pub(crate) struct Cursor {
     current: Option<File>,
     /// The beginning of a line whose end has not been read.
     partial: Vec<u8>,
+    /// Where the log ended when it was opened, if nothing after that is wanted.
+    end: Option<End>,
+}
+
+/// A place in a file, whatever the file is called by now.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    device: u64,
+    inode: u64,
+    position: u64,
+}
+
+impl End {
+    /// The end of what has this name now.
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        match std::fs::metadata(path) {
+            Ok(file) => Ok(Some(Self { device: file.dev(), inode: file.ino(), position: file.len() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The position, if it is in this file.
+    fn within(self, file: &File) -> io::Result<Option<u64>> {
+        let metadata = file.metadata()?;
+        Ok(((metadata.dev(), metadata.ino()) == (self.device, self.inode)).then_some(self.position))
+    }
 }
 
 impl Cursor {
-    /// At the first line, or `tail` lines before the end. A log that does not exist is empty.
+    /// At the first line, or `tail` lines before the end. A log that does not exist is empty. One that isn't followed ends
+    /// where it ends now, however fast it grows.
     ///
     /// # Errors
     /// Those of reading files.
-    pub(crate) fn open(path: &Path, tail: Option<u64>) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, tail: Option<u64>, follow: bool) -> io::Result<Self> {
+        let end = if follow { None } else { End::of(path)? };
         let mut files = existing(path);
         let mut offset = 0;
         if let Some(tail) = tail {
@@ -39,28 +68,39 @@ impl Cursor {
             while let Some((file, older)) =
                 files.split_last().map(|(last, older)| (last.clone(), older.len()))
             {
-                let (start, found) = lines_from_end(&File::open(&file)?, wanted)?;
+                let newest = File::open(&file)?;
+                let length = match end.map(|end| end.within(&newest)).transpose()?.flatten() {
+                    Some(position) => position.min(newest.metadata()?.len()),
+                    None => newest.metadata()?.len(),
+                };
+                let (start, found) = lines_from_end(&newest, length, wanted)?;
                 wanted = wanted.saturating_sub(found);
                 if wanted == 0 || older == 0 {
                     offset = start;
                     let keep = files.split_off(files.len() - 1);
-                    return Self::start(path, keep, later_of(path, &file), offset);
+                    return Self::start(path, keep, later_of(path, &file), offset, end);
                 }
                 files.pop();
             }
         }
         let later = files.split_off(files.len().min(1));
-        Self::start(path, files, later, offset)
+        Self::start(path, files, later, offset, end)
     }
 
-    fn start(path: &Path, first: Vec<PathBuf>, later: Vec<PathBuf>, offset: u64) -> io::Result<Self> {
+    fn start(
+        path: &Path,
+        first: Vec<PathBuf>,
+        later: Vec<PathBuf>,
+        offset: u64,
+        end: Option<End>,
+    ) -> io::Result<Self> {
         let mut current = None;
         if let Some(first) = first.first() {
             let mut file = File::open(first)?;
             file.seek(SeekFrom::Start(offset))?;
             current = Some(file);
         }
-        Ok(Self { path: path.to_owned(), later, current, partial: Vec::new() })
+        Ok(Self { path: path.to_owned(), later, current, partial: Vec::new(), end })
     }
 
     /// Calls `each` with the next complete lines, about [`CHUNK`] bytes of them. False when there are none
@@ -78,8 +118,15 @@ impl Cursor {
                 }
             }
             let Some(file) = &mut self.current else { return Ok(false) };
+            let left = match self.end.map(|end| end.within(file)).transpose()?.flatten() {
+                Some(end) => end.saturating_sub(file.stream_position()?),
+                None => u64::MAX,
+            };
+            if left == 0 {
+                return Ok(false);
+            }
             let before = self.partial.len();
-            self.partial.resize(before + CHUNK, 0);
+            self.partial.resize(before + usize::try_from(left).unwrap_or(CHUNK).min(CHUNK), 0);
             let count = file.read(&mut self.partial[before..]);
             self.partial.truncate(before + *count.as_ref().unwrap_or(&0));
             if count? == 0 {
@@ -155,9 +202,8 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Where the last `wanted` complete lines begin, and how many there are at most.
-fn lines_from_end(file: &File, wanted: u64) -> io::Result<(u64, u64)> {
-    let length = file.metadata()?.len();
+/// Where the last `wanted` complete lines of the first `length` bytes begin, and how many there are at most.
+fn lines_from_end(file: &File, length: u64, wanted: u64) -> io::Result<(u64, u64)> {
     if wanted == 0 {
         return Ok((length, 0));
     }
@@ -202,7 +248,7 @@ mod tests {
         }
 
         fn read(&self, tail: Option<u64>) -> Vec<String> {
-            read_all(&mut Cursor::open(&self.path(), tail).unwrap())
+            read_all(&mut Cursor::open(&self.path(), tail, false).unwrap())
         }
     }
 
@@ -229,7 +275,7 @@ mod tests {
     #[test]
     fn a_log_that_does_not_exist_is_empty_and_may_appear() {
         let log = Log::new();
-        let mut cursor = Cursor::open(&log.path(), Some(5)).unwrap();
+        let mut cursor = Cursor::open(&log.path(), Some(5), true).unwrap();
         assert!(read_all(&mut cursor).is_empty());
         log.write("log", "a\n");
         assert_eq!(read_all(&mut cursor), ["a"]);
@@ -239,7 +285,7 @@ mod tests {
     fn a_followed_log_goes_on_after_growth_and_rotation() {
         let log = Log::new();
         log.write("log", "a\nhalf");
-        let mut cursor = Cursor::open(&log.path(), None).unwrap();
+        let mut cursor = Cursor::open(&log.path(), None, true).unwrap();
         assert_eq!(read_all(&mut cursor), ["a"]);
         log.write("log", "a\nhalf a line\n");
         assert_eq!(read_all(&mut cursor), ["half a line"]);
@@ -250,6 +296,27 @@ mod tests {
         assert!(read_all(&mut cursor).is_empty());
         log.write("log", "x\n");
         assert_eq!(read_all(&mut cursor), ["x"]);
+    }
+
+    #[test]
+    fn a_log_that_is_not_followed_ends_where_it_ended_when_it_was_opened() {
+        for tail in [None, Some(1)] {
+            let log = Log::new();
+            log.write("log.1", "a\n");
+            log.write("log", "b\nc\n");
+            let mut cursor = Cursor::open(&log.path(), tail, false).unwrap();
+            let mut grown = fs::OpenOptions::new().append(true).open(log.path()).unwrap();
+            io::Write::write_all(&mut grown, b"d\n").unwrap();
+            let wanted: &[&str] = if tail.is_some() { &["c"] } else { &["a", "b", "c"] };
+            assert_eq!(read_all(&mut cursor), wanted);
+        }
+        // Also when what is read has another name by then.
+        let log = Log::new();
+        log.write("log", "a\nb\n");
+        let mut cursor = Cursor::open(&log.path(), Some(1), false).unwrap();
+        fs::rename(log.path(), log.0.path().join("log.1")).unwrap();
+        log.write("log", "c\n");
+        assert_eq!(read_all(&mut cursor), ["b"]);
     }
 
     #[test]

@@ -69,7 +69,11 @@ fn the_engine_and_its_containers_are_on_one_page() {
         assert!(of_web(name, label).is_some_and(|number| number > 0.0), "{name}:\n{shown}");
     }
     // It may not have run on each of them.
-    let on_processors = shown.lines().filter(|line| line.starts_with("container_cpu_usage_seconds_total{"));
+    let on_processors = shown.lines().filter(|line| {
+        line.starts_with("container_cpu_usage_seconds_total{")
+            && line.contains("name=\"web\"")
+            && line.contains("cpu=")
+    });
     let used = on_processors.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>();
     assert!(used > 0.0, "{shown}");
     assert!(of_web("container_network_receive_bytes_total", "interface=\"eth0\"").is_some(), "{shown}");
