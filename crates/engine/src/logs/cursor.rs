@@ -3,6 +3,7 @@
 //! place.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{FileExt, MetadataExt},
@@ -14,42 +15,17 @@ const CHUNK: usize = 64 << 10;
 /// A line longer than this is no log line (the supervisor splits at 16 KiB): it is skipped.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// A place in a log.
+/// A place in a log. Its files are open, so that it makes no difference what a rotation calls them.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     path: PathBuf,
     /// Files still to read after the current one, the next first.
-    later: Vec<PathBuf>,
+    later: VecDeque<File>,
     current: Option<File>,
     /// The beginning of a line whose end has not been read.
     partial: Vec<u8>,
-    /// Where the log ended when it was opened, if nothing after that is wanted.
-    end: Option<End>,
-}
-
-/// A place in a file, whatever the file is called by now.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    device: u64,
-    inode: u64,
-    position: u64,
-}
-
-impl End {
-    /// The end of what has this name now.
-    fn of(path: &Path) -> io::Result<Option<Self>> {
-        match std::fs::metadata(path) {
-            Ok(file) => Ok(Some(Self { device: file.dev(), inode: file.ino(), position: file.len() })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The position, if it is in this file.
-    fn within(self, file: &File) -> io::Result<Option<u64>> {
-        let metadata = file.metadata()?;
-        Ok(((metadata.dev(), metadata.ino()) == (self.device, self.inode)).then_some(self.position))
-    }
+    /// How much of the last file there was when the log was opened, if nothing after that is wanted.
+    end: Option<u64>,
 }
 
 impl Cursor {
@@ -59,48 +35,43 @@ impl Cursor {
     /// # Errors
     /// Those of reading files.
     pub(crate) fn open(path: &Path, tail: Option<u64>, follow: bool) -> io::Result<Self> {
-        let end = if follow { None } else { End::of(path)? };
-        let mut files = existing(path);
-        let mut offset = 0;
-        if let Some(tail) = tail {
-            let mut wanted = tail;
-            // From the newest file back, until enough lines are found.
-            while let Some((file, older)) =
-                files.split_last().map(|(last, older)| (last.clone(), older.len()))
+        let (mut files, mut wanted, mut offset, mut end) = (VecDeque::new(), tail, 0, 0);
+        // From the newest file back, until enough lines are found.
+        for number in 0..1000 {
+            let name = if number == 0 { path.to_owned() } else { numbered(path, number) };
+            let file = match File::open(&name) {
+                Ok(file) => file,
+                // Between the two renames of a rotation there is no newest.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            };
+            if let Some(newer) = files.front()
+                && is_same(newer, &file)?
             {
-                let newest = File::open(&file)?;
-                let length = match end.map(|end| end.within(&newest)).transpose()?.flatten() {
-                    Some(position) => position.min(newest.metadata()?.len()),
-                    None => newest.metadata()?.len(),
-                };
-                let (start, found) = lines_from_end(&newest, length, wanted)?;
-                wanted = wanted.saturating_sub(found);
-                if wanted == 0 || older == 0 {
-                    offset = start;
-                    let keep = files.split_off(files.len() - 1);
-                    return Self::start(path, keep, later_of(path, &file), offset, end);
-                }
-                files.pop();
+                // The log was rotated just now.
+                continue;
+            }
+            let length = file.metadata()?.len();
+            if files.is_empty() {
+                end = length;
+            }
+            if let Some(wanted) = &mut wanted {
+                let (start, found) = lines_from_end(&file, length, *wanted)?;
+                offset = start;
+                *wanted = wanted.saturating_sub(found);
+            }
+            files.push_front(file);
+            if wanted == Some(0) {
+                break;
             }
         }
-        let later = files.split_off(files.len().min(1));
-        Self::start(path, files, later, offset, end)
-    }
-
-    fn start(
-        path: &Path,
-        first: Vec<PathBuf>,
-        later: Vec<PathBuf>,
-        offset: u64,
-        end: Option<End>,
-    ) -> io::Result<Self> {
-        let mut current = None;
-        if let Some(first) = first.first() {
-            let mut file = File::open(first)?;
-            file.seek(SeekFrom::Start(offset))?;
-            current = Some(file);
+        let mut current = files.pop_front();
+        if let Some(first) = &mut current {
+            first.seek(SeekFrom::Start(offset))?;
         }
-        Ok(Self { path: path.to_owned(), later, current, partial: Vec::new(), end })
+        let end = (!follow).then_some(end);
+        Ok(Self { path: path.to_owned(), later: files, current, partial: Vec::new(), end })
     }
 
     /// Calls `each` with the next complete lines, about [`CHUNK`] bytes of them. False when there are none
@@ -110,7 +81,7 @@ impl Cursor {
     /// Those of reading files.
     pub(crate) fn read(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
         loop {
-            if self.current.is_none() {
+            if self.current.is_none() && self.end.is_none() {
                 match File::open(&self.path) {
                     Ok(file) => self.current = Some(file),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -118,7 +89,7 @@ impl Cursor {
                 }
             }
             let Some(file) = &mut self.current else { return Ok(false) };
-            let left = match self.end.map(|end| end.within(file)).transpose()?.flatten() {
+            let left = match self.end.filter(|_| self.later.is_empty()) {
                 Some(end) => end.saturating_sub(file.stream_position()?),
                 None => u64::MAX,
             };
@@ -149,14 +120,13 @@ impl Cursor {
 
     /// At the end of a file: goes on with the next, if there is one or the log was rotated meanwhile.
     fn next_file(&mut self) -> io::Result<bool> {
-        if !self.later.is_empty() {
+        if let Some(next) = self.later.pop_front() {
             self.partial.clear();
-            self.current = match File::open(self.later.remove(0)) {
-                Ok(file) => Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            };
+            self.current = Some(next);
             return Ok(true);
+        }
+        if self.end.is_some() {
+            return Ok(false);
         }
         let Some(current) = &mut self.current else { return Ok(false) };
         let ours = current.metadata()?;
@@ -181,19 +151,9 @@ impl Cursor {
     }
 }
 
-/// The log's files that exist, the oldest first.
-fn existing(path: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> =
-        (1..1000).map(|n| numbered(path, n)).take_while(|file| file.exists()).collect();
-    files.reverse();
-    if path.exists() {
-        files.push(path.to_owned());
-    }
-    files
-}
-
-fn later_of(path: &Path, file: &Path) -> Vec<PathBuf> {
-    existing(path).into_iter().skip_while(|other| other != file).skip(1).collect()
+fn is_same(one: &File, other: &File) -> io::Result<bool> {
+    let (one, other) = (one.metadata()?, other.metadata()?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
@@ -212,7 +172,11 @@ fn lines_from_end(file: &File, length: u64, wanted: u64) -> io::Result<(u64, u64
         let size = position.min(CHUNK as u64);
         position -= size;
         let chunk = &mut buffer[..usize::try_from(size).unwrap_or(CHUNK)];
-        file.read_exact_at(chunk, position)?;
+        match file.read_exact_at(chunk, position) {
+            // Emptied in place just now.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok((0, newlines)),
+            read => read?,
+        }
         for (index, byte) in chunk.iter().enumerate().rev() {
             // The newline at the very end closes the last line and begins none.
             if *byte == b'\n' {
@@ -310,13 +274,25 @@ mod tests {
             let wanted: &[&str] = if tail.is_some() { &["c"] } else { &["a", "b", "c"] };
             assert_eq!(read_all(&mut cursor), wanted);
         }
-        // Also when what is read has another name by then.
+    }
+
+    #[test]
+    fn a_rotation_while_it_is_read_takes_nothing_from_a_log() {
+        for (tail, wanted) in [(None, &["a", "b", "c"][..]), (Some(1), &["c"])] {
+            let log = Log::new();
+            log.write("log.1", "a\n");
+            log.write("log", "b\nc\n");
+            let mut cursor = Cursor::open(&log.path(), tail, false).unwrap();
+            fs::rename(log.path(), log.0.path().join("log.1")).unwrap();
+            log.write("log", "d\n");
+            assert_eq!(read_all(&mut cursor), wanted);
+        }
+        // Emptied in place, as a log of one file is.
         let log = Log::new();
         log.write("log", "a\nb\n");
-        let mut cursor = Cursor::open(&log.path(), Some(1), false).unwrap();
-        fs::rename(log.path(), log.0.path().join("log.1")).unwrap();
-        log.write("log", "c\n");
-        assert_eq!(read_all(&mut cursor), ["b"]);
+        let mut cursor = Cursor::open(&log.path(), None, false).unwrap();
+        log.write("log", "");
+        assert!(read_all(&mut cursor).is_empty());
     }
 
     #[test]

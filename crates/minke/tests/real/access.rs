@@ -170,7 +170,10 @@ fn several_sockets_belong_to_the_group_that_was_named() {
     host.expect_nothing_left();
     assert!(!second.exists());
     let host = Host::without_engine();
-    let _ = daemon(&host, &["--group", "no-such-group"]).run().expect_code(1).expect_stderr("no-such-group");
+    let _ = daemon(&host, &["--host", &address, "--group", "no-such-group"])
+        .run()
+        .expect_code(1)
+        .expect_stderr("no-such-group");
 }
 
 #[test]
