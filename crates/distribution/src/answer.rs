@@ -1,6 +1,6 @@
 //! An answer while it comes: read in bounded time and up to a bounded size.
 
-use std::{sync::Arc, time::Duration, time::SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -10,7 +10,7 @@ use reqwest::{
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::{Error, TransportError, pace::Pace, refusal, retry, transport::Transport};
+use crate::{Error, TransportError, pace::Pace, refusal, retry, transport::explain};
 
 /// What is read of a refusal.
 const REFUSAL: usize = 64 << 10;
@@ -25,20 +25,13 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     response: Response,
     pace: Pace,
-    transport: Arc<Transport>,
 }
 
 impl Answer {
-    pub(crate) fn new(
-        request: String,
-        url: Url,
-        mut response: Response,
-        stall: Duration,
-        transport: Arc<Transport>,
-    ) -> Self {
+    pub(crate) fn new(request: String, url: Url, mut response: Response, stall: Duration) -> Self {
         let headers = std::mem::take(response.headers_mut());
         let status = response.status();
-        Self { request, url, status, headers, response, pace: Pace::new(stall), transport }
+        Self { request, url, status, headers, response, pace: Pace::new(stall) }
     }
 
     /// A header, where it is there and text.
@@ -67,7 +60,7 @@ impl Answer {
         let (begun, patience) = (Instant::now(), self.pace.patience());
         let piece = match timeout(patience, self.response.chunk()).await {
             Ok(Ok(piece)) => piece,
-            Ok(Err(error)) => return Err(self.broke(self.transport.explain(&error))),
+            Ok(Err(error)) => return Err(self.broke(explain(&error))),
             Err(_) => return Err(self.broke(TransportError::Stalled(patience))),
         };
         self.pace.received(piece.as_ref().map_or(0, Bytes::len), begun.elapsed());

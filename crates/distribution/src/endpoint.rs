@@ -14,6 +14,7 @@ use crate::{
     SettingsError,
     hosts_toml::{Capability, HostOptions, HostsToml},
     insecure::authority,
+    transport::Profile,
 };
 
 /// The name of Docker's own registry, and where it is.
@@ -41,6 +42,8 @@ pub(crate) struct Endpoint {
     pub(crate) networks: Arc<[IpNet]>,
     /// Headers for every request.
     pub(crate) headers: HeaderMap,
+    /// How long a connection may take to be made, where `hosts.toml` says so.
+    pub(crate) dial_timeout: Option<Duration>,
     /// Whether it ever answered.
     pub(crate) has_answered: AtomicBool,
 }
@@ -48,6 +51,15 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(crate) fn can(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
+    }
+
+    /// How it is connected to.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile {
+            trust: self.trust.clone(),
+            networks: self.networks.clone(),
+            dial_timeout: self.dial_timeout,
+        }
     }
 
     /// `host[:port]`.
@@ -281,6 +293,7 @@ mod tests {
             trust: Trust::default(),
             networks: Arc::new([]),
             headers: HeaderMap::new(),
+            dial_timeout: None,
             has_answered: AtomicBool::new(false),
         };
         let owns = |endpoint: &Endpoint, url: &str| endpoint.owns(&url.parse().unwrap());

@@ -12,8 +12,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use minke_model::quantity::parse_duration_nanos;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::SettingsError;
@@ -49,6 +51,9 @@ pub(crate) struct HostOptions {
     /// Whether the address has the whole path, and no `/v2` is appended.
     #[serde(default)]
     pub(crate) override_path: bool,
+    /// How long a connection may take to be made, as Go writes durations: `3s`.
+    #[serde(default, deserialize_with = "duration")]
+    pub(crate) dial_timeout: Option<Duration>,
 }
 
 /// What an address can be used for.
@@ -151,6 +156,15 @@ fn client<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<(PathBuf,
     }
 }
 
+/// Longer than nothing: a host that may take no time can't be reached.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let nanos = parse_duration_nanos(&text).map_err(de::Error::custom)?;
+    let positive = u64::try_from(nanos).ok().filter(|nanos| *nanos > 0);
+    let wrong = || de::Error::custom(format!("{text:?} is no time to connect in: want one such as \"3s\""));
+    positive.map(|nanos| Some(Duration::from_nanos(nanos))).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn a_time_to_connect_in_is_written_as_go_writes_it() {
+        let file = read("dial_timeout = \"1m3s\"\n[host.\"https://a\"]\ndial_timeout = \"250ms\"").unwrap();
+        assert_eq!(file.server_options.dial_timeout, Some(Duration::from_secs(63)));
+        assert_eq!(file.hosts[0].1.dial_timeout, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
     fn a_client_is_one_file_or_two() {
         let client = |value: &str| read(&format!("client = {value}")).unwrap().server_options.client;
         let both = Some(("both.pem".into(), "both.pem".into()));
@@ -210,6 +231,8 @@ mod tests {
             ("server = \"x\"\nskip_verify = \"yes\"", 2, "boolean"),
             ("\n\n[host", 3, ""),
             ("host = 3", 1, "tables"),
+            ("dial_timeout = \"0s\"", 1, "no time to connect in"),
+            ("dial_timeout = \"soon\"", 1, "soon"),
         ] {
             let error = read(text).unwrap_err().to_string();
             let start = format!("/certs.d/r/hosts.toml, line {line}: ");
@@ -221,6 +244,6 @@ mod tests {
     #[test]
     fn an_empty_file_and_unknown_keys_are_well() {
         assert_eq!(read("").unwrap(), HostsToml::default());
-        assert_eq!(read("dial_timeout = \"3s\"\n[plugin]\nx = 1").unwrap(), HostsToml::default());
+        assert_eq!(read("[plugin]\nx = 1").unwrap(), HostsToml::default());
     }
 }

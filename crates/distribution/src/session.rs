@@ -15,7 +15,7 @@ use bytes::Bytes;
 use minke_model::Digest;
 use minke_tls::Trust;
 use reqwest::{
-    Client, Method, Request, StatusCode,
+    Method, Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue},
 };
 use tokio::time::sleep;
@@ -31,7 +31,7 @@ use crate::{
     scope::Scopes,
     shared::Shared,
     source::{BlobSource, Meter, Part},
-    transport::Watch,
+    transport::{Profile, Watch, Wire},
 };
 
 /// Somebody who asks one endpoint.
@@ -218,7 +218,7 @@ impl Session {
                 return Err(Error::Redirect { request: name, reason });
             }
         }
-        let client = self.client(url, own).await?;
+        let wire = self.wire(url, own).await?;
         let meter = Meter::new();
         let request = self.request(hop, url, own, &meter).await?;
         let watch = match &hop.ask.body {
@@ -231,7 +231,7 @@ impl Session {
             Payload::Empty | Payload::Bytes(_) => None,
         };
         let transport = &self.shared.transport;
-        let sent = transport.send(&client, request, hop.ask.patience, watch).await;
+        let sent = transport.send(&wire, request, hop.ask.patience, watch).await;
         match (sent, meter.failure(), &hop.ask.body) {
             (_, Some(source), Payload::Part(part)) => Err(Error::Source { digest: part.digest, source }),
             (Err(source), ..) => Err(Error::Transport { request: name, source }),
@@ -241,18 +241,18 @@ impl Session {
                     self.endpoint.has_answered.store(true, Ordering::Relaxed);
                 }
                 let stall = self.shared.settings.stall_timeout;
-                Ok(Answer::new(name, url.clone(), response, stall, transport.clone()))
+                Ok(Answer::new(name, url.clone(), response, stall))
             }
         }
     }
 
     /// The client for an address: the endpoint's own, or that of wherever it was redirected to. There the
     /// registry's authorities count where nothing else is said, but this client doesn't say who it is.
-    async fn client(&self, url: &Url, own: bool) -> Result<Client, Error> {
+    async fn wire(&self, url: &Url, own: bool) -> Result<Wire, Error> {
         let transport = &self.shared.transport;
         let host = crate::insecure::authority(url);
         if own {
-            return Ok(transport.client(&host, &self.endpoint.trust, &self.endpoint.networks)?);
+            return Ok(transport.wire(&host, self.endpoint.profile())?);
         }
         let mut trust = match self.shared.trust_of(host.clone()).await? {
             Some(trust) => trust,
@@ -260,7 +260,8 @@ impl Session {
             None => Trust { identity: None, ..self.endpoint.trust.clone() },
         };
         trust.verify &= !self.shared.is_insecure(url);
-        Ok(transport.client(&host, &trust, &Arc::default())?)
+        let profile = Profile { trust, networks: Arc::default(), dial_timeout: self.endpoint.dial_timeout };
+        Ok(transport.wire(&host, profile)?)
     }
 
     /// Whether the `Authorization` may go to an address.

@@ -155,6 +155,7 @@ impl Shared {
         Endpoint {
             insecure: unverified || plan.base.scheme() == "http",
             either_scheme: unverified && !plan.scheme_is_given,
+            dial_timeout: plan.options.and_then(|options| options.dial_timeout),
             base: plan.base,
             capabilities: plan.capabilities,
             is_registry: plan.is_registry,

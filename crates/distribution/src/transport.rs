@@ -41,11 +41,26 @@ pub(crate) struct Transport {
     proxies: ProxySettings,
     pub(crate) names: Names,
     roots: OnceLock<Vec<CertificateDer<'static>>>,
-    clients: Mutex<HashMap<Profile, Client>>,
+    wires: Mutex<HashMap<Profile, Wire>>,
 }
 
 /// What makes connections differ.
-type Profile = (Trust, Arc<[IpNet]>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Profile {
+    /// Whom to trust.
+    pub(crate) trust: Trust,
+    /// The networks that the host's name has to lead to; empty: anywhere.
+    pub(crate) networks: Arc<[IpNet]>,
+    /// How long a connection may take to be made; `None`: as for all hosts.
+    pub(crate) dial_timeout: Option<Duration>,
+}
+
+/// A client, and how long its connections may take to be made.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    client: Client,
+    connect_timeout: Duration,
+}
 
 /// How a body's sending is watched.
 #[derive(Clone, Copy)]
@@ -71,7 +86,7 @@ impl Transport {
             proxies: settings.proxies.clone(),
             names: Names::new(settings.names.clone()),
             roots: OnceLock::new(),
-            clients: Mutex::default(),
+            wires: Mutex::default(),
         })
     }
 
@@ -89,38 +104,34 @@ impl Transport {
         })
     }
 
-    /// The client for a way of trusting; `host` names it in errors.
-    pub(crate) fn client(
-        &self,
-        host: &str,
-        trust: &Trust,
-        networks: &Arc<[IpNet]>,
-    ) -> Result<Client, SettingsError> {
-        let profile = (trust.clone(), networks.clone());
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&profile) {
-            return Ok(client.clone());
+    /// The client for a way of connecting; `host` names it in errors.
+    pub(crate) fn wire(&self, host: &str, profile: Profile) -> Result<Wire, SettingsError> {
+        let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wire) = wires.get(&profile) {
+            return Ok(wire.clone());
         }
-        let client = self.build(host, trust, networks)?;
-        if clients.len() >= CLIENTS {
-            clients.clear();
+        let wire = self.build(host, &profile)?;
+        if wires.len() >= CLIENTS {
+            wires.clear();
         }
-        clients.insert(profile, client.clone());
-        Ok(client)
+        wires.insert(profile, wire.clone());
+        Ok(wire)
     }
 
-    fn build(&self, host: &str, trust: &Trust, networks: &Arc<[IpNet]>) -> Result<Client, SettingsError> {
-        let tls = client_config(trust, self.system_roots(), &["h2", "http/1.1"])
+    fn build(&self, host: &str, profile: &Profile) -> Result<Wire, SettingsError> {
+        let tls = client_config(&profile.trust, self.system_roots(), &["h2", "http/1.1"])
             .map_err(|source| SettingsError::Tls { host: host.to_owned(), source })?;
         let proxies = self.proxies.clone();
-        Client::builder()
+        let networks = profile.networks.clone();
+        let connect_timeout = profile.dial_timeout.unwrap_or(self.connect_timeout);
+        let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
             .referer(false)
             .user_agent(self.user_agent.clone())
             .proxy(Proxy::custom(move |url| proxies.of(url).cloned()))
-            .dns_resolver(Arc::new(Within { names: self.names.clone(), networks: networks.clone() }))
-            .connect_timeout(self.connect_timeout)
+            .dns_resolver(Arc::new(Within { names: self.names.clone(), networks }))
+            .connect_timeout(connect_timeout)
             .pool_idle_timeout(IDLE)
             // A peer that is gone, or that stopped reading, is noticed by the kernel.
             .tcp_user_timeout(self.stall_timeout)
@@ -131,27 +142,31 @@ impl Transport {
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .build()
-            .map_err(SettingsError::Client)
+            .map_err(SettingsError::Client)?;
+        Ok(Wire { client, connect_timeout })
     }
 
     /// Sends a request and waits for the headers of its answer: at most `patience`, or until its connection
     /// can't be made any more; with a body that is watched, at most `patience` after it was sent.
     pub(crate) async fn send(
         &self,
-        client: &Client,
+        wire: &Wire,
         request: Request,
         patience: Duration,
         watch: Option<Watch<'_>>,
     ) -> Result<Response, TransportError> {
-        let answer = client.execute(request);
+        let answer = wire.client.execute(request);
         let answered = match watch {
             None => {
-                let longest = patience.max(self.connect_timeout);
+                let longest = patience.max(wire.connect_timeout);
                 timeout(longest, answer).await.map_err(|_| TransportError::Stalled(longest))?
             }
-            Some(watch) => self.watched(answer, patience, watch).await?,
+            Some(watch) => self.watched(answer, patience.max(wire.connect_timeout), watch).await?,
         };
-        answered.map_err(|error| self.explain(&error))
+        answered.map_err(|error| match error.is_connect() && error.is_timeout() {
+            true => TransportError::ConnectTimeout(wire.connect_timeout),
+            false => explain(&error),
+        })
     }
 
     async fn watched<T>(
@@ -179,39 +194,36 @@ impl Transport {
             }
         }
     }
+}
 
-    /// A failure of the client in words. Its own has the whole address in it, which may be a secret.
-    pub(crate) fn explain(&self, error: &reqwest::Error) -> TransportError {
-        if error.is_connect() && error.is_timeout() {
-            return TransportError::ConnectTimeout(self.connect_timeout);
-        }
-        let all: Vec<_> = causes(error).collect();
-        if let Some(name) = all.iter().find_map(|cause| cause.downcast_ref::<NameError>()) {
-            let text = chain(name);
-            return match name {
-                NameError::Unknown(host) => TransportError::NoSuchHost(host.clone()),
-                NameError::Outside(_) | NameError::NoServers { .. } | NameError::Failed { .. } => {
-                    TransportError::Lookup(text)
-                }
-            };
-        }
-        let root = all.last().map_or_else(String::new, ToString::to_string);
-        if let Some(tls) = all.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-            return match tls {
-                rustls::Error::InvalidMessage(_) => TransportError::NoTls(root),
-                _ => TransportError::Tls(tls.to_string()),
-            };
-        }
-        if !error.is_connect() {
-            return TransportError::Cut(root);
-        }
-        let io = all.iter().find_map(|cause| cause.downcast_ref::<io::Error>());
-        match io.map(io::Error::kind) {
-            // Nobody says "connection refused" this way: the handshake was cut short.
-            Some(io::ErrorKind::UnexpectedEof) => TransportError::NoTls(root),
-            Some(io::ErrorKind::ConnectionRefused) => TransportError::Refused(root),
-            _ => TransportError::Connect(root),
-        }
+/// A failure of the client in words. Its own has the whole address in it, which may be a secret.
+pub(crate) fn explain(error: &reqwest::Error) -> TransportError {
+    let all: Vec<_> = causes(error).collect();
+    if let Some(name) = all.iter().find_map(|cause| cause.downcast_ref::<NameError>()) {
+        let text = chain(name);
+        return match name {
+            NameError::Unknown(host) => TransportError::NoSuchHost(host.clone()),
+            NameError::Outside(_) | NameError::NoServers { .. } | NameError::Failed { .. } => {
+                TransportError::Lookup(text)
+            }
+        };
+    }
+    let root = all.last().map_or_else(String::new, ToString::to_string);
+    if let Some(tls) = all.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return match tls {
+            rustls::Error::InvalidMessage(_) => TransportError::NoTls(root),
+            _ => TransportError::Tls(tls.to_string()),
+        };
+    }
+    if !error.is_connect() {
+        return TransportError::Cut(root);
+    }
+    let io = all.iter().find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io.map(io::Error::kind) {
+        // Nobody says "connection refused" this way: the handshake was cut short.
+        Some(io::ErrorKind::UnexpectedEof) => TransportError::NoTls(root),
+        Some(io::ErrorKind::ConnectionRefused) => TransportError::Refused(root),
+        _ => TransportError::Connect(root),
     }
 }
 

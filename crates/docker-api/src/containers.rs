@@ -38,14 +38,12 @@ pub(crate) async fn list(call: Call) -> Outcome {
         filters,
     };
     let containers = call.engine().list(options).await?;
-    if !legacy::summaries_differ(call.version) {
-        return respond::shaped(StatusCode::OK, &shapes::CONTAINER_SUMMARIES, &containers);
-    }
-    let mut containers = respond::to_value(&containers)?;
-    for container in containers.as_array_mut().into_iter().flatten() {
-        legacy::container_summary(container);
-    }
-    respond::shaped(StatusCode::OK, &shapes::CONTAINER_SUMMARIES, &containers)
+    let differ = legacy::summaries_differ(call.version);
+    respond::json_list(&containers, Some(&shapes::CONTAINER_SUMMARY), |container| {
+        if differ {
+            legacy::container_summary(container);
+        }
+    })
 }
 
 /// `GET /containers/{name}/json`

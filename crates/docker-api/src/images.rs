@@ -27,7 +27,7 @@ pub(crate) async fn list(call: Call) -> Outcome {
         filters,
     };
     let images = call.engine().image_list(options).await?;
-    respond::json_list(&images, |image| legacy::image(call.version, image))
+    respond::json_list(&images, None, |image| legacy::image(call.version, image))
 }
 
 /// `GET /images/{name}/json`

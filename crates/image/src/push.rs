@@ -20,7 +20,7 @@ use minke_model::{
 use crate::{
     FindError, ImageStore, StoreError,
     compression::{Compression, SNIFF},
-    content::{StagedFolders, io_error},
+    content::io_error,
     hashing::HashWriter,
     manifest::{Document, Index, Manifest},
     store::{ImageRecord, ManifestRecord, NewImage, Staging},
@@ -90,8 +90,10 @@ pub struct OutgoingDocument {
 }
 
 /// A layer that was compressed to be sent; it leaves nothing behind unless the push is committed.
+///
+/// It has its final name in the store already, so that a registry on the same file system can link it while it arrives.
 pub struct CompressedLayer {
-    folders: StagedFolders,
+    held: Staging,
     plain: Digest,
     /// The compressed blob.
     pub descriptor: Descriptor,
@@ -100,7 +102,7 @@ pub struct CompressedLayer {
 impl CompressedLayer {
     /// Where the compressed blob lies.
     pub fn path(&self) -> PathBuf {
-        self.folders.blob(&self.descriptor.digest)
+        self.held.blob(&self.descriptor.digest)
     }
 }
 
@@ -164,8 +166,8 @@ impl ImageStore {
         blob: &OutgoingBlob,
         progress: &mut dyn FnMut(u64),
     ) -> Result<CompressedLayer, StoreError> {
-        let folders = self.content().stage()?;
-        let (from, to) = (self.content().blob(&blob.descriptor.digest), folders.incoming());
+        let mut held = self.stage()?;
+        let (from, to) = (self.content().blob(&blob.descriptor.digest), held.folders().incoming());
         let mut source =
             BufReader::with_capacity(256 << 10, File::open(&from).map_err(io_error("open", &from))?);
         let file = File::create(&to).map_err(io_error("make", &to))?;
@@ -182,10 +184,11 @@ impl ImageStore {
             progress(done);
         }
         let (file, digest, size) = encoder.finish().map_err(io_error("write", &to))?.finish();
-        file.into_inner().map_err(|error| io_error("write", &to)(error.into_error()))?;
-        std::fs::rename(&to, folders.blob(&digest)).map_err(io_error("rename", &to))?;
+        let file = file.into_inner().map_err(|error| io_error("write", &to)(error.into_error()))?;
+        file.sync_all().map_err(io_error("sync", &to))?;
+        held.publish_leased(&to, digest)?;
         let descriptor = Descriptor::new(Compression::Gzip.layer_media_type(), digest, size);
-        Ok(CompressedLayer { folders, plain: blob.descriptor.digest, descriptor })
+        Ok(CompressedLayer { held, plain: blob.descriptor.digest, descriptor })
     }
 }
 
@@ -229,9 +232,6 @@ impl Push {
     /// # Errors
     /// [`StoreError`].
     pub fn commit(mut self, tag: &Reference, target: Digest) -> Result<(), StoreError> {
-        for layer in std::mem::take(&mut self.compressed) {
-            self.held.adopt_blob(layer.descriptor.digest, layer.folders);
-        }
         let names = vec![tag.clone(), tag.with_digest(target)];
         let image = NewImage {
             id: self.id,

@@ -13,6 +13,8 @@ use crate::{
 
 /// How often uploads are looked at that nobody goes on with.
 const EXPIRY: Duration = Duration::from_secs(60);
+/// How often the engine's store is looked at for what it has as well.
+const SHARING: Duration = Duration::from_secs(60);
 
 /// A registry.
 pub struct Registry {
@@ -113,7 +115,28 @@ impl Registry {
                 }
             }
         };
-        tokio::join!(uploads, garbage);
+        let sharing = async {
+            let (mut ticks, mut seen) = (interval(SHARING), None);
+            loop {
+                ticks.tick().await;
+                let (store, before) = (self.service.store.clone(), seen);
+                let share = move || {
+                    let mut seen = before;
+                    let saved = store.share(&mut seen);
+                    (saved, seen)
+                };
+                let Ok((saved, now)) = tokio::task::spawn_blocking(share).await else { continue };
+                seen = now;
+                match saved {
+                    Ok(0) => {}
+                    Ok(bytes) => tracing::info!(bytes, "shared with the engine's store"),
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "nothing is shared")
+                    }
+                }
+            }
+        };
+        tokio::join!(uploads, garbage, sharing);
     }
 }
 

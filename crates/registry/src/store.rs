@@ -19,6 +19,7 @@ pub(crate) mod content;
 pub(crate) mod error;
 pub(crate) mod garbage;
 pub(crate) mod links;
+pub(crate) mod sharing;
 pub(crate) mod uploads;
 
 use std::{

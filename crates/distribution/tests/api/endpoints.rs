@@ -86,6 +86,24 @@ async fn a_mirror_that_fails_is_left_alone_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_takes_too_long_to_connect_to_is_given_up() {
+    // The kernel takes the connection, and nobody shakes hands.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let registry = registry("own", Bytes::new()).await;
+    let client = Client::new();
+    let file = format!(
+        "server = \"http://{}\"\n[host.\"https://{}\"]\n{READ}\ndial_timeout = \"200ms\"\n",
+        registry.address,
+        silent.local_addr().unwrap()
+    );
+    client.write("registry.test/hosts.toml", &file);
+    let begun = std::time::Instant::now();
+    let repository = client.repository("registry.test", "a");
+    assert_eq!(repository.manifest(&tag("v1")).await.unwrap().bytes, "own");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "the host's own limit is ten seconds");
+}
+
+#[tokio::test]
 async fn a_mirror_that_lacks_something_is_asked_again_for_something_else() {
     let empty = Fake::start(|_| refusal(404, "MANIFEST_UNKNOWN", "none")).await;
     let registry = registry("own", Bytes::new()).await;

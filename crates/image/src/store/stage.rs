@@ -3,14 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use minke_model::{Descriptor, Digest, ImageId, Reference};
 
 use super::{Change, ImageRecord, ImageStore, LayerRecord, NameRecord, StoreError};
-use crate::content::{StagedFolders, WriteError};
+use crate::content::{StagedFolders, WriteError, io_error};
 
 /// Content of one operation that is under way. Dropping it removes what was not committed.
 pub(crate) struct Staging {
@@ -20,8 +20,6 @@ pub(crate) struct Staging {
     layers: BTreeMap<Digest, LayerRecord>,
     /// Layers that were brought in elsewhere, perhaps for several operations at once.
     adopted: Vec<Arc<StagedLayer>>,
-    /// Blobs that were made elsewhere.
-    adopted_blobs: Vec<(Digest, StagedFolders)>,
     /// What is in the store already and must stay there until the commit.
     leases: Vec<Digest>,
 }
@@ -61,7 +59,6 @@ impl ImageStore {
             blobs: BTreeSet::new(),
             layers: BTreeMap::new(),
             adopted: Vec::new(),
-            adopted_blobs: Vec::new(),
             leases: Vec::new(),
         })
     }
@@ -134,9 +131,11 @@ impl Staging {
         self.adopted.push(layer);
     }
 
-    /// Takes over a blob that was made elsewhere.
-    pub(crate) fn adopt_blob(&mut self, digest: Digest, folders: StagedFolders) {
-        self.adopted_blobs.push((digest, folders));
+    /// Gives a synced file its name in the store before any image needs it; it stays until this operation ends, and longer
+    /// only if an image has it by then.
+    pub(crate) fn publish_leased(&mut self, file: &Path, digest: Digest) -> Result<(), StoreError> {
+        self.lease(digest);
+        std::fs::rename(file, self.store.content().blob(&digest)).map_err(io_error("rename", file))
     }
 
     /// Registers a layer that was unpacked into this operation's folders.
@@ -196,9 +195,8 @@ impl Staging {
         if self.blobs.contains(blob) {
             return Some(&self.folders);
         }
-        let layers = self.adopted.iter().filter_map(|layer| Some((layer.blob?, &layer.folders)));
-        let blobs = self.adopted_blobs.iter().map(|(digest, folders)| (*digest, folders));
-        layers.chain(blobs).find(|(digest, _)| digest == blob).map(|(_, folders)| folders)
+        let mut layers = self.adopted.iter().filter_map(|layer| Some((layer.blob?, &layer.folders)));
+        layers.find(|(digest, _)| digest == blob).map(|(_, folders)| folders)
     }
 
     fn publish(&self, change: &Change) -> Result<BTreeSet<Digest>, StoreError> {

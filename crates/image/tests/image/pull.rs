@@ -404,6 +404,22 @@ fn plain_layers_are_compressed_once_and_the_digest_stays() {
 }
 
 #[test]
+fn a_layer_compressed_for_a_push_that_fails_leaves_nothing() {
+    let store = Store::new();
+    store.load(&docker_archive(&[app("app:1", plain)], false)).unwrap();
+    let push = store.store.prepare_push(&"app:1".parse().unwrap(), None).unwrap();
+    let plain = push.blobs.iter().find(|blob| blob.is_plain).unwrap();
+    let first = store.store.compress(plain, &mut |_| {}).unwrap();
+    let second = store.store.compress(plain, &mut |_| {}).unwrap();
+    let path = first.path();
+    assert_eq!(path.parent(), push.path(&plain.descriptor.digest).parent(), "it has its name in the store");
+    drop(first);
+    assert!(path.is_file(), "another push still needs it");
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[test]
 fn sizes_count_shared_layers_once() {
     let store = Store::new();
     pull(&store, "a:1", &app("a:1", gzip));

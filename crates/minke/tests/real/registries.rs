@@ -1,5 +1,7 @@
 //! Images through registries: Debian's and minke's own, driven by docker's and minke's command lines.
 
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path};
+
 use minke_testkit::{Cli, Entry, Host, Registry, RegistryKind, Rootfs};
 use rstest::rstest;
 
@@ -39,6 +41,35 @@ fn a_pushed_image_comes_back_the_same(
     let _ = host.cli(cli, ["rmi", "-f", &name]).ok();
     let _ = host.cli(cli, ["pull", &digest]).expect_code(0).expect_stdout("Downloaded newer image");
     assert_eq!(host.cli(cli, ["run", "--rm", &digest, "echo", "works"]).ok(), "works");
+    drop(registry);
+    host.expect_nothing_left();
+}
+
+/// Blobs of a store with their inodes.
+fn blobs(store: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(store.join("content/blobs/sha256")).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().ino())).collect()
+}
+
+#[test]
+fn what_is_pushed_to_a_registry_on_the_same_disk_is_there_once() {
+    let host = Host::with_busybox();
+    let engine = host.path("root");
+    let settings = ["--engine-root", engine.to_str().unwrap()];
+    let registry = Registry::start_with(&host, RegistryKind::Minke, 5000, &settings);
+    let name = registry.name("once:1");
+    let _ = host.minke(["tag", "busybox", &name]).ok();
+    // The first push compresses what was imported.
+    let _ = host.minke(["push", "-q", &name]).ok();
+    let (engines, registrys) = (blobs(&engine), blobs(&host.path("registry-5000")));
+    assert_eq!(registrys.len(), 3, "a layer, a configuration and a manifest");
+    let layers: Vec<_> = registrys.iter().filter(|(digest, _)| engines.contains_key(*digest)).collect();
+    assert!(layers.len() >= 2, "{registrys:?} {engines:?}");
+    let shared = layers.iter().filter(|(digest, inode)| engines[*digest] == **inode).count();
+    assert!(shared >= 2, "the layer and the configuration: {registrys:?} {engines:?}");
+    let _ = host.minke(["rmi", "-f", &name, "busybox"]).ok();
+    let _ = host.minke(["pull", "-q", &name]).ok();
+    assert_eq!(host.minke(["run", "--rm", &name, "echo", "whole"]).ok(), "whole");
     drop(registry);
     host.expect_nothing_left();
 }

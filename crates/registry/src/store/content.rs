@@ -3,9 +3,10 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Read, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
 };
 
 use super::{OpenBlob, StoreError, error::io_error};
@@ -79,19 +80,48 @@ impl Content {
     /// Links the same blob of the other folder, which its owner checked before it had that name and never writes to again;
     /// one of another length is none. Returns whether it is linked: what stands in the way costs room and is no error.
     fn link_twin(&self, from: &Path, to: &Path, digest: &Digest) -> bool {
-        let Some(twin) = &self.twin else { return false };
-        let twin = twin.join(digest.algorithm().name()).join(digest.hex());
-        let length = |path: &Path| {
-            fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len())
-        };
-        let same = length(&twin).is_some_and(|twin| Some(twin) == length(from));
-        same && fs::hard_link(&twin, to).is_ok()
+        self.twin_of(from, digest).is_some_and(|twin| fs::hard_link(&twin, to).is_ok())
+    }
+
+    /// The file in the other folder that has the content of `own` and is not the same file.
+    fn twin_of(&self, own: &Path, digest: &Digest) -> Option<PathBuf> {
+        let twin = self.twin.as_ref()?.join(digest.algorithm().name()).join(digest.hex());
+        let file = |path: &Path| fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+        let (own, other) = (file(own)?, file(&twin)?);
+        let is_same = (own.dev(), own.ino()) == (other.dev(), other.ino());
+        (own.len() == other.len() && !is_same).then_some(twin)
+    }
+
+    /// When the other folder last gained or lost a blob; `None` where there is none.
+    pub(super) fn twin_changed(&self) -> Option<SystemTime> {
+        let folder = self.twin.as_ref()?.join(Algorithm::Sha256.name());
+        fs::metadata(folder).ok()?.modified().ok()
+    }
+
+    /// Puts a link to the other folder's file in the place of a blob that both have. Returns the bytes saved; what stands in
+    /// the way costs room and is no error.
+    pub(super) fn share(&self, digest: &Digest) -> u64 {
+        let (own, temporary) = (self.path(digest), self.incoming());
+        let Some(twin) = self.twin_of(&own, digest) else { return 0 };
+        let size = fs::metadata(&own).map_or(0, |metadata| metadata.len());
+        let shared = fs::hard_link(twin, &temporary).and_then(|()| fs::rename(&temporary, &own));
+        match shared {
+            Ok(()) => size,
+            Err(_) => {
+                let _ = fs::remove_file(&temporary);
+                0
+            }
+        }
+    }
+
+    /// A name that nobody else uses for a file on its way in.
+    fn incoming(&self) -> PathBuf {
+        self.incoming.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     /// Writes a small blob whose digest was checked.
     pub(super) fn write(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.incoming.join(number.to_string());
+        let path = self.incoming();
         let write = || -> io::Result<()> {
             let mut file = File::create(&path)?;
             file.write_all(bytes)?;
