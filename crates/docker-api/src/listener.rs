@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use minke_tls::ServerTls;
 use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::call::{Context, Life};
 use crate::connection;
@@ -47,14 +48,8 @@ pub(crate) enum Accepted {
     Tls(TcpStream, SocketAddr, Tls),
 }
 
-#[derive(Clone)]
-pub(crate) struct Tls(TlsAcceptor);
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls")
-    }
-}
+#[derive(Debug, Clone)]
+pub(crate) struct Tls(ServerTls);
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
@@ -70,9 +65,9 @@ impl From<TcpListener> for Listener {
 }
 
 impl Listener {
-    /// TLS on TCP. Whom it lets in, the configuration says.
-    pub fn tls(listener: TcpListener, config: Arc<ServerConfig>) -> Self {
-        Self(Kind::Tls(listener, Tls(TlsAcceptor::from(config))))
+    /// TLS on TCP. Whom it lets in, `tls` says at each handshake.
+    pub fn tls(listener: TcpListener, tls: ServerTls) -> Self {
+        Self(Kind::Tls(listener, Tls(tls)))
     }
 
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
@@ -115,7 +110,7 @@ impl Tls {
             if first[0] != HANDSHAKE {
                 return Some(Err((io::Error::other("no TLS"), socket)));
             }
-            Some(self.0.accept(socket).into_fallible().await)
+            Some(TlsAcceptor::from(self.0.current()).accept(socket).into_fallible().await)
         };
         match timeout(PATIENCE, handshake).await.ok().flatten()? {
             Ok(stream) => Some(stream),

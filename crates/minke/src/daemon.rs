@@ -310,11 +310,12 @@ async fn run(
         .await
         .map_err(|error| Failure::new(format!("minke daemon: {}", chain(&error))))?;
     let metrics = metrics.map(|listener| listener.serve(engine.clone())).transpose()?;
+    let tcp = places.tcp.clone();
     let served = async {
         let listening = places.listen(args.group.as_deref()).await?;
         tokio::select! {
             served = serve(&engine, listening, args.leave_when_idle, stop) => served,
-            never = reload::at_signals(hangups, command, &engine, log, file) => match never {},
+            never = reload::at_signals(hangups, command, &engine, log, &tcp, file) => match never {},
         }
     };
     let served = served.await;

@@ -2,9 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use minke_tls::{Clients, server_config};
+use minke_tls::{Clients, ServerTls};
 use tokio::{net::TcpListener, time::interval};
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     Collected, GarbageOptions, HtpasswdError, RegistryConfig, StoreError, TlsError, api::Service,
@@ -13,13 +12,15 @@ use crate::{
 
 /// How often uploads are looked at that nobody goes on with.
 const EXPIRY: Duration = Duration::from_secs(60);
+/// How often the certificate is read again: it may have been renewed.
+const RENEWAL: Duration = Duration::from_secs(600);
 /// How often the engine's store is looked at for what it has as well.
 const SHARING: Duration = Duration::from_secs(60);
 
 /// A registry.
 pub struct Registry {
     service: Arc<Service>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
     garbage: Option<GarbageOptions>,
 }
 
@@ -43,8 +44,7 @@ impl Registry {
     /// # Errors
     /// [`OpenError`], with the file that is wrong.
     pub fn open(config: RegistryConfig) -> Result<Self, OpenError> {
-        let tls = config.tls.as_ref().map(|files| server_config(files, &Clients::Everybody)).transpose()?;
-        let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+        let tls = config.tls.map(|files| ServerTls::open(files, Clients::Everybody)).transpose()?;
         let users = config.htpasswd.as_deref().map(Users::open).transpose()?;
         let limits = config.limits;
         let store = Arc::new(Store::open(&config.root, config.twin, limits.uploads, limits.reserve)?);
@@ -136,7 +136,20 @@ impl Registry {
                 }
             }
         };
-        tokio::join!(uploads, garbage, sharing);
+        let certificates = async {
+            let Some(tls) = &self.tls else { return };
+            let mut ticks = interval(RENEWAL);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = tls.reload() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the certificate stays as it was"
+                    );
+                }
+            }
+        };
+        tokio::join!(uploads, garbage, sharing, certificates);
     }
 }
 

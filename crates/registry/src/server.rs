@@ -4,6 +4,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use minke_tls::ServerTls;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -26,7 +27,7 @@ const HEADERS: usize = 100;
 /// Serves all listeners until `shutdown` resolves, or one of them fails.
 pub(crate) async fn serve(
     service: Arc<Service>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
     listeners: Vec<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -53,7 +54,7 @@ pub(crate) async fn serve(
 async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
     slots: Arc<Semaphore>,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -91,7 +92,7 @@ async fn accept(
 async fn connection(
     socket: TcpStream,
     service: Arc<Service>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
     stopping: watch::Receiver<bool>,
 ) {
     // Answers are small or whole pieces, so there is nothing to wait for.
@@ -100,7 +101,7 @@ async fn connection(
     let socket = Impatient::new(socket, patience);
     match tls {
         None => http(socket, service, stopping).await,
-        Some(tls) => match timeout(patience, tls.accept(socket)).await {
+        Some(tls) => match timeout(patience, TlsAcceptor::from(tls.current()).accept(socket)).await {
             Ok(Ok(stream)) => http(stream, service, stopping).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),

@@ -12,4 +12,4 @@ mod server;
 pub use rustls::{ClientConfig, ServerConfig};
 
 pub use client::{Identity, Trust, client_config};
-pub use server::{Clients, TlsError, TlsFiles, server_config};
+pub use server::{Clients, ServerTls, TlsError, TlsFiles, server_config};

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
@@ -56,6 +56,43 @@ pub enum TlsError {
         #[source]
         source: rustls::server::VerifierBuilderError,
     },
+}
+
+/// Who a server is and whom it lets in, as its files said when they were last read. Clones share it.
+#[derive(Debug, Clone)]
+pub struct ServerTls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    files: TlsFiles,
+    clients: Clients,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+impl ServerTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`], as [`server_config`].
+    pub fn open(files: TlsFiles, clients: Clients) -> Result<Self, TlsError> {
+        let current = RwLock::new(Arc::new(server_config(&files, &clients)?));
+        Ok(Self(Arc::new(Inner { files, clients, current })))
+    }
+
+    /// What the next handshake is made with.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the files again; connections that stand are not touched.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then what was read before counts on.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(server_config(&self.0.files, &self.0.clients)?);
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
 }
 
 /// The configuration of a server. Only HTTP/1.1 is offered: nothing here gains by the other.
@@ -124,6 +161,15 @@ mod tests {
             let error = server_config(files, clients).unwrap_err();
             format!("{error}: {}", error.source().unwrap())
         };
+        let server = ServerTls::open(files.clone(), Clients::Everybody).unwrap();
+        let before = server.current();
+        server.reload().unwrap();
+        assert!(!Arc::ptr_eq(&before, &server.current()));
+        let (before, key) = (server.current(), made.signing_key.serialize_pem());
+        write("key.pem", &other.signing_key.serialize_pem());
+        assert!(server.reload().is_err() && Arc::ptr_eq(&before, &server.current()), "what works stays");
+        write("key.pem", &key);
+
         let wrong = TlsFiles { key: write("other.pem", &other.signing_key.serialize_pem()), ..files.clone() };
         let text = told(&wrong, &Clients::Everybody);
         assert!(text.contains("cert.pem") && text.contains("KeyMismatch"), "{text}");

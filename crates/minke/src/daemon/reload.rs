@@ -1,5 +1,7 @@
 //! SIGHUP: the configuration file is read again, and what may change while the engine runs is changed.
 //!
+//! Certificates are read again too, whatever becomes of the file.
+//!
 //! The file as it is then counts, together with the flags of the start: a key that is gone from it has its default again.
 //! When it makes no sense, all stays as it was.
 
@@ -8,7 +10,7 @@ use std::convert::Infallible;
 use minke_engine::Engine;
 use tokio::signal::unix::Signal;
 
-use super::{Command, log::Log, service_manager, settings::FileSettings};
+use super::{Command, log::Log, service_manager, settings::FileSettings, transport::Tcp};
 use crate::failure::Failure;
 
 /// Reloads at every signal.
@@ -17,6 +19,7 @@ pub(super) async fn at_signals(
     command: &Command<'_>,
     engine: &Engine,
     log: &Log,
+    tcp: &Tcp,
     mut file: FileSettings,
 ) -> Infallible {
     loop {
@@ -25,6 +28,9 @@ pub(super) async fn at_signals(
             std::future::pending::<()>().await;
         }
         service_manager::reloading();
+        if let Err(failure) = tcp.reload() {
+            tracing::error!("the certificates stay as they were: {}", failure.message);
+        }
         match reload(command, engine, log) {
             Ok(new) => {
                 let late = file.needs_restart(&new);

@@ -3,10 +3,10 @@
 //! Docker's switches, with one difference: where dockerd warns, minke refuses. Whoever reaches the API is root of this
 //! host, so plain TCP has to be asked for twice: by `--host tcp://…` and by `--tls=false`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use minke_docker_api::Listener;
-use minke_tls::{Clients, ServerConfig, TlsFiles, server_config};
+use minke_tls::{Clients, ServerTls, TlsError, TlsFiles};
 use tokio::net::TcpListener;
 
 use super::Daemon;
@@ -31,7 +31,7 @@ pub(super) enum Transport {
 pub(super) enum Tcp {
     Refused,
     Plain,
-    Tls(Arc<ServerConfig>),
+    Tls(ServerTls),
 }
 
 impl Transport {
@@ -68,18 +68,25 @@ impl Transport {
         match self {
             Self::Unsaid => Ok(Tcp::Refused),
             Self::Plain => Ok(Tcp::Plain),
-            Self::Tls(files, clients) => match server_config(files, clients) {
-                Ok(config) => Ok(Tcp::Tls(Arc::new(config))),
-                Err(error) => Err(Failure::new(format!(
-                    "minke daemon: TLS: {}; --tlscacert, --tlscert and --tlskey name the files",
-                    chain(&error)
-                ))),
-            },
+            Self::Tls(files, clients) => ServerTls::open(files.clone(), clients.clone())
+                .map(Tcp::Tls)
+                .map_err(|error| unusable(&error)),
         }
     }
 }
 
 impl Tcp {
+    /// Reads the certificates again, for connections to come.
+    ///
+    /// # Errors
+    /// When they can't be used, with the file's name; then the old ones count on.
+    pub(super) fn reload(&self) -> Result<(), Failure> {
+        match self {
+            Self::Tls(tls) => tls.reload().map_err(|error| unusable(&error)),
+            Self::Refused | Self::Plain => Ok(()),
+        }
+    }
+
     /// A listener that speaks what was said. `host` is how the user named it.
     ///
     /// # Errors
@@ -94,9 +101,16 @@ impl Tcp {
                 );
                 Ok(socket.into())
             }
-            Self::Tls(config) => Ok(Listener::tls(socket, Arc::clone(config))),
+            Self::Tls(tls) => Ok(Listener::tls(socket, tls.clone())),
         }
     }
+}
+
+fn unusable(error: &TlsError) -> Failure {
+    Failure::new(format!(
+        "minke daemon: TLS: {}; --tlscacert, --tlscert and --tlskey name the files",
+        chain(error)
+    ))
 }
 
 /// Why TCP is refused where nothing was said about TLS.

@@ -17,7 +17,10 @@ use minke_testkit::{Cli, Host, Run, program};
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::certificates::{ADDRESS, Authority, Validity, bare, over_tls, tls_flags};
+use crate::{
+    certificates::{ADDRESS, Authority, Validity, bare, over_tls, tls_flags},
+    reload::hang_up,
+};
 
 fn strs(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
@@ -87,6 +90,24 @@ fn an_engine_whose_certificate_is_old_or_anothers_is_not_trusted() {
     // --tls alone trusts whoever answers, and still shows who it is.
     let trusting = run(&["--tlsverify=false", "ps"]);
     let _ = trusting.expect_code(0).expect_stdout("CONTAINER ID");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_after_a_hangup() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let ours = Authority::new("ours");
+    let server = ours.folder(dir.path().join("server"), &ours, Validity::Expired);
+    let client = ours.folder(dir.path().join("client"), &ours, Validity::Valid);
+    let host = Host::start_with(&strs(&tls_flags(&server)));
+    let run = || over_tls(&host, Cli::Minke, &client, &["ps"]).run();
+    let _ = run().expect_code(1).expect_stderr("its certificate has expired");
+    fs::write(server.join("cert.pem"), "half").expect("a file");
+    hang_up(&host);
+    host.until("a word about it", || host.daemon_log().contains("the certificates stay as they were"));
+    ours.folder(server, &ours, Validity::Valid);
+    hang_up(&host);
+    host.until("the new certificate", || run().code == Some(0));
     host.expect_nothing_left();
 }
 

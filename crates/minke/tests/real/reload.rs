@@ -15,7 +15,8 @@ fn with_file(text: &str) -> (tempfile::TempDir, Host) {
     (dir, host)
 }
 
-fn hang_up(host: &Host) {
+/// Sends SIGHUP.
+pub(crate) fn hang_up(host: &Host) {
     let pid = Pid::from_raw(i32::try_from(host.daemon_pid()).expect("a pid")).expect("a pid");
     kill_process(pid, Signal::HUP).expect("the engine is there");
 }
