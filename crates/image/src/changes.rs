@@ -10,7 +10,9 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use crate::{RunConfig, config::Empty};
+use minke_model::image_config::Empty;
+
+use crate::RunConfig;
 use words::{expand, split, unquote};
 
 /// Why a change was refused.

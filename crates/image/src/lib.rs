@@ -18,7 +18,6 @@ pub mod archive;
 pub mod changes;
 mod commit;
 mod compression;
-mod config;
 mod content;
 mod hashing;
 mod image;
@@ -34,10 +33,10 @@ mod save;
 mod store;
 
 pub use commit::{CommitError, CommitOptions};
-pub use config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
 pub use image::{HistoryEntry, Image, LayerId, Removed, User};
 pub use import::ImportOptions;
 pub use load::{LoadError, LoadProgress, Loaded};
+pub use minke_model::image_config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
 pub use receive::{LayerState, PulledLayer};
 pub use save::SaveError;
 pub use store::{

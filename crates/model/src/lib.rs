@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod digest;
 mod excerpt;
 pub mod id;
+pub mod image_config;
 pub mod media_type;
 pub mod platform;
 pub mod quantity;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use minke_model::Digest;
+use crate::Digest;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// An empty JSON object, the value type of Docker's sets (`ExposedPorts`, `Volumes`).
