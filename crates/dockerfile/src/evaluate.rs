@@ -1,0 +1,40 @@
+//! What the instructions of a stage do once its base's configuration is known: steps to carry out, all variables
+//! expanded, and the configuration of the image that results.
+
+mod step;
+
+use minke_model::{Platform, image_config::ImageConfig};
+
+pub use step::{
+    Action, Chmod, CopySource, CopyStep, GitSource, HttpSource, InlineScript, MakeDirectory, Mount,
+    MountKind, Owner, PathSource, RunStep, Sharing, Step,
+};
+
+/// What a stage builds on, as far as it was learned.
+#[derive(Debug, Clone, Copy)]
+pub enum Base<'a> {
+    /// `scratch`, or a named context that is no image.
+    Scratch,
+    /// An image.
+    Image {
+        /// Its configuration.
+        config: &'a ImageConfig,
+        /// Its name for progress, with its digest.
+        title: &'a str,
+    },
+    /// A stage before this one.
+    Stage(&'a Evaluated),
+}
+
+/// A stage, evaluated.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    /// `[stage 1/5] FROM image`, where the base is an image.
+    pub from: Option<String>,
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+    /// The image's configuration with its history; `rootfs` is the base's.
+    pub image: ImageConfig,
+    /// For which platform its files are.
+    pub platform: Platform,
+}
