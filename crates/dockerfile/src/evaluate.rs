@@ -1,9 +1,22 @@
 //! What the instructions of a stage do once its base's configuration is known: steps to carry out, all variables
 //! expanded, and the configuration of the image that results.
 
+mod chmod;
+mod copy;
+mod git;
+mod health;
+mod metadata;
+mod mount;
+mod ports;
+mod run;
+mod signals;
+mod stage;
 mod step;
+mod title;
 
 use minke_model::{Platform, image_config::ImageConfig};
+
+use crate::environment::Environment;
 
 pub use step::{
     Action, Chmod, CopySource, CopyStep, GitSource, HttpSource, InlineScript, MakeDirectory, Mount,
@@ -37,4 +50,20 @@ pub struct Evaluated {
     pub image: ImageConfig,
     /// For which platform its files are.
     pub platform: Platform,
+    /// What stages that build on this one inherit beside the image.
+    inherited: Inherited,
 }
+
+/// What a stage leaves to those that build on it, beside its image.
+#[derive(Debug, Clone, Default)]
+struct Inherited {
+    /// The environment of its steps, arguments included.
+    environment: Environment,
+    /// The arguments that were declared, in order.
+    arguments: Vec<(String, Option<String>)>,
+    /// Whether there was a `WORKDIR`.
+    has_workdir: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,19 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod csv;
 pub mod diagnostic;
+mod environment;
 pub mod evaluate;
+pub mod expand;
+pub mod ignore;
+pub mod limits;
+pub mod lint;
+mod parse;
+mod paths;
 pub mod plan;
+mod quote;
+mod suggest;
 
 pub use diagnostic::Diagnostic;
+pub use parse::{parse, parse_partly};

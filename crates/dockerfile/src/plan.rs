@@ -1,10 +1,26 @@
 //! Which stages a target needs, from where each takes files, and what their variables are: known before any image is.
+//!
+//! ```text
+//!  FROM golang AS build ◀── COPY --from=build ── FROM alpine        Plan::new: names, global arguments, platforms
+//!        │ image                                    │ image         executor: asks for the images' configurations
+//!        ▼                                          ▼               Plan::on_build: triggers, which may need more
+//!   evaluate(config) ─────── files ───────▶ evaluate(config)        Plan::evaluate: steps, one stage at a time
+//! ```
+
+mod build;
+mod contexts;
+mod globals;
+mod needed;
+mod origins;
 
 use std::collections::BTreeMap;
 
 use minke_model::{Platform, Reference};
 
-use crate::ast::{Instruction, Lines};
+use crate::{
+    ast::{Instruction, Lines, Source},
+    environment::Environment,
+};
 
 /// The number of a stage in a [`Plan`], which is its number in the Dockerfile.
 pub type StageId = usize;
@@ -26,6 +42,26 @@ pub struct Options {
     pub contexts: BTreeMap<String, String>,
     /// Whether every stage is wanted, as `--check` without a target does.
     pub all_stages: bool,
+}
+
+impl Options {
+    /// For a build of the last stage for the platform that it runs on.
+    pub fn on(build_platform: Platform) -> Self {
+        Self {
+            target: None,
+            arguments: BTreeMap::new(),
+            build_platform,
+            target_platform: None,
+            is_multi_platform: false,
+            contexts: BTreeMap::new(),
+            all_stages: false,
+        }
+    }
+
+    /// The platform that is built for.
+    pub fn platform(&self) -> &Platform {
+        self.target_platform.as_ref().unwrap_or(&self.build_platform)
+    }
 }
 
 /// Where files come from.
@@ -86,6 +122,8 @@ pub struct PlannedStage {
     pub code: String,
     /// Where the `FROM` is.
     pub lines: Lines,
+    /// The comments directly above it.
+    pub comments: Vec<String>,
 }
 
 /// An instruction with the names in it resolved.
@@ -98,3 +136,49 @@ pub struct PlannedInstruction {
     /// Whether a base's `ONBUILD` triggered it.
     pub is_on_build: bool,
 }
+
+/// The stages of a Dockerfile, ready to be evaluated one after the other.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) source: Source,
+    pub(crate) escape: char,
+    pub(crate) options: Options,
+    /// Global arguments and the predefined ones.
+    pub(crate) globals: Environment,
+    stages: Vec<PlannedStage>,
+    names: BTreeMap<String, StageId>,
+    target: StageId,
+}
+
+impl Plan {
+    /// The stage that is wanted.
+    pub fn target(&self) -> StageId {
+        self.target
+    }
+
+    /// A stage by its number.
+    ///
+    /// # Panics
+    /// On a number that isn't one of this plan's.
+    pub fn stage(&self, id: StageId) -> &PlannedStage {
+        &self.stages[id]
+    }
+
+    /// All stages, in the order of the file.
+    pub fn stages(&self) -> &[PlannedStage] {
+        &self.stages
+    }
+
+    /// What the build was asked for.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The file.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Steps: what an executor carries out, with nothing left to look up or expand.
 
+use std::sync::Arc;
+
 use minke_model::{Digest, image_config::HistoryRecord};
 
 use crate::{
@@ -50,7 +52,7 @@ pub struct RunStep {
     /// The program and its arguments, the shell included.
     pub arguments: Vec<String>,
     /// The environment in order: the image's, and the arguments in scope.
-    pub environment: Vec<(String, String)>,
+    pub environment: Arc<Vec<(String, String)>>,
     /// More environment that is no part of what the step is cached by: `HTTP_PROXY` and its like. It doesn't replace.
     pub proxies: Vec<(String, String)>,
     /// The working directory.

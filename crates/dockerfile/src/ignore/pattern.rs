@@ -1,0 +1,216 @@
+//! One pattern. Most are a name, a folder with all in it, or a name anywhere; those compare texts. The others walk over the
+//! path with the set of places in the pattern that it may be at, so no pattern takes longer than its length times the path's.
+
+use crate::{paths::clean, quote::quoted};
+
+/// A text that is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// `!` alone.
+    #[error("illegal exclusion pattern: \"!\"")]
+    Nothing,
+    /// A `[` without its `]`, a `\` at the end, and the like.
+    #[error("syntax error in pattern {}", quoted(.0))]
+    Syntax(String),
+}
+
+/// A pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    /// Whether it is an exception.
+    pub(super) is_exception: bool,
+    /// Its text, clean, without `!`.
+    pub(super) text: String,
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    Exact,
+    Prefix(String),
+    Suffix(String),
+    Tokens(Vec<Token>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    /// This character.
+    Character(char),
+    /// `?`: any but `/`.
+    AnyCharacter,
+    /// `*`: any within a name.
+    AnyName,
+    /// `**` and a `/` if there is one: nothing, or folders.
+    AnyFolders,
+    /// `**` at the end: anything.
+    AnyRest,
+    /// `[a-z]`, `[^a]`.
+    Class { is_negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl Pattern {
+    /// Reads a pattern; nothing when it is empty.
+    pub(super) fn new(text: &str) -> Result<Option<Self>, PatternError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let text = clean(text);
+        let (is_exception, text) = match text.strip_prefix('!') {
+            Some("") => return Err(PatternError::Nothing),
+            Some(rest) => (true, rest.to_owned()),
+            None => (false, text),
+        };
+        let tokens = tokens(&text, true).ok_or_else(|| PatternError::Syntax(text.clone()))?;
+        Ok(Some(Self { is_exception, form: Form::of(&text, tokens), text }))
+    }
+
+    /// Whether the whole path matches.
+    pub(super) fn matches(&self, path: &str) -> bool {
+        match &self.form {
+            Form::Exact => path == self.text,
+            Form::Prefix(prefix) => path.starts_with(prefix.as_str()),
+            Form::Suffix(suffix) => {
+                path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path) && !path.is_empty()
+            }
+            Form::Tokens(tokens) => walk(tokens, path).is_some_and(|places| places.at_end(tokens)),
+        }
+    }
+
+    /// Whether a path below this folder could match.
+    pub(super) fn may_match_below(&self, folder: &str) -> bool {
+        let below = |text: &str| text.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        match &self.form {
+            Form::Exact => below(&self.text),
+            Form::Prefix(prefix) => below(prefix) || format!("{folder}/").starts_with(prefix.as_str()),
+            Form::Suffix(_) => true,
+            Form::Tokens(tokens) => walk(tokens, &format!("{folder}/")).is_some(),
+        }
+    }
+}
+
+impl Form {
+    /// As moby's patternmatcher sorts them. `**` at the very beginning makes a suffix of all that isn't special.
+    fn of(text: &str, tokens: Vec<Token>) -> Self {
+        let plain = |tokens: &[Token]| tokens.iter().all(|token| matches!(token, Token::Character(_)));
+        match tokens.as_slice() {
+            _ if text.contains('\\') => Self::Tokens(tokens),
+            all if plain(all) => Self::Exact,
+            [Token::AnyRest] => Self::Suffix(String::new()),
+            [Token::AnyFolders, rest @ ..] if plain(rest) => Self::Suffix(text[2..].to_owned()),
+            [start @ .., Token::AnyRest] if plain(start) => Self::Prefix(text[..text.len() - 2].to_owned()),
+            _ => Self::Tokens(tokens),
+        }
+    }
+}
+
+/// The tokens of a pattern; `None` when it is malformed. Without `crosses`, `**` is no more than `*`.
+pub(super) fn tokens(text: &str, crosses: bool) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        tokens.push(match c {
+            '*' if crosses && characters.peek() == Some(&'*') => {
+                characters.next();
+                characters.next_if_eq(&'/');
+                if characters.peek().is_none() { Token::AnyRest } else { Token::AnyFolders }
+            }
+            '*' => Token::AnyName,
+            '?' => Token::AnyCharacter,
+            '\\' => Token::Character(characters.next()?),
+            '[' => class(&mut characters)?,
+            _ => Token::Character(c),
+        });
+    }
+    Some(tokens)
+}
+
+/// What follows `[`, with its `]`.
+fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
+    let is_negated = characters.next_if_eq(&'^').is_some();
+    let mut ranges = Vec::new();
+    loop {
+        if !ranges.is_empty() && characters.next_if_eq(&']').is_some() {
+            return Some(Token::Class { is_negated, ranges });
+        }
+        let low = class_character(characters)?;
+        let high = if characters.next_if_eq(&'-').is_some() { class_character(characters)? } else { low };
+        ranges.push((low, high));
+    }
+}
+
+fn class_character(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
+    match characters.next()? {
+        '-' | ']' => None,
+        '\\' => characters.next(),
+        c => Some(c),
+    }
+}
+
+/// The places in a pattern that a path may be at.
+pub(super) struct Places(Vec<bool>);
+
+impl Places {
+    /// Whether nothing more has to match.
+    pub(super) fn at_end(&self, tokens: &[Token]) -> bool {
+        self.0[tokens.len()]
+    }
+
+    /// Goes on to the places that need no character.
+    fn spread(&mut self, tokens: &[Token]) {
+        for (at, token) in tokens.iter().enumerate() {
+            if self.0[at] && matches!(token, Token::AnyName | Token::AnyRest | Token::AnyFolders) {
+                self.0[at + 1] = true;
+            }
+        }
+    }
+}
+
+/// The places after a path; `None` when nothing that begins so can match.
+///
+/// `**` in the middle stays where it is until a `/` lets it go on. It is at two places at once: at its own, which takes
+/// anything, and behind itself, which it reaches without taking anything only at its beginning.
+pub(super) fn walk(tokens: &[Token], path: &str) -> Option<Places> {
+    // One place more behind each, for `**` that has begun and so may end only behind a `/`.
+    let mut places = Places(vec![false; tokens.len() + 1]);
+    let mut inside = vec![false; tokens.len()];
+    places.0[0] = true;
+    places.spread(tokens);
+    for c in path.chars() {
+        let mut next = Places(vec![false; tokens.len() + 1]);
+        let mut next_inside = vec![false; tokens.len()];
+        for (at, token) in tokens.iter().enumerate() {
+            let is_here = places.0[at];
+            match token {
+                Token::AnyFolders if (is_here || inside[at]) && c != '\n' => {
+                    next_inside[at] = true;
+                    next.0[at + 1] |= c == '/';
+                }
+                _ if !is_here => (),
+                Token::AnyName if c != '/' => next.0[at] = true,
+                Token::AnyRest if c != '\n' => next.0[at] = true,
+                _ if token.takes(c) => next.0[at + 1] = true,
+                _ => (),
+            }
+        }
+        next.spread(tokens);
+        (places, inside) = (next, next_inside);
+        if !places.0.contains(&true) && !inside.contains(&true) {
+            return None;
+        }
+    }
+    Some(places)
+}
+
+impl Token {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::Character(wanted) => *wanted == c,
+            Self::AnyCharacter => c != '/',
+            Self::Class { is_negated, ranges } => {
+                ranges.iter().any(|(low, high)| *low <= c && c <= *high) != *is_negated
+            }
+            Self::AnyName | Self::AnyFolders | Self::AnyRest => false,
+        }
+    }
+}
