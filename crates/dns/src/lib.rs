@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod forward;
 mod host;
 mod key;
 mod lookup;

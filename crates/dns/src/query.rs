@@ -75,6 +75,11 @@ impl Asked {
             return Err(Refusal::Code(ResponseCode::Refused));
         }
         let question_end = decoder.index();
+        // What points elsewhere can't be copied: hardly anything precedes a question that a name could point to.
+        let plain: usize = question.name.iter().map(|label| label.len() + 1).sum();
+        if question_end != HEADER + plain + 1 + 4 {
+            return Err(Refusal::Code(ResponseCode::FormErr));
+        }
         let (edns, end) = options(message, question_end, counts.additionals)?;
         Ok(Self { message: message[..end].to_vec(), question, question_end, edns, transport })
     }

@@ -17,10 +17,14 @@ use std::{
 use tokio::{
     net::{TcpListener, UdpSocket},
     runtime::Handle,
+    sync::Semaphore,
     task::AbortHandle,
 };
 
-use crate::{HostResolvers, View, Zones};
+use crate::{
+    HostResolvers, View, Zones,
+    forward::{Health, MOST_OF_A_CONTAINER, MOST_OF_ALL, Opener},
+};
 
 pub(crate) mod answer;
 mod connection;
@@ -36,6 +40,11 @@ pub(crate) struct Shared {
     pub(crate) zones: Zones,
     pub(crate) host: HostResolvers,
     runtime: Handle,
+    pub(crate) opener: Opener,
+    /// Of the host's name servers.
+    pub(crate) health: Health,
+    /// For questions that are being forwarded.
+    pub(crate) permits: Semaphore,
 }
 
 /// The sockets that a container's questions come by, made in its network namespace. They need not be non-blocking, and the
@@ -61,6 +70,9 @@ pub struct Serving {
 pub(crate) struct Sandbox {
     pub(crate) shared: Arc<Shared>,
     view: RwLock<Arc<View>>,
+    /// Of the name servers that are asked from its own namespace.
+    pub(crate) health: Health,
+    pub(crate) permits: Semaphore,
 }
 
 /// A container can't be served.
@@ -80,7 +92,14 @@ pub enum ServeError {
 impl Server {
     /// A server that answers from `zones`, asks the name servers of `host`, and runs on `runtime`.
     pub fn new(zones: Zones, host: HostResolvers, runtime: Handle) -> Self {
-        Self(Arc::new(Shared { zones, host, runtime }))
+        Self(Arc::new(Shared {
+            zones,
+            host,
+            runtime,
+            opener: Opener::default(),
+            health: Health::default(),
+            permits: Semaphore::new(MOST_OF_ALL),
+        }))
     }
 
     /// The names that it knows.
@@ -101,7 +120,7 @@ impl Server {
         let _inside = self.0.runtime.enter();
         let udp = udp(sockets.udp).map_err(|source| ServeError::Listen { protocol: "UDP", source })?;
         let tcp = tcp(sockets.tcp).map_err(|source| ServeError::Listen { protocol: "TCP", source })?;
-        let sandbox = Arc::new(Sandbox { shared: self.0.clone(), view: RwLock::new(Arc::new(view)) });
+        let sandbox = Arc::new(Sandbox::new(self.0.clone(), view));
         let task = self.0.runtime.spawn(listen::listen(sandbox.clone(), udp, tcp)).abort_handle();
         Ok(Serving { sandbox, task })
     }
@@ -122,6 +141,15 @@ impl Drop for Serving {
 }
 
 impl Sandbox {
+    fn new(shared: Arc<Shared>, view: View) -> Self {
+        Self {
+            shared,
+            view: RwLock::new(Arc::new(view)),
+            health: Health::default(),
+            permits: Semaphore::new(MOST_OF_A_CONTAINER),
+        }
+    }
+
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hickory_proto::op::ResponseCode;
 use tokio::{
     net::{TcpListener, UdpSocket},
     task::JoinSet,
@@ -14,7 +13,7 @@ use super::{
     answer::{Step, answer},
     connection::{MOST_CONNECTIONS, connection},
 };
-use crate::{query::Transport, reply};
+use crate::query::Transport;
 
 /// Connections that wait to be taken.
 pub(super) const BACKLOG: i32 = 64;
@@ -80,11 +79,5 @@ fn datagrams(sandbox: &Arc<Sandbox>, udp: &Arc<UdpSocket>, tasks: &mut JoinSet<(
 fn send(udp: &UdpSocket, reply: &[u8], client: SocketAddr) {
     if let Err(error) = udp.try_send_to(reply, client) {
         tracing::debug!(%error, %client, "send a DNS answer");
-    }
-}
-
-impl Sandbox {
-    pub(super) async fn forward(&self, asked: crate::query::Asked) -> Vec<u8> {
-        reply::code(&asked, ResponseCode::ServFail)
     }
 }
