@@ -18,6 +18,8 @@ use tokio::time;
 
 pub(crate) use health::Health;
 pub(crate) use opener::Opener;
+#[cfg(test)]
+pub(crate) use {check::accepted, fit::fit};
 
 use crate::{
     query::{Asked, Transport},
@@ -139,3 +141,6 @@ impl Sandbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,3 +33,6 @@ pub use key::{EndpointKey, NetworkKey};
 pub use server::{ServeError, Server, Serving, Sockets};
 pub use view::{Link, Membership, Origin, Upstream, Upstreams, View};
 pub use zones::{Endpoint, Zones};
+
+#[cfg(test)]
+mod fuzz;

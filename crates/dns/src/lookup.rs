@@ -127,3 +127,6 @@ fn of_kind(found: &Found, kind: RecordType) -> Vec<IpAddr> {
 fn is_called(written: &str, name: &str) -> bool {
     written.strip_suffix('.').unwrap_or(written).eq_ignore_ascii_case(name)
 }
+
+#[cfg(test)]
+mod tests;

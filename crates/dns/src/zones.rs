@@ -59,3 +59,6 @@ impl Zones {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@
 mod campaign;
 mod input;
 mod json;
+mod message;
 mod promise;
 mod random;
 mod suite;

@@ -21,7 +21,7 @@ pub(super) fn numbered(asked: &Asked, number: u16) -> Vec<u8> {
 
 /// The answer as its client gets it, with the client's number and the client's letters in the question; `None` when it
 /// is no answer to the question that was sent under this number.
-pub(super) fn accepted(answer: &[u8], number: u16, asked: &Asked) -> Option<Vec<u8>> {
+pub(crate) fn accepted(answer: &[u8], number: u16, asked: &Asked) -> Option<Vec<u8>> {
     if answer.len() < HEADER || wire::number(answer, 0) != number {
         return None;
     }

@@ -8,7 +8,7 @@ use crate::{
 const TRUNCATED: u8 = 0x02;
 
 /// The answer, or as many of its first records as fit, marked as truncated: a client then asks by TCP.
-pub(super) fn fit(answer: Vec<u8>, asked: &Asked) -> Vec<u8> {
+pub(crate) fn fit(answer: Vec<u8>, asked: &Asked) -> Vec<u8> {
     if answer.len() <= asked.limit() { answer } else { cut(&answer, asked) }
 }
 

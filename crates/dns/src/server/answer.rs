@@ -38,3 +38,6 @@ pub(crate) fn answer(message: &[u8], transport: Transport, view: &View, table: &
         Local::Unknown => Step::Forward(Box::new(asked)),
     }
 }
+
+#[cfg(test)]
+mod tests;

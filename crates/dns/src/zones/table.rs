@@ -67,6 +67,11 @@ impl Table {
         self.endpoints.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn networks(&self) -> usize {
+        self.networks.len()
+    }
+
     /// Who is called so in a network; the name in the form of [`name`].
     pub(crate) fn find(&self, network: &NetworkKey, name: &str) -> Option<&Found> {
         self.networks.get(network)?.names.get(name)

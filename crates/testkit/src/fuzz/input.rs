@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    json,
+    json, message,
     random::Random,
     tar::{self, Archive},
     text,
@@ -19,6 +19,8 @@ pub enum Input {
     /// A tar, as it is or in gzip or zstd: changed by its entries, their headers with the checksum mended, PAX records
     /// and JSON documents in it.
     Tar,
+    /// A message of a binary protocol: changed by its bytes, numbers of 16 bits, and pieces of other messages.
+    Message,
 }
 
 /// One input.
@@ -27,6 +29,7 @@ pub(super) enum Sample {
     Json(Value),
     Text(String),
     Tar(Archive),
+    Message(Vec<u8>),
 }
 
 /// What a corpus has: what changes put in.
@@ -34,6 +37,7 @@ pub(super) enum Sample {
 pub(super) struct Dictionary {
     pub(super) json: json::Names,
     pub(super) words: Vec<String>,
+    pub(super) messages: Vec<Vec<u8>>,
 }
 
 impl Input {
@@ -43,6 +47,7 @@ impl Input {
             Self::Json => "json",
             Self::Text => "txt",
             Self::Tar => "tar",
+            Self::Message => "bin",
         }
     }
 
@@ -52,6 +57,7 @@ impl Input {
             Self::Json => serde_json::from_slice(bytes).ok().map(Sample::Json),
             Self::Text => String::from_utf8(bytes.to_vec()).ok().map(Sample::Text),
             Self::Tar => Archive::read(bytes).map(Sample::Tar),
+            Self::Message => Some(Sample::Message(bytes.to_vec())),
         }
     }
 }
@@ -63,6 +69,7 @@ impl Sample {
             Self::Json(value) => json::changed(value, &dictionary.json, random),
             Self::Text(text) => text::changed(text, &dictionary.words, random),
             Self::Tar(archive) => tar::changed(archive, dictionary, random),
+            Self::Message(message) => message::changed(message, &dictionary.messages, random),
         }
     }
 
@@ -71,6 +78,7 @@ impl Sample {
             Self::Json(value) => serde_json::to_vec(value).expect("a JSON value can be written"),
             Self::Text(text) => text.clone().into_bytes(),
             Self::Tar(archive) => archive.bytes(),
+            Self::Message(message) => message.clone(),
         }
     }
 
@@ -80,6 +88,7 @@ impl Sample {
             Self::Json(value) => json::without(value, at).map(Self::Json),
             Self::Text(text) => text::without(text, at).map(Self::Text),
             Self::Tar(archive) => archive.without(at).map(Self::Tar),
+            Self::Message(message) => message::without(message, at).map(Self::Message),
         }
     }
 }
@@ -93,6 +102,7 @@ impl Dictionary {
                 archive.documents().for_each(|document| self.json.learn(&document));
                 self.learn_words(archive.names());
             }
+            Sample::Message(message) => self.messages.push(message.clone()),
         }
     }
 

@@ -62,6 +62,18 @@ fn a_mistake_about_the_length_of_a_text_is_found() {
 }
 
 #[test]
+fn a_mistake_about_a_number_in_a_message_is_found() {
+    fn length(message: &[u8]) -> Verdict {
+        let Some((length, rest)) = message.split_first_chunk::<2>() else { return Ok("refused".into()) };
+        let length = usize::from(u16::from_be_bytes(*length));
+        assert!(length < 0x8000 || rest.is_empty(), "a length beyond the end");
+        Ok("taken".into())
+    }
+    let target = planted(Input::Message, || Box::new(length));
+    expect_found(&target, &[b"\0\x04text and more".to_vec()], "a length beyond the end", 4);
+}
+
+#[test]
 fn a_mistake_about_a_header_in_a_tar_is_found_whatever_its_compression() {
     fn link(bytes: &[u8]) -> Verdict {
         let Some(Sample::Tar(archive)) = Input::Tar.read(bytes) else { return Ok("refused".into()) };

@@ -1,0 +1,62 @@
+//! Many at once.
+
+use std::net::UdpSocket;
+
+use super::world::{FRONT, World, view};
+
+/// The rest of a question after its number, for a name with this number in it.
+fn question(number: u16) -> Vec<u8> {
+    let name = format!("n{number:05}");
+    [
+        &number.to_be_bytes()[..],
+        b"\x01\x00\0\x01\0\0\0\0\0\0",
+        &[name.len() as u8],
+        name.as_bytes(),
+        b"\x07example\0\0\x01\0\x01",
+    ]
+    .concat()
+}
+
+#[test]
+fn no_more_than_a_thousand_questions_wait_for_a_silent_name_server() {
+    let world = World::new("nameserver 127.0.0.53\n");
+    let _silent = world.host.enter(|| UdpSocket::bind("127.0.0.53:53").unwrap());
+    world.name(FRONT, "web", &["web"], "10.1.0.2", None);
+    let container = world.container(view());
+    let socket = container.socket();
+    // The first ones wait; the server has to have read all before an answer can come, which is to one beyond the limit.
+    let mut reply = [0; 512];
+    let mut refused = 0;
+    for number in 0..1100 {
+        socket.send(&question(number)).unwrap();
+        if number >= 1024 {
+            socket.recv(&mut reply).unwrap();
+            assert_eq!(reply[3] & 0xf, 2, "SERVFAIL");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 76);
+    container.dig("web A").expect(&["600 A 10.1.0.2"]);
+}
+
+#[test]
+fn a_hundred_containers_are_served_by_one_server() {
+    let world = World::new("");
+    for n in 0..100 {
+        world.name(FRONT, &n.to_string(), &[&format!("c{n}")], &format!("10.1.0.{n}"), None);
+    }
+    let containers: Vec<_> = (0..100).map(|_| world.container(view())).collect();
+    for (n, container) in containers.iter().enumerate() {
+        let socket = container.socket();
+        let message = [
+            &b"\0\x01\x01\x00\0\x01\0\0\0\0\0\0\x03"[..],
+            format!("c{:02}", 10 + n % 90).as_bytes(),
+            b"\0\0\x01\0\x01",
+        ]
+        .concat();
+        socket.send(&message).unwrap();
+        let mut reply = [0; 512];
+        let length = socket.recv(&mut reply).unwrap();
+        assert_eq!(reply[length - 4..length], [10, 1, 0, 10 + (n % 90) as u8]);
+    }
+}
