@@ -15,5 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod load;
 pub mod model;
+pub mod render;
+mod tree;
 pub mod value;

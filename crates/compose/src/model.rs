@@ -4,7 +4,7 @@
 //! and volumes are final. Attributes have the names of the specification. An attribute's absence is `None`, or what
 //! is empty: a type tells the two apart only where the specification does.
 
-mod attribute;
+pub(crate) mod attribute;
 mod build;
 mod deploy;
 mod develop;
@@ -14,7 +14,9 @@ mod port;
 mod project;
 mod quantity;
 mod resource;
+mod select;
 mod service;
+mod special;
 
 use std::collections::BTreeMap;
 
@@ -31,9 +33,11 @@ pub use project::Project;
 pub use quantity::{Bytes, DeviceCount, Duration, FileMode};
 pub use resource::{Config, ConfigMount, Model, Secret, SecretMount, Volume};
 pub use service::{
-    Blkio, CredentialSpec, Dependency, Device, EnvFile, Extends, Healthcheck, Hook, Logging, Provider,
-    Service, ServiceModel, ThrottleDevice, Ulimit, WeightDevice,
+    Blkio, CredentialSpec, Dependency, Device, EnvFile, Extends, Healthcheck, Hook, Logging, MultiOptions,
+    Provider, Service, ServiceModel, ThrottleDevice, Ulimit, WeightDevice,
 };
+
+pub use select::{NoSuchService, Select};
 
 use crate::value::Value;
 

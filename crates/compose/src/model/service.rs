@@ -287,10 +287,14 @@ attributes! {
     pub struct Provider {
         /// The program.
         kind as "type": String,
-        /// Its options; each may be given more than once.
-        options: BTreeMap<String, Vec<String>>,
+        /// Its options.
+        options: MultiOptions,
     }
 }
+
+/// Options of which each may be given more than once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MultiOptions(pub BTreeMap<String, Vec<String>>);
 
 /// A file with environment variables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
