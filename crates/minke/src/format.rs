@@ -136,7 +136,12 @@ impl Layout {
     ///
     /// # Errors
     /// When the template asks for something that rows don't have.
-    pub(crate) fn render(&self, kind: &Kind, rows: &[Row], width: Option<usize>) -> Result<String, Failure> {
+    pub(crate) fn render(
+        &self,
+        kind: &Kind,
+        rows: Vec<Row>,
+        width: Option<usize>,
+    ) -> Result<String, Failure> {
         let mut text = String::new();
         for row in rows {
             text.push_str(&self.line(row)?);
@@ -149,13 +154,13 @@ impl Layout {
         Ok(table::align(&format!("{header}\n{text}"), width.filter(|_| *is_default)))
     }
 
-    fn line(&self, row: &Row) -> Result<String, Failure> {
+    fn line(&self, mut row: Row) -> Result<String, Failure> {
         // Docker's rows are Go maps: their keys come sorted.
-        let mut fields = row.fields.clone();
+        let mut fields = std::mem::take(&mut row.fields);
         fields.sort_keys();
         match self {
             Self::Table { template, .. } | Self::Lines(template) => {
-                Ok(template.render(&Value::Object(fields), row)?)
+                Ok(template.render(&Value::Object(fields), &row)?)
             }
             Self::Json { .. } => Ok(html_safe_json(&fields)),
         }
@@ -214,7 +219,7 @@ mod tests {
 
     fn shown(format: Option<&str>, configured: &str, quiet: bool) -> String {
         let layout = Layout::choose(format, configured, quiet, &KIND);
-        match layout.and_then(|layout| layout.render(&KIND, &rows(), None)) {
+        match layout.and_then(|layout| layout.render(&KIND, rows(), None)) {
             Ok(text) => text,
             Err(failure) => failure.message,
         }

@@ -141,7 +141,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let digests = args.digests || layout.mentions("Digest");
     let rows: Vec<_> = images.iter().flat_map(|image| image.rows(digests, args.no_trunc, now)).collect();
     let width = format::terminal_width().filter(|_| !args.no_trunc);
-    output::print(&layout.render(kind, &rows, width)?)
+    output::print(&layout.render(kind, rows, width)?)
 }
 
 /// The platforms of each image, as far as the engine tells them.
@@ -172,7 +172,7 @@ async fn history(context: &Context, args: History) -> Result<(), Failure> {
     let now = time::now();
     let rows: Vec<_> = layers.iter().map(|layer| layer.row(args.human, args.no_trunc, now)).collect();
     let width = format::terminal_width().filter(|_| !args.no_trunc);
-    output::print(&layout.render(kind, &rows, width)?)
+    output::print(&layout.render(kind, rows, width)?)
 }
 
 async fn tag(context: &Context, args: Tag) -> Result<(), Failure> {

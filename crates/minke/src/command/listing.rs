@@ -64,5 +64,5 @@ async fn ps(context: &Context, args: Ps) -> Result<(), Failure> {
     let now = time::now();
     let rows: Vec<_> = containers.iter().map(|container| container.row(args.no_trunc, now)).collect();
     let width = format::terminal_width().filter(|_| !args.no_trunc);
-    output::print(&layout.render(kind, &rows, width)?)
+    output::print(&layout.render(kind, rows, width)?)
 }

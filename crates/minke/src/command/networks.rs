@@ -42,7 +42,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let mut networks: Vec<Network> = context.client()?.get("/networks", &query).await?;
     networks.sort_by(|a, b| a.name().cmp(b.name()));
     let rows: Vec<_> = networks.iter().map(|network| network.row(args.no_trunc)).collect();
-    output::print(&layout.render(&KIND, &rows, format::terminal_width())?)
+    output::print(&layout.render(&KIND, rows, format::terminal_width())?)
 }
 
 /// Flags of `network rm`.

@@ -95,7 +95,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let mut plugins: Vec<Plugin> = context.client()?.get("/plugins", &query).await?;
     plugins.sort_by(|a, b| a.name().cmp(b.name()));
     let rows: Vec<_> = plugins.iter().map(|plugin| plugin.row(args.no_trunc)).collect();
-    output::print(&layout.render(&KIND, &rows, format::terminal_width())?)
+    output::print(&layout.render(&KIND, rows, format::terminal_width())?)
 }
 
 async fn enable(context: &Context, args: Enable) -> Result<(), Failure> {

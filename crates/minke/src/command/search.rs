@@ -59,7 +59,7 @@ async fn search(context: &Context, args: Search) -> Result<(), Failure> {
         .map_err(|error| Failure::doing("read the engine's search results", error))?;
     let rows: Vec<_> = found.iter().flatten().map(|found| found.row(args.no_trunc)).collect();
     let width = format::terminal_width().filter(|_| !args.no_trunc);
-    output::print(&layout.render(&KIND, &rows, width)?)
+    output::print(&layout.render(&KIND, rows, width)?)
 }
 
 /// The registry that a term names, `docker.io` where it is only a term.

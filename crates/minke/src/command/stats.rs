@@ -58,11 +58,12 @@ async fn stats(context: &Context, args: Stats) -> Result<(), Failure> {
     // The first sample has nothing to compare with, except from engines that wait for a second one themselves.
     loop {
         let rows = sample_all(client, &args, &mut before).await?;
-        let text = layout.render(&KIND, &rows, format::terminal_width())?;
+        let is_empty = rows.is_empty();
+        let text = layout.render(&KIND, rows, format::terminal_width())?;
         if args.no_stream {
             return output::print(&text);
         }
-        if rows.is_empty() && !args.containers.is_empty() {
+        if is_empty && !args.containers.is_empty() {
             return Ok(());
         }
         output::print(&frame(&text))?;

@@ -44,7 +44,7 @@ async fn df(context: &Context, args: Df) -> Result<(), Failure> {
         };
     }
     let layout = Layout::choose(format, "", false, &disk::KIND)?;
-    output::print(&layout.render(&disk::KIND, &disk::rows(&usage), format::terminal_width())?)
+    output::print(&layout.render(&disk::KIND, disk::rows(&usage), format::terminal_width())?)
 }
 
 /// Every image, container, volume and piece of build cache.
@@ -78,11 +78,11 @@ fn verbose(usage: &Value, now: OffsetDateTime) -> Result<String, Failure> {
     Ok(format!(
         "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n\
          Build cache usage: {}\n\n{}",
-        table(&disk::IMAGES, &parts.images)?,
-        table(&disk::CONTAINERS, &parts.containers)?,
-        table(&disk::VOLUMES, &parts.volumes)?,
+        table(&disk::IMAGES, parts.images)?,
+        table(&disk::CONTAINERS, parts.containers)?,
+        table(&disk::VOLUMES, parts.volumes)?,
         disk::cache_size(usage),
-        table(&disk::BUILD_CACHE, &parts.build_cache)?
+        table(&disk::BUILD_CACHE, parts.build_cache)?
     ))
 }
 
@@ -107,7 +107,7 @@ fn data(usage: &Value, now: OffsetDateTime) -> Result<Value, Failure> {
     }))
 }
 
-fn table(kind: &Kind, rows: &[Row]) -> Result<String, Failure> {
+fn table(kind: &Kind, rows: Vec<Row>) -> Result<String, Failure> {
     Layout::choose(None, "", false, kind)?.render(kind, rows, format::terminal_width())
 }
 

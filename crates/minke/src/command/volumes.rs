@@ -100,7 +100,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     }
     listed.volumes.sort_by(|a, b| a.name().cmp(b.name()));
     let rows: Vec<_> = listed.volumes.iter().map(Volume::row).collect();
-    output::print(&layout.render(&KIND, &rows, format::terminal_width())?)
+    output::print(&layout.render(&KIND, rows, format::terminal_width())?)
 }
 
 async fn create(context: &Context, args: Create) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! Walks a syntax tree with data and writes text.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -198,7 +200,7 @@ impl Run<'_> {
             let arguments = self.arguments(rest, piped, dot, of)?;
             let value = functions::call(name, &arguments, self.mode == Mode::Header)
                 .map_err(|problem| at(of, format!("error calling {name}: {problem}")))?;
-            return self.fields(value, &first.fields, of, None);
+            return self.fields(value, &first.fields, of);
         }
         if rest.is_empty() && piped.is_none() {
             return self.operand(first, dot, &[], of);
@@ -255,15 +257,15 @@ impl Run<'_> {
                 let value = value.ok_or_else(|| at(of, format!("undefined variable \"${name}\"")))?;
                 self.path(&value, operand, arguments, of)
             }
-            Base::Literal(value) => self.fields(value.clone(), &operand.fields, of, None),
+            Base::Literal(value) => self.fields(value.clone(), &operand.fields, of),
             Base::Parenthesized(inner) => {
                 let value = self.pipeline(inner, dot)?;
-                self.fields(value, &operand.fields, of, None)
+                self.fields(value, &operand.fields, of)
             }
             Base::Function(name) => {
                 let value = functions::call(name, arguments, self.mode == Mode::Header)
                     .map_err(|problem| at(of, format!("error calling {name}: {problem}")))?;
-                self.fields(value, &operand.fields, of, None)
+                self.fields(value, &operand.fields, of)
             }
         }
     }
@@ -278,19 +280,43 @@ impl Run<'_> {
         if !arguments.is_empty() {
             return Err(at(of, format!("{last} has arguments but cannot be invoked as function")));
         }
-        self.fields(base.clone(), &operand.fields, of, None)
+        self.walk(base, &operand.fields, of).map(Cow::into_owned)
     }
 
-    fn fields(&self, mut value: Value, fields: &[String], of: &Pipeline, parent: Option<&str>) -> Evaluated {
-        let mut parent = parent;
+    fn fields(&self, value: Value, fields: &[String], of: &Pipeline) -> Evaluated {
+        match fields {
+            [] => Ok(value),
+            fields => self.walk(&value, fields, of).map(Cow::into_owned),
+        }
+    }
+
+    /// Only what is found in the end is cloned: a row has many fields, and a table asks for each of them.
+    fn walk<'v>(
+        &self,
+        value: &'v Value,
+        fields: &[String],
+        of: &Pipeline,
+    ) -> Result<Cow<'v, Value>, TemplateError> {
+        let (mut here, mut parent) = (Cow::Borrowed(value), None);
         for name in fields {
-            value = self.field(&value, name, parent).map_err(|problem| at(of, problem))?;
+            here = match here {
+                Cow::Borrowed(value) => self.field(value, name, parent),
+                Cow::Owned(value) => {
+                    self.field(&value, name, parent).map(|found| Cow::Owned(found.into_owned()))
+                }
+            }
+            .map_err(|problem| at(of, problem))?;
             parent = Some(name);
         }
-        Ok(value)
+        Ok(here)
     }
 
-    fn field(&self, value: &Value, name: &str, parent: Option<&str>) -> Result<Value, String> {
+    fn field<'v>(
+        &self,
+        value: &'v Value,
+        name: &str,
+        parent: Option<&str>,
+    ) -> Result<Cow<'v, Value>, String> {
         match value {
             Value::Object(map) => {
                 let found = map.get(name).or_else(|| go_name(map, name));
@@ -299,10 +325,11 @@ impl Run<'_> {
                     || parent.is_some_and(|parent| USER_MAPS.contains(&parent))
                     || OPTIONAL.contains(&name);
                 match found {
-                    Some(found) => Ok(found.clone()),
-                    None if lenient => Ok(Value::Null),
+                    Some(found) => Ok(Cow::Borrowed(found)),
+                    None if lenient => Ok(Cow::Owned(Value::Null)),
                     None => {
-                        shaped().map(Zero::value).ok_or_else(|| format!("map has no entry for key {name:?}"))
+                        let zero = shaped().map(Zero::value).map(Cow::Owned);
+                        zero.ok_or_else(|| format!("map has no entry for key {name:?}"))
                     }
                 }
             }

@@ -96,7 +96,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let rows: Vec<_> = all.iter().map(Listed::row).collect();
-    output::print(&layout.render(&KIND, &rows, format::terminal_width())?)?;
+    output::print(&layout.render(&KIND, rows, format::terminal_width())?)?;
     warn_of_host("a context");
     Ok(())
 }
