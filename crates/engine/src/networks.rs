@@ -1,6 +1,7 @@
 //! The calls about networks. There are Docker's three predefined ones; making others is work to come.
 
 use bollard_stubs::models::{EndpointResource, Ipam, IpamConfig, NetworkInspect};
+use minke_model::NetworkId;
 
 use crate::{Engine, Error, Filters, container::Phase, engine::Inner, time_text};
 
@@ -68,6 +69,11 @@ impl Inner {
         (1..=4).map(|salt| format!("{:016x}", hash(salt))).collect()
     }
 
+    /// The id of the default network, `bridge`.
+    pub(crate) fn default_network(&self) -> Option<NetworkId> {
+        self.network_id("bridge").parse().ok()
+    }
+
     fn network(&self, name: &str, driver: &str, containers: bool) -> NetworkInspect {
         let mut network = NetworkInspect {
             name: Some(name.to_owned()),
@@ -89,21 +95,24 @@ impl Inner {
             ..NetworkInspect::default()
         };
         if name == "bridge" {
-            let bridge = self.networks.default_bridge();
-            let config = IpamConfig {
-                subnet: Some(bridge.subnet.to_string()),
-                gateway: Some(bridge.gateway.to_string()),
-                ..IpamConfig::default()
+            let spec = self.default_network().and_then(|id| self.networks.spec(&id));
+            let Some((spec, bridge)) = spec.as_ref().and_then(|spec| Some((spec, spec.bridge()?))) else {
+                return network;
             };
+            let config = spec.pools().map(|pool| IpamConfig {
+                subnet: Some(pool.subnet.to_string()),
+                gateway: pool.gateway.map(|gateway| gateway.to_string()),
+                ..IpamConfig::default()
+            });
             network.ipam =
-                Some(Ipam { driver: Some("default".to_owned()), options: None, config: Some(vec![config]) });
+                Some(Ipam { driver: Some("default".to_owned()), options: None, config: Some(config.collect()) });
             let options = [
                 ("com.docker.network.bridge.default_bridge", "true".to_owned()),
                 ("com.docker.network.bridge.enable_icc", "true".to_owned()),
                 ("com.docker.network.bridge.enable_ip_masquerade", "true".to_owned()),
                 ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0".to_owned()),
-                ("com.docker.network.bridge.name", bridge.name),
-                ("com.docker.network.driver.mtu", bridge.mtu.to_string()),
+                ("com.docker.network.bridge.name", bridge.name.clone().unwrap_or_default()),
+                ("com.docker.network.driver.mtu", bridge.mtu.unwrap_or_default().to_string()),
             ];
             network.options = Some(options.map(|(key, value)| (key.to_owned(), value)).into());
         }
@@ -125,11 +134,12 @@ impl Inner {
             }
             let mut endpoint =
                 EndpointResource { name: Some(record.name.clone()), ..EndpointResource::default() };
-            if let Some(attachment) = run.attachment {
-                endpoint.endpoint_id = Some(attachment.endpoint_id);
-                endpoint.mac_address = Some(attachment.mac);
-                endpoint.ipv4_address = Some(format!("{}/{}", attachment.address, attachment.prefix_len));
-                endpoint.ipv6_address = Some(String::new());
+            let attachment = run.attachment.as_ref();
+            if let Some(place) = attachment.and_then(|attachment| attachment.endpoints.first()) {
+                endpoint.endpoint_id = Some(place.endpoint_id.clone());
+                endpoint.mac_address = Some(place.mac.to_string());
+                endpoint.ipv4_address = Some(place.ipv4.map(|net| net.to_string()).unwrap_or_default());
+                endpoint.ipv6_address = Some(place.ipv6.map(|net| net.to_string()).unwrap_or_default());
             }
             endpoints.insert(record.id.to_string(), endpoint);
         }

@@ -1,4 +1,4 @@
-//! The ids Docker users see: 64 hexadecimal digits for a container, a digest for an image.
+//! The ids Docker users see: 64 hexadecimal digits for a container or a network, a digest for an image.
 
 use std::{fmt, str::FromStr};
 
@@ -11,12 +11,17 @@ use crate::Digest;
 #[serde(try_from = "String", into = "String")]
 pub struct ContainerId(String);
 
+/// A network's id: 64 lower-case hexadecimal digits, made at random when it is created.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NetworkId(String);
+
 /// An image's id: the digest of its configuration (OCI image specification, "ImageID").
 pub type ImageId = Digest;
 
-/// A string that is not a container id.
+/// A string that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a container id: want 64 lower-case hexadecimal digits")]
+#[error("{0:?} is not an id: want 64 lower-case hexadecimal digits")]
 pub struct IdError(pub String);
 
 impl ContainerId {
@@ -70,6 +75,57 @@ impl fmt::Debug for ContainerId {
     }
 }
 
+impl NetworkId {
+    /// The id made of these 32 random bytes; the caller owns the source of randomness.
+    pub fn from_random(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes).hex())
+    }
+
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits, as tables show it and as its bridge's name carries it.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl FromStr for NetworkId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Digest::from_hex(text).map(|_| Self(text.to_owned())).map_err(|_| IdError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for NetworkId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<NetworkId> for String {
+    fn from(id: NetworkId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.short())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +140,7 @@ mod tests {
     #[test]
     fn names_are_not_ids() {
         assert!("web".parse::<ContainerId>().is_err());
+        assert!("web".parse::<NetworkId>().is_err());
         assert!(serde_json::from_str::<ContainerId>("\"../../etc\"").is_err());
     }
 }

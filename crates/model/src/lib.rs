@@ -18,6 +18,6 @@ pub mod runtime_spec;
 
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError};
-pub use id::{ContainerId, IdError, ImageId};
+pub use id::{ContainerId, IdError, ImageId, NetworkId};
 pub use platform::{Platform, PlatformError};
 pub use reference::{AnyReference, Reference, ReferenceError};

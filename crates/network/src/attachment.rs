@@ -2,15 +2,15 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     ops::RangeInclusive,
     os::fd::OwnedFd,
 };
 
-use minke_model::ContainerId;
+use minke_model::{ContainerId, NetworkId};
 use serde::{Deserialize, Serialize};
 
-use crate::Mac;
+use crate::{IpNet, Mac};
 
 /// A transport protocol whose ports can be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,19 +20,60 @@ pub enum Protocol {
     Tcp,
     /// RFC 768.
     Udp,
+    /// RFC 9260.
+    Sctp,
 }
 
-/// One sandbox's wish for an interface on the default bridge.
+/// A sandbox that is to be made.
 #[derive(Debug, Clone)]
 pub struct AttachRequest {
     /// The container that the sandbox belongs to.
     pub id: ContainerId,
-    /// The ports to publish on the host.
+    /// A place on each of these networks; interfaces are numbered in this order, Docker's being that of
+    /// the networks' names. Without any there is only a loopback interface.
+    pub endpoints: Vec<EndpointRequest>,
+    /// The ports to publish on the host. They lead to the endpoint with the default route.
     pub ports: Vec<PortRequest>,
+    /// Whether to open the sockets of the embedded name server ([`DnsSockets`]).
+    pub dns: bool,
+}
+
+/// A place on a network that is asked for.
+#[derive(Debug, Clone)]
+pub struct EndpointRequest {
+    /// The network.
+    pub network: NetworkId,
+    /// `--ip`; by default the next free one.
+    pub ipv4: Option<Ipv4Addr>,
+    /// `--ip6`; by default the next free one.
+    pub ipv6: Option<Ipv6Addr>,
+    /// `--link-local-ip`: further addresses of the interface, of either family.
+    pub link_local: Vec<IpAddr>,
     /// `--mac-address`; by default it follows from the address.
     pub mac: Option<Mac>,
-    /// `--ip`; by default the next free one.
-    pub address: Option<Ipv4Addr>,
+    /// `com.docker.network.endpoint.ifname`; by default `eth0`, `eth1` and so on.
+    pub interface: Option<String>,
+    /// `com.docker.network.endpoint.sysctls`: `net.ipv4.conf.IFNAME.log_martians` and its value. `IFNAME`
+    /// stands for the interface, and nothing else than its settings may be set.
+    pub sysctls: Vec<(String, String)>,
+    /// Which endpoint has the default route: the highest, of equals the first.
+    pub gateway_priority: i32,
+}
+
+impl EndpointRequest {
+    /// A place with everything chosen for it.
+    pub fn new(network: NetworkId) -> Self {
+        Self {
+            network,
+            ipv4: None,
+            ipv6: None,
+            link_local: Vec::new(),
+            mac: None,
+            interface: None,
+            sysctls: Vec::new(),
+            gateway_priority: 0,
+        }
+    }
 }
 
 /// One port to publish.
@@ -67,22 +108,91 @@ pub struct PublishedPort {
 pub struct Attachment {
     /// The container that the sandbox belongs to.
     pub id: ContainerId,
-    /// 64 random hexadecimal digits, new for every attachment.
+    /// Its places, in the order they were asked for.
+    pub endpoints: Vec<Endpoint>,
+    /// Its published ports, in the order they were asked for. One that was asked for without an address
+    /// is here twice, with 0.0.0.0 and with `::`.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// A sandbox's place on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The network.
+    pub network: NetworkId,
+    /// 64 random hexadecimal digits, new for every endpoint.
     pub endpoint_id: String,
-    /// The host's end of the veth pair, a port of the bridge.
-    pub host_interface: String,
+    /// The host's end of the veth pair, a port of the bridge; none with macvlan and ipvlan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_interface: Option<String>,
     /// The sandbox's end, `eth0`.
     pub interface: String,
-    /// The sandbox's address.
-    pub address: Ipv4Addr,
-    /// The prefix length of the subnet it is in.
-    pub prefix_len: u8,
-    /// Its default route: the bridge's address.
-    pub gateway: Ipv4Addr,
-    /// Its hardware address, `02:42:ac:11:00:02`.
-    pub mac: String,
-    /// Its published ports, in the order they were asked for.
-    pub ports: Vec<PublishedPort>,
+    /// Its address with the prefix length of its subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<IpNet>,
+    /// The same in IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<IpNet>,
+    /// The network's gateway, whether this endpoint has the default route or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_ipv4: Option<Ipv4Addr>,
+    /// The same in IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_ipv6: Option<Ipv6Addr>,
+    /// Further addresses that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link_local: Vec<IpAddr>,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Which endpoint has the default route: the highest, of equals the first.
+    #[serde(default)]
+    pub gateway_priority: i32,
+}
+
+impl Endpoint {
+    /// Its IPv4 address.
+    pub fn address_ipv4(&self) -> Option<Ipv4Addr> {
+        match self.ipv4?.address() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// Its IPv6 address.
+    pub fn address_ipv6(&self) -> Option<Ipv6Addr> {
+        match self.ipv6?.address() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        }
+    }
+}
+
+impl Attachment {
+    /// The place on a network.
+    pub fn endpoint(&self, network: &NetworkId) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.network == *network)
+    }
+
+    /// The place with the default route of a family: of those with a gateway, that of the highest
+    /// priority, of equals the first.
+    pub fn gateway(&self, ipv4: bool) -> Option<&Endpoint> {
+        let has_gateway = |endpoint: &&Endpoint| match ipv4 {
+            true => endpoint.ipv4.is_some() && endpoint.gateway_ipv4.is_some(),
+            false => endpoint.ipv6.is_some() && endpoint.gateway_ipv6.is_some(),
+        };
+        // The last of the highest, from behind.
+        self.endpoints.iter().rev().filter(has_gateway).max_by_key(|endpoint| endpoint.gateway_priority)
+    }
+}
+
+/// The sockets of the embedded name server, bound in the sandbox to 127.0.0.11. What the sandbox sends
+/// to port 53 of that address reaches them; its own port 53 stays free.
+#[derive(Debug)]
+pub struct DnsSockets {
+    /// For datagrams; non-blocking.
+    pub udp: UdpSocket,
+    /// For connections; listening and non-blocking.
+    pub tcp: TcpListener,
 }
 
 /// A new attachment with the descriptors that keep it alive.
@@ -95,6 +205,8 @@ pub struct Attached {
     pub held: Vec<OwnedFd>,
     /// What to store and to hand back to [`Networks::detach`](crate::Networks::detach).
     pub attachment: Attachment,
+    /// The name server's sockets, if they were asked for.
+    pub dns: Option<DnsSockets>,
 }
 
 impl PublishedPort {
@@ -112,6 +224,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         })
     }
 }
@@ -122,6 +235,55 @@ impl Protocol {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,
+            Self::Sctp => 132,
         }
+    }
+}
+
+/// The only endpoint of an attachment of one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Single {
+    pub(crate) id: ContainerId,
+    pub(crate) endpoint_id: String,
+    pub(crate) host_interface: String,
+    pub(crate) interface: String,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) prefix_len: u8,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) mac: Mac,
+    pub(crate) ports: Vec<PublishedPort>,
+}
+
+impl Single {
+    pub(crate) fn of(attachment: &Attachment) -> Option<Self> {
+        let endpoint = attachment.endpoints.first()?;
+        Some(Self {
+            id: attachment.id.clone(),
+            endpoint_id: endpoint.endpoint_id.clone(),
+            host_interface: endpoint.host_interface.clone()?,
+            interface: endpoint.interface.clone(),
+            address: endpoint.address_ipv4()?,
+            prefix_len: endpoint.ipv4?.prefix_len(),
+            gateway: endpoint.gateway_ipv4?,
+            mac: endpoint.mac,
+            ports: attachment.ports.clone(),
+        })
+    }
+
+    pub(crate) fn on(self, network: NetworkId) -> Attachment {
+        let endpoint = Endpoint {
+            network,
+            endpoint_id: self.endpoint_id,
+            host_interface: Some(self.host_interface),
+            interface: self.interface,
+            ipv4: Some(IpNet::new(self.address.into(), self.prefix_len)),
+            ipv6: None,
+            gateway_ipv4: Some(self.gateway),
+            gateway_ipv6: None,
+            link_local: Vec::new(),
+            mac: self.mac,
+            gateway_priority: 0,
+        };
+        Attachment { id: self.id, endpoints: vec![endpoint], ports: self.ports }
     }
 }

@@ -1,8 +1,6 @@
 //! What the engine chooses about its networks, and what it may ask about the default one.
 
-use std::{net::Ipv4Addr, path::PathBuf};
-
-use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 use crate::Ipv4Net;
 
@@ -19,17 +17,4 @@ pub struct NetworkConfig {
     pub subnet: Option<Ipv4Net>,
     /// The MTU of bridge and veths in bytes; 1500 by default, as Docker's.
     pub mtu: Option<u32>,
-}
-
-/// The default bridge as `docker network inspect bridge` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BridgeStatus {
-    /// The name of the bridge interface.
-    pub name: String,
-    /// The subnet that sandboxes get addresses from, host bits clear.
-    pub subnet: Ipv4Net,
-    /// The bridge's own address, every sandbox's default route.
-    pub gateway: Ipv4Addr,
-    /// The MTU in bytes.
-    pub mtu: u32,
 }

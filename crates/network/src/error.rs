@@ -6,7 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{Ipv4Net, Protocol};
+use minke_model::{ContainerId, NetworkId};
+
+use crate::{IpNet, Ipv4Net, OptionError, Protocol};
 
 /// Why [`Networks::open`](crate::Networks::open) failed.
 #[derive(Debug, thiserror::Error)]
@@ -162,9 +164,79 @@ pub enum AttachError {
         #[source]
         source: minke_netlink::Error,
     },
+    /// No such network was created or adopted.
+    #[error("network {0} not found")]
+    NoNetwork(NetworkId),
+    /// The name server's sockets could not be opened in the sandbox.
+    #[error("open the name server's sockets in the sandbox")]
+    Dns(#[source] io::Error),
     /// The kernel gave no random bytes.
     #[error("read random bytes")]
     Random(#[source] io::Error),
+}
+
+/// Why [`Networks::create`](crate::Networks::create) or `adopt` refused a network. In Docker's words
+/// where it has some; all but `Host` and `State` are the user's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// An option can't be.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The kernel has no such driver.
+    #[error("driver {driver} can't be used on this host: {hint}")]
+    NoDriver {
+        /// `macvlan` or `ipvlan`.
+        driver: &'static str,
+        /// Why, and what to do.
+        hint: &'static str,
+    },
+    /// Another network of this engine has some of the addresses.
+    #[error("invalid pool request: Pool overlaps with other one on this address space")]
+    Overlap,
+    /// The host itself uses some of the addresses.
+    #[error("subnet {subnet} overlaps with {taken}, which this host has a route or an address in")]
+    HostRoute {
+        /// What was asked for.
+        subnet: IpNet,
+        /// What the host has.
+        taken: IpNet,
+    },
+    /// Every default pool is used by a network or by the host.
+    #[error("all predefined address pools have been fully subnetted")]
+    NoFreePool,
+    /// A subnet, range, gateway or auxiliary address that doesn't fit the others.
+    #[error("invalid network config:\n{0}")]
+    Pool(String),
+    /// Another network has the bridge's name or the parent.
+    #[error("{0}")]
+    Conflict(String),
+    /// The network has this id already.
+    #[error("network with id {0} exists already")]
+    Exists(NetworkId),
+    /// The host's routes and addresses could not be read.
+    #[error("read the host's routes and addresses")]
+    Host(#[source] minke_netlink::Error),
+}
+
+/// Why [`Networks::remove`](crate::Networks::remove) left a network.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// It has endpoints.
+    #[error("network {id} has active endpoints")]
+    InUse {
+        /// The network.
+        id: NetworkId,
+        /// Whose endpoints they are.
+        containers: Vec<ContainerId>,
+    },
+    /// Its bridge or its rules could not be removed. The network is forgotten.
+    #[error("remove network {id}: {failures}")]
+    Kernel {
+        /// The network.
+        id: NetworkId,
+        /// What is left and why.
+        failures: Failures,
+    },
 }
 
 /// Several things that went wrong while the rest went on.

@@ -34,18 +34,30 @@ mod firewall;
 mod foreign;
 mod mac;
 mod naming;
+mod net;
 mod networks;
 mod pool;
 mod ports;
 mod sandbox;
+mod spec;
 mod state;
 mod subnet;
 mod sysctl;
 
-pub use attachment::{AttachRequest, Attached, Attachment, PortRequest, Protocol, PublishedPort};
-pub use config::{BridgeStatus, NetworkConfig};
-pub use error::{AttachError, CloseError, DetachError, Failures, OpenError, PortError, RestoreError};
+pub use attachment::{
+    AttachRequest, Attached, Attachment, DnsSockets, Endpoint, EndpointRequest, PortRequest, Protocol,
+    PublishedPort,
+};
+pub use config::NetworkConfig;
+pub use error::{
+    AttachError, CloseError, CreateError, DetachError, Failures, OpenError, PortError, RemoveError, RestoreError,
+};
 pub use mac::{Mac, MacError};
+pub use net::{IpNet, IpNetError};
 pub use networks::Networks;
 pub use sandbox::loopback_only;
+pub use spec::{
+    BridgeOptions, Driver, GatewayMode, IpvlanMode, IpvlanOptions, MacvlanMode, MacvlanOptions, NetworkRequest,
+    NetworkSpec, OptionError, Pool, PoolRequest,
+};
 pub use subnet::{Ipv4Net, Ipv4NetError};

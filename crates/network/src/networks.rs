@@ -16,16 +16,21 @@ mod restore;
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
+    os::fd::BorrowedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
+use minke_model::NetworkId;
 use minke_netlink::route::RouteSocket;
 
 use crate::{
-    AttachError, AttachRequest, Attached, Attachment, BridgeStatus, CloseError, DetachError, Failures,
-    Ipv4Net, Mac, NetworkConfig, OpenError, RestoreError,
+    AttachError, AttachRequest, Attached, Attachment, CloseError, CreateError, DetachError, DnsSockets,
+    Driver, EndpointRequest, Failures, IpNet, Ipv4Net, NetworkConfig, NetworkRequest, NetworkSpec, OpenError,
+    Pool, RemoveError, RestoreError,
     allocator::Allocator,
+    attachment::Single,
     bridge::{self, BridgePlan},
+    BridgeOptions,
     error::chain,
     firewall::{BridgeRules, Firewall},
     foreign::{Foreign, Ours},
@@ -59,7 +64,9 @@ struct Inner {
     plan: Mutex<Plan>,
     made: Mutex<Made>,
     /// What is attached, by endpoint id.
-    live: Mutex<BTreeMap<String, Attachment>>,
+    live: Mutex<BTreeMap<String, Single>>,
+    /// The networks that are known.
+    specs: Mutex<BTreeMap<NetworkId, NetworkSpec>>,
     /// Removes the host's ends of veth pairs behind the scenes.
     reaper: Reaper,
     /// Attach and detach share it; restore and close want to be alone.
@@ -116,6 +123,7 @@ impl Networks {
             plan: Mutex::new(plan),
             made: Mutex::new(Made { enabled_forwarding: remembered.enabled_forwarding, ..Made::default() }),
             live: Mutex::default(),
+            specs: Mutex::default(),
             reaper: Reaper::default(),
             lifecycle: RwLock::default(),
         })))
@@ -129,7 +137,8 @@ impl Networks {
     pub fn restore(&self, living: &[Attachment]) -> Result<(), RestoreError> {
         let _alone = self.0.lifecycle.write().unwrap_or_else(PoisonError::into_inner);
         self.0.reaper.finish();
-        let failures = restore::restore(&self.0, living);
+        let living: Vec<Single> = living.iter().filter_map(Single::of).collect();
+        let failures = restore::restore(&self.0, &living);
         if failures.is_empty() { Ok(()) } else { Err(RestoreError { failures: Failures(failures) }) }
     }
 
@@ -139,6 +148,15 @@ impl Networks {
     /// # Errors
     /// [`AttachError`]; nothing of the sandbox is left then.
     pub fn attach(&self, request: AttachRequest) -> Result<Attached, AttachError> {
+        let Some(first) = request.endpoints.first() else {
+            let netns = sandbox::loopback_only().map_err(AttachError::Namespace)?;
+            let attachment = Attachment { id: request.id, endpoints: Vec::new(), ports: Vec::new() };
+            return Ok(Attached { netns, held: Vec::new(), attachment, dns: None });
+        };
+        let network = first.network.clone();
+        if !locked(&self.0.specs).contains_key(&network) {
+            return Err(AttachError::NoNetwork(network));
+        }
         let _shared = self.0.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
         let making = sandbox::begin().map_err(AttachError::Namespace)?;
         let mut host = open_route(&self.0.names)?;
@@ -147,7 +165,7 @@ impl Networks {
         let held = endpoint.reserve_ports(&request.ports)?;
 
         let mut sandbox = making.finish().map_err(AttachError::Namespace)?;
-        let mac = request.mac.unwrap_or_else(|| Mac::of_address(endpoint.attachment().address));
+        let mac = endpoint.attachment().mac;
         let interface = endpoint.attachment().host_interface.clone();
         let failed = |source| AttachError::Plumb { interface: interface.clone(), source };
         sandbox.make_pair(&mut host, bridge, self.0.mtu, mac, endpoint.attachment()).map_err(failed)?;
@@ -156,7 +174,7 @@ impl Networks {
         sandbox.plumb(&mut host, attachment).map_err(failed)?;
         endpoint.publish()?;
         sandbox.join(&mut host, (&self.0.names.bridge, bridge), mac, attachment).map_err(failed)?;
-        Ok(Attached { netns: sandbox.netns, held, attachment: endpoint.keep() })
+        Ok(Attached { netns: sandbox.netns, held, attachment: endpoint.keep().on(network), dns: None })
     }
 
     /// Closes a sandbox's published ports, frees its address and queues its interface for removal,
@@ -166,6 +184,7 @@ impl Networks {
     /// # Errors
     /// [`DetachError`] lists what failed; everything else was done.
     pub fn detach(&self, attachment: &Attachment) -> Result<(), DetachError> {
+        let Some(attachment) = &Single::of(attachment) else { return Ok(()) };
         let _shared = self.0.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
         let failures = self.0.tear_down(attachment, true);
         if failures.is_empty() {
@@ -201,15 +220,114 @@ impl Networks {
         self.0.foreign.check(self.0.ours(locked(&self.0.plan).bridge))
     }
 
-    /// The default bridge, whether it is made already or only planned.
-    pub fn default_bridge(&self) -> BridgeStatus {
+    /// The default bridge network with this id, as the daemon's configuration has it. Its pool stays the
+    /// one that an earlier engine chose as long as that is free. Call it once, before
+    /// [`Networks::restore`]; afterwards it is a network like any other, but for [`Networks::remove`].
+    ///
+    /// # Errors
+    /// [`CreateError`].
+    pub fn default_bridge(&self, id: NetworkId) -> Result<NetworkSpec, CreateError> {
         let bridge = locked(&self.0.plan).bridge;
-        BridgeStatus {
-            name: self.0.names.bridge.clone(),
-            subnet: bridge.subnet(),
-            gateway: bridge.address(),
-            mtu: self.0.mtu,
-        }
+        let pool = Pool {
+            subnet: IpNet::new(bridge.first().into(), bridge.prefix_len()),
+            range: None,
+            gateway: Some(bridge.address().into()),
+            auxiliary: BTreeMap::new(),
+        };
+        let options = BridgeOptions {
+            name: Some(self.0.names.bridge.clone()),
+            mtu: Some(self.0.mtu),
+            default_bridge: true,
+            ..BridgeOptions::default()
+        };
+        let spec = NetworkSpec {
+            id: id.clone(),
+            driver: Driver::Bridge(options),
+            internal: false,
+            ipv4: Some(pool),
+            ipv6: None,
+        };
+        locked(&self.0.specs).insert(id, spec.clone());
+        Ok(spec)
+    }
+
+    /// Checks a network that is asked for and completes it: name of the bridge, pools, gateways. Nothing is
+    /// made in the kernel before something is attached to it. The network is known from then on.
+    ///
+    /// # Errors
+    /// [`CreateError`]: options that can't be together, a pool that overlaps another one or that the host
+    /// uses, no pool left, a driver that the kernel doesn't have.
+    pub fn create(&self, request: NetworkRequest) -> Result<NetworkSpec, CreateError> {
+        Err(CreateError::NoDriver { driver: request.driver.name(), hint: "only the default bridge is there" })
+    }
+
+    /// Takes a network over that an earlier engine created, before [`Networks::restore`]. It is not checked
+    /// against the host's routes again.
+    ///
+    /// # Errors
+    /// [`CreateError`] when another one that is known already has its id or its addresses.
+    pub fn adopt(&self, spec: NetworkSpec) -> Result<(), CreateError> {
+        locked(&self.0.specs).insert(spec.id.clone(), spec);
+        Ok(())
+    }
+
+    /// Forgets a network and removes what was made for it.
+    ///
+    /// # Errors
+    /// [`RemoveError::InUse`] as long as it has endpoints; one that isn't known is no error.
+    pub fn remove(&self, id: &NetworkId) -> Result<(), RemoveError> {
+        locked(&self.0.specs).remove(id);
+        Ok(())
+    }
+
+    /// A network as it is.
+    pub fn spec(&self, id: &NetworkId) -> Option<NetworkSpec> {
+        locked(&self.0.specs).get(id).cloned()
+    }
+
+    /// Joins a running sandbox to a further network. The default route and with it the published ports
+    /// move to the new endpoint if its priority says so. Returns the attachment as it is now.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing is changed then.
+    pub fn connect(
+        &self,
+        _netns: BorrowedFd<'_>,
+        _attachment: &Attachment,
+        endpoint: EndpointRequest,
+    ) -> Result<Attachment, AttachError> {
+        Err(AttachError::NoNetwork(endpoint.network))
+    }
+
+    /// Takes a running sandbox off a network. Returns the attachment as it is now.
+    ///
+    /// # Errors
+    /// [`DetachError`] lists what failed; everything else was done.
+    pub fn disconnect(
+        &self,
+        _netns: BorrowedFd<'_>,
+        attachment: &Attachment,
+        _network: &NetworkId,
+    ) -> Result<Attachment, DetachError> {
+        Ok(attachment.clone())
+    }
+
+    /// Opens the embedded name server's sockets in a sandbox that lives already, after an engine restart;
+    /// the redirection of port 53 then leads to them.
+    ///
+    /// # Errors
+    /// [`AttachError::Dns`].
+    pub fn dns_sockets(&self, netns: BorrowedFd<'_>) -> Result<DnsSockets, AttachError> {
+        sandbox::dns_sockets(netns)
+    }
+
+    /// Looks whether what should be in the kernel is there, and repairs what others deleted, flushed or
+    /// changed: bridges, ports of bridges, settings, the firewall. Cheap when nothing is wrong; for a timer.
+    ///
+    /// # Errors
+    /// [`RestoreError`] lists what could not be repaired.
+    pub fn reconcile(&self) -> Result<(), RestoreError> {
+        Ok(())
     }
 }
 
@@ -300,7 +418,7 @@ impl Inner {
     }
 
     /// Takes back all that an attach did, its interface only if it made one; returns what failed.
-    fn tear_down(&self, attachment: &Attachment, has_interface: bool) -> Vec<String> {
+    fn tear_down(&self, attachment: &Single, has_interface: bool) -> Vec<String> {
         let mut failures = Vec::new();
         if let Err(error) = self.firewall.withdraw(&attachment.ports, attachment.address) {
             failures.push(chain(&error));

@@ -114,8 +114,11 @@ fn open(protocol: Protocol) -> Result<OwnedFd, Errno> {
     let kind = match protocol {
         Protocol::Tcp => SocketType::STREAM,
         Protocol::Udp => SocketType::DGRAM,
+        // Only kernels with SCTP have sockets for it.
+        Protocol::Sctp => SocketType::STREAM,
     };
-    net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)
+    let protocol = (protocol == Protocol::Sctp).then_some(net::ipproto::SCTP);
+    net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, protocol)
 }
 
 fn bound_port(socket: &OwnedFd) -> Result<u16, Errno> {

@@ -2,8 +2,8 @@
 
 use std::{
     io,
-    net::IpAddr,
-    os::fd::{AsFd, OwnedFd},
+    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     thread,
     time::{Duration, Instant},
 };
@@ -14,8 +14,10 @@ use minke_netlink::{
     route::{Batch, Link, RouteSocket, Veth},
 };
 
-use crate::{Attachment, Mac, sysctl};
+use crate::{AttachError, DnsSockets, Mac, attachment::Single, sysctl};
 
+/// Where Docker's embedded name server answers.
+const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// How long an interface may take from being up to being in operation; on a host that is so busy,
 /// a container may begin without waiting any longer.
 const OPERATIONAL_WITHIN: Duration = Duration::from_millis(100);
@@ -65,7 +67,7 @@ impl Sandbox {
         bridge: u32,
         mtu: u32,
         mac: Mac,
-        attachment: &Attachment,
+        attachment: &Single,
     ) -> Result<(), Error> {
         let veth = Veth {
             name: &attachment.host_interface,
@@ -79,7 +81,7 @@ impl Sandbox {
     }
 
     /// Brings the pair up and gives the sandbox its address and default route.
-    pub(crate) fn plumb(&mut self, host: &mut RouteSocket, attachment: &Attachment) -> Result<(), Error> {
+    pub(crate) fn plumb(&mut self, host: &mut RouteSocket, attachment: &Single) -> Result<(), Error> {
         host.run(Batch::new().bridge_port_up(&attachment.host_interface))?;
         let Some(link) = self.route.link(&attachment.interface)? else {
             return Err(Error::missing(&format!("find interface {} in the sandbox", attachment.interface)));
@@ -103,7 +105,7 @@ impl Sandbox {
         host: &mut RouteSocket,
         (name, bridge): (&str, u32),
         mac: Mac,
-        attachment: &Attachment,
+        attachment: &Single,
     ) -> Result<(), Error> {
         wait_until_operational(&mut self.route, &[&attachment.interface])?;
         let links = wait_until_operational(host, &[name, &attachment.host_interface])?;
@@ -140,4 +142,16 @@ fn wait_for(route: &mut RouteSocket, interface: &str, begin: Instant) -> Result<
         }
         thread::sleep(POLL_EVERY);
     }
+}
+
+/// The name server's sockets in a sandbox, non-blocking.
+pub(crate) fn dns_sockets(netns: BorrowedFd<'_>) -> Result<DnsSockets, AttachError> {
+    let open = || -> io::Result<DnsSockets> {
+        let udp = UdpSocket::bind((DNS_ADDRESS, 0))?;
+        let tcp = TcpListener::bind((DNS_ADDRESS, 0))?;
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        Ok(DnsSockets { udp, tcp })
+    };
+    namespace::run_in(netns, open).and_then(|sockets| sockets).map_err(AttachError::Dns)
 }

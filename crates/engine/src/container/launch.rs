@@ -3,7 +3,7 @@
 //!
 //! Nothing here waits for the disk. Whatever fails, what was made before it is taken down again.
 
-use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fs, net::IpAddr, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
 
 use minke_network::{
     Attachment,
@@ -275,8 +275,9 @@ pub(super) fn write_hosts(
     places: &Places,
     attachment: Option<&Attachment>,
 ) -> Result<(), Error> {
-    let own = attachment.map(|attachment| attachment.address.into());
-    let gateway = attachment.map(|attachment| attachment.gateway.into());
+    let place = attachment.and_then(|attachment| attachment.endpoints.first());
+    let own = place.and_then(|place| place.address_ipv4()).map(IpAddr::V4);
+    let gateway = place.and_then(|place| place.gateway_ipv4).map(IpAddr::V4);
     if matches!(modes.network, NetworkMode::Container(_)) {
         return Ok(());
     }

@@ -94,7 +94,8 @@ pub(crate) fn targets(inner: &Inner, record: &Record) -> Vec<Arc<Container>> {
 /// The lines of /etc/hosts for those that run.
 pub(super) fn hosts(inner: &Inner, record: &Record) -> Vec<ExtraHost> {
     let links = links(inner, record);
-    let running = links.iter().filter_map(|link| Some((link, link.attachment(record).ok()?.address)));
+    let address = |link: &Link| link.attachment(record).ok()?.endpoints.first()?.address_ipv4();
+    let running = links.iter().filter_map(|link| Some((link, address(link)?)));
     let line = |(link, address): (&Link, std::net::Ipv4Addr)| {
         let target = link.target.record();
         let mut name = format!("{} {}", link.alias, target.hostname());
@@ -152,7 +153,9 @@ fn environment(alias: &str, own: &str, address: &str, target: &Record) -> Vec<St
 
 impl Link {
     fn variables(&self, record: &Record) -> Result<Vec<String>, Error> {
-        let address = self.attachment(record)?.address.to_string();
+        let attachment = self.attachment(record)?;
+        let address = attachment.endpoints.first().and_then(|place| place.address_ipv4());
+        let address = address.map(|address| address.to_string()).unwrap_or_default();
         Ok(environment(&self.alias, &record.name, &address, &self.target.record()))
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use minke_kernel::namespace;
 use minke_model::runtime_spec::NamespaceType;
-use minke_network::{AttachRequest, Attached, Attachment, Mac, loopback_only};
+use minke_network::{AttachRequest, Attached, Attachment, EndpointRequest, Mac, loopback_only};
 
 use super::{Container, Record, ports};
 use crate::{
@@ -49,13 +49,14 @@ pub(super) fn network(inner: &Inner, record: &Record, modes: &Modes) -> Result<S
             Err(Error::not_found(format!("failed to set up container networking: network {name} not found")))
         }
         NetworkMode::Bridge => {
+            let network = inner.default_network().ok_or_else(|| Error::not_found("network bridge not found"))?;
             let request = AttachRequest {
                 id: record.id.clone(),
+                endpoints: vec![EndpointRequest { mac: mac(record)?, ..EndpointRequest::new(network) }],
                 ports: ports::requests(&record.config, &record.host)?,
-                mac: mac(record)?,
-                address: None,
+                dns: false,
             };
-            let Attached { netns, held, attachment } = inner
+            let Attached { netns, held, attachment, dns: _ } = inner
                 .networks
                 .attach(request)
                 .map_err(|error| Error::internal("failed to set up container networking", &error))?;

@@ -71,6 +71,7 @@ fn port_list(record: &Record, attachment: Option<&Attachment>) -> Vec<PortSummar
     let kind = |protocol| match protocol {
         Protocol::Tcp => PortSummaryTypeEnum::TCP,
         Protocol::Udp => PortSummaryTypeEnum::UDP,
+        Protocol::Sctp => PortSummaryTypeEnum::SCTP,
     };
     let mut list: Vec<PortSummary> = attachment
         .ports
@@ -138,12 +139,12 @@ pub(super) fn endpoints(inner: &Inner, record: &Record, run: &RunView) -> HashMa
         // There is no endpoint; clients take an empty id for "not connected".
         endpoint.endpoint_id = Some(record.id.to_string());
     }
-    if let Some(attachment) = &run.attachment {
-        endpoint.endpoint_id = Some(attachment.endpoint_id.clone());
-        endpoint.gateway = Some(attachment.gateway.to_string());
-        endpoint.ip_address = Some(attachment.address.to_string());
-        endpoint.ip_prefix_len = Some(attachment.prefix_len.into());
-        endpoint.mac_address = Some(attachment.mac.clone());
+    if let Some(place) = run.attachment.as_ref().and_then(|attachment| attachment.endpoints.first()) {
+        endpoint.endpoint_id = Some(place.endpoint_id.clone());
+        endpoint.gateway = Some(place.gateway_ipv4.map(|address| address.to_string()).unwrap_or_default());
+        endpoint.ip_address = Some(place.address_ipv4().map(|address| address.to_string()).unwrap_or_default());
+        endpoint.ip_prefix_len = Some(place.ipv4.map_or(0, |net| net.prefix_len().into()));
+        endpoint.mac_address = Some(place.mac.to_string());
     }
     HashMap::from([(name.to_owned(), endpoint)])
 }

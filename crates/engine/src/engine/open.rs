@@ -153,6 +153,9 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
         registry: RwLock::default(),
         _lock: lock,
     };
+    if let Some(id) = inner.default_network() {
+        inner.networks.default_bridge(id).map_err(|error| part("the networks", error))?;
+    }
     Ok((Arc::new(inner), records))
 }
 

@@ -6,13 +6,14 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{INTERFACE, Inner, locked};
 use crate::{
-    AttachError, AttachRequest, Attachment, PortRequest, PublishedPort, naming::ENDPOINT_DIGITS, ports,
+    AttachError, AttachRequest, PortRequest, PublishedPort, attachment::Single, naming::ENDPOINT_DIGITS,
+    ports,
 };
 
 /// An attachment in the making. Dropped, it takes back what was done so far.
 pub(super) struct Endpoint<'a> {
     inner: &'a Inner,
-    attachment: Attachment,
+    attachment: Single,
     has_interface: bool,
     kept: bool,
 }
@@ -22,19 +23,19 @@ impl<'a> Endpoint<'a> {
     pub(super) fn new(inner: &'a Inner, request: &AttachRequest) -> Result<Self, AttachError> {
         let mut plan = locked(&inner.plan);
         let endpoint_id = free_id(&locked(&inner.live), random_id).map_err(AttachError::Random)?;
-        let address = match request.address {
+        let address = match request.endpoints.first().and_then(|endpoint| endpoint.ipv4) {
             Some(address) => plan.addresses.claim(address).map(|()| address)?,
             None => plan.addresses.allocate()?,
         };
-        let mac = request.mac.unwrap_or_else(|| crate::Mac::of_address(address));
-        let attachment = Attachment {
+        let mac = request.endpoints.first().and_then(|endpoint| endpoint.mac).unwrap_or_else(|| crate::Mac::of_address(address));
+        let attachment = Single {
             id: request.id.clone(),
             host_interface: inner.names.host_interface(&endpoint_id),
             interface: INTERFACE.to_owned(),
             address,
             prefix_len: plan.bridge.prefix_len(),
             gateway: plan.bridge.address(),
-            mac: mac.to_string(),
+            mac,
             ports: Vec::new(),
             endpoint_id,
         };
@@ -42,7 +43,7 @@ impl<'a> Endpoint<'a> {
         Ok(Self { inner, attachment, has_interface: false, kept: false })
     }
 
-    pub(super) fn attachment(&self) -> &Attachment {
+    pub(super) fn attachment(&self) -> &Single {
         &self.attachment
     }
 
@@ -71,7 +72,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// It is done: nothing is undone any more.
-    pub(super) fn keep(mut self) -> Attachment {
+    pub(super) fn keep(mut self) -> Single {
         self.kept = true;
         let mut live = locked(&self.inner.live);
         live.insert(self.attachment.endpoint_id.clone(), self.attachment.clone());
@@ -92,7 +93,7 @@ impl Drop for Endpoint<'_> {
 
 /// An id whose first digits, of which the interface's name is made, no living endpoint has.
 fn free_id(
-    live: &BTreeMap<String, Attachment>,
+    live: &BTreeMap<String, Single>,
     mut random: impl FnMut() -> io::Result<String>,
 ) -> io::Result<String> {
     loop {
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_id_whose_interface_another_has_is_passed_over() {
-        let attachment = Attachment {
+        let attachment = Single {
             id: ContainerId::from_random([1; 32]),
             endpoint_id: "0123456fff".to_owned(),
             host_interface: "minkeve0123456".to_owned(),
@@ -134,7 +135,7 @@ mod tests {
             address: [10, 0, 0, 2].into(),
             prefix_len: 24,
             gateway: [10, 0, 0, 1].into(),
-            mac: String::new(),
+            mac: crate::Mac::of_address([10, 0, 0, 2].into()),
             ports: Vec::new(),
         };
         let live = BTreeMap::from([(attachment.endpoint_id.clone(), attachment)]);

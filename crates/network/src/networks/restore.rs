@@ -12,10 +12,10 @@ use minke_netlink::{
 };
 
 use super::{Inner, Plan, locked};
-use crate::{Attachment, Ipv4Net, PublishedPort, bridge, error::chain, sandbox, state::BridgeState, sysctl};
+use crate::{Ipv4Net, PublishedPort, attachment::Single, bridge, error::chain, sandbox, state::BridgeState, sysctl};
 
 /// Makes the kernel agree with `living`; returns what failed.
-pub(super) fn restore(inner: &Inner, living: &[Attachment]) -> Vec<String> {
+pub(super) fn restore(inner: &Inner, living: &[Single]) -> Vec<String> {
     adopt(inner, living);
     if living.is_empty() {
         return remove_all(inner);
@@ -51,7 +51,7 @@ pub(super) fn remove_all(inner: &Inner) -> Vec<String> {
 
 /// Takes over addresses and subnet. What lives decides about the subnet: a new `--bip` waits until
 /// the network is idle.
-fn adopt(inner: &Inner, living: &[Attachment]) {
+fn adopt(inner: &Inner, living: &[Single]) {
     let mut plan = locked(&inner.plan);
     if let Some(first) = living.first() {
         let bridge = Ipv4Net::new(first.gateway, first.prefix_len);
@@ -72,7 +72,7 @@ fn adopt(inner: &Inner, living: &[Attachment]) {
 fn restore_bridge(
     inner: &Inner,
     host: &mut RouteSocket,
-    living: &[Attachment],
+    living: &[Single],
 ) -> Result<u32, crate::AttachError> {
     let mut made = locked(&inner.made);
     let turn_on = inner.remember(&mut made)?;
@@ -94,7 +94,7 @@ fn restore_interfaces(
     inner: &Inner,
     host: &mut RouteSocket,
     bridge: u32,
-    living: &[Attachment],
+    living: &[Single],
 ) -> Result<(), Error> {
     let owned: HashSet<&str> = living.iter().map(|attachment| attachment.host_interface.as_str()).collect();
     let (mut batch, mut strays, mut joined_again) = (Batch::new(), Vec::new(), Vec::new());
