@@ -3,7 +3,7 @@
 //! A tracked UDP flow keeps the translation it began with for as long as packets come, so a flow
 //! to a container that is gone would never reach its successor on the same published port.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink_packet_core::NLM_F_REQUEST;
 use netlink_sys::protocols::NETLINK_NETFILTER;
@@ -23,6 +23,7 @@ const TUPLE_REPLY: u16 = 2;
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTO: u16 = 2;
 const IP_V4_SRC: u16 = 1;
+const IP_V6_SRC: u16 = 3;
 const PROTO_NUM: u16 = 1;
 const PROTO_DST_PORT: u16 = 3;
 const FILTER: u16 = 25;
@@ -34,6 +35,7 @@ const MATCH_PROTO_NUM: u32 = 1 << 3;
 const MATCH_PROTO_DST_PORT: u32 = 1 << 5;
 
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 const UDP: u8 = 17;
 
 /// A socket that speaks to connection tracking.
@@ -54,11 +56,14 @@ impl ConntrackSocket {
     /// # Errors
     /// When the kernel refuses. Older kernels can't filter a deletion; there, flows end by their own
     /// timeout (30 s to 2 min after the last packet).
-    pub fn forget_answered_by(&mut self, address: Ipv4Addr) -> Result<(), Error> {
-        let mut message = delete();
+    pub fn forget_answered_by(&mut self, address: IpAddr) -> Result<(), Error> {
+        let mut message = delete(address.is_ipv4());
         message.nested(TUPLE_REPLY, |tuple| {
             tuple.nested(TUPLE_IP, |ip| {
-                ip.bytes(IP_V4_SRC, &address.octets());
+                match address {
+                    IpAddr::V4(address) => ip.bytes(IP_V4_SRC, &address.octets()),
+                    IpAddr::V6(address) => ip.bytes(IP_V6_SRC, &address.octets()),
+                };
             });
         });
         message.nested(FILTER, |filter| {
@@ -72,8 +77,8 @@ impl ConntrackSocket {
     ///
     /// # Errors
     /// As [`ConntrackSocket::forget_answered_by`].
-    pub fn forget_udp_to(&mut self, port: u16) -> Result<(), Error> {
-        let mut message = delete();
+    pub fn forget_udp_to(&mut self, port: u16, ipv4: bool) -> Result<(), Error> {
+        let mut message = delete(ipv4);
         message.nested(TUPLE_ORIG, |tuple| {
             tuple.nested(TUPLE_PROTO, |proto| {
                 proto.bytes(PROTO_NUM, &[UDP]).bytes(PROTO_DST_PORT, &port.to_be_bytes());
@@ -93,7 +98,7 @@ impl ConntrackSocket {
     }
 }
 
-fn delete() -> Message {
+fn delete(ipv4: bool) -> Message {
     // Only with version 1 in struct nfgenmsg does a deletion look at the family.
-    Message::netfilter((SUBSYSTEM, DELETE), NLM_F_REQUEST, IPV4, 1, 0)
+    Message::netfilter((SUBSYSTEM, DELETE), NLM_F_REQUEST, if ipv4 { IPV4 } else { IPV6 }, 1, 0)
 }

@@ -39,6 +39,11 @@ impl Error {
         self.errno() == Some(libc::EEXIST)
     }
 
+    /// The kernel has no such thing: a family, a kind of link (EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT).
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.errno(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT))
+    }
+
     /// The thing to change or remove is not there (ENOENT, ENODEV, ESRCH).
     pub fn is_not_there(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOENT | libc::ENODEV | libc::ESRCH))

@@ -22,6 +22,8 @@ pub use inspect::{BaseChain, RuleSteps, Step};
 pub use set::{Element, Set, SetKind, Type};
 pub use transaction::Transaction;
 
+use std::collections::HashSet;
+
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
@@ -40,6 +42,8 @@ pub enum Family {
     Inet = 1,
     /// IPv4 alone.
     Ipv4 = 2,
+    /// Frames that a bridge takes in, of any protocol.
+    Bridge = 7,
     /// IPv6 alone.
     Ipv6 = 10,
 }
@@ -89,6 +93,18 @@ impl NftSocket {
         }
     }
 
+    /// The number of the ruleset's present generation: each transaction of anybody's in this namespace
+    /// makes a new one.
+    ///
+    /// # Errors
+    /// When the kernel's answer can't be read.
+    pub fn generation(&mut self) -> Result<u32, Error> {
+        let any = Table { family: Family::Inet, name: String::new() };
+        let request = query(&any, read::GET_GENERATION, 0, "look up the generation".to_owned(), |_| {});
+        let found = self.0.dump(&request, read::collect_generation)?;
+        found.into_iter().next().ok_or_else(|| Error::missing("look up the generation"))
+    }
+
     /// All elements of a set or map; none when there is no such set or table.
     ///
     /// # Errors
@@ -98,7 +114,7 @@ impl NftSocket {
             message.text(set::LIST_TABLE, &table.name).text(set::LIST_SET, set);
         });
         match self.0.dump(&request, read::collect_elements) {
-            Ok(elements) => Ok(elements),
+            Ok(elements) => Ok(distinct(elements)),
             Err(error) if error.is_not_there() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -139,6 +155,13 @@ impl NftSocket {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A set that the kernel makes roomier while it lists it shows some elements twice.
+fn distinct(elements: Vec<Element>) -> Vec<Element> {
+    let mut seen = HashSet::with_capacity(elements.len());
+    let mut is_new = |element: &Element| seen.insert((element.key.clone(), element.interval_end));
+    elements.into_iter().filter(|element| is_new(element)).collect()
 }
 
 fn query(table: &Table, kind: u8, flags: u16, what: String, fill: impl FnOnce(&mut Message)) -> Request {

@@ -5,12 +5,14 @@
 
 mod batch;
 mod read;
+mod vlan;
 
 pub use batch::{Batch, Bridge, Veth};
 pub use read::{Address, Link, Route};
+pub use vlan::{IpvlanMode, MacvlanMode, Slave, SlaveKind};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::{
@@ -70,12 +72,17 @@ impl RouteSocket {
         self.0.dump(&request("list addresses", read::addresses_query(), NLM_F_DUMP), read::collect_addresses)
     }
 
-    /// All IPv4 routes of all tables.
+    /// All routes of all tables, IPv4 first.
     ///
     /// # Errors
     /// When the kernel's answer can't be read.
     pub fn routes(&mut self) -> Result<Vec<Route>, Error> {
-        self.0.dump(&request("list routes", read::routes_query(), NLM_F_DUMP), read::collect_routes)
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let request = request("list routes", read::routes_query(family), NLM_F_DUMP);
+            routes.extend(self.0.dump(&request, read::collect_routes)?);
+        }
+        Ok(routes)
     }
 }
 

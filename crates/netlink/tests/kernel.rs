@@ -84,7 +84,7 @@ fn the_peer_of_a_veth_pair_is_born_in_its_namespace() {
             namespace: inside.as_fd(),
             mtu: 1300,
         };
-        route.run(Batch::new().veth(&veth).bridge_port_up("ve0")).unwrap();
+        route.run(Batch::new().veth(&veth).bridge_port_up("ve0", false)).unwrap();
         let ports = route.links(Some(index)).unwrap();
         assert_eq!(ports.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["ve0"]);
         assert!(ports[0].up && ports[0].kind.as_deref() == Some("veth"));
@@ -192,8 +192,8 @@ fn ranges_and_verdicts_read_back_as_they_were_added() {
 fn forgetting_flows_that_never_were_is_no_error() {
     alone(|| {
         let mut conntrack = ConntrackSocket::open().unwrap();
-        conntrack.forget_answered_by(Ipv4Addr::new(10, 0, 0, 2)).unwrap();
-        conntrack.forget_udp_to(53).unwrap();
+        conntrack.forget_answered_by(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2))).unwrap();
+        conntrack.forget_udp_to(53, true).unwrap();
     });
 }
 

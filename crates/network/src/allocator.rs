@@ -4,106 +4,129 @@
 //! end. An address that was just released is the last to be used again, so that neither a
 //! neighbour's cache nor a client's retry reaches a stranger.
 
-use std::{collections::HashSet, net::Ipv4Addr};
+use std::{collections::HashSet, net::IpAddr};
 
-use crate::{AttachError, Ipv4Net};
+use crate::{AttachError, IpNet, Pool};
 
-/// The addresses of one subnet.
+/// The addresses of one pool, by their place in its subnet.
 #[derive(Debug)]
 pub(crate) struct Allocator {
-    subnet: Ipv4Net,
-    gateway: Ipv4Addr,
-    used: HashSet<u32>,
-    /// Where the search begins: just behind what was given out last.
-    next: u32,
+    subnet: IpNet,
+    /// Those that nobody gets: the subnet's own, IPv4's broadcast address, the gateway's and others'.
+    reserved: HashSet<u128>,
+    used: HashSet<u128>,
+    /// What is given out unasked.
+    first: u128,
+    last: u128,
+    /// What was given out last.
+    previous: u128,
 }
 
 impl Allocator {
-    /// The subnet with all free but its own, the broadcast and the gateway's address.
-    pub(crate) fn new(subnet: Ipv4Net, gateway: Ipv4Addr) -> Self {
-        let subnet = subnet.subnet();
-        Self { subnet, gateway, used: HashSet::new(), next: subnet.first().to_bits() }
+    /// The pool with nothing used.
+    pub(crate) fn new(pool: &Pool) -> Self {
+        let subnet = pool.subnet;
+        let place = |address: IpAddr| subnet.place(address);
+        let range = pool.range.unwrap_or(subnet);
+        let (first, last) = (place(range.first()).unwrap_or(0), place(range.last()).unwrap_or(0));
+        let taken = pool.gateway.iter().chain(pool.auxiliary.values());
+        let mut reserved: HashSet<u128> = taken.filter_map(|address| place(*address)).collect();
+        // A subnet of two addresses or one has no room for addresses of its own (RFC 3021, RFC 6164).
+        if subnet.host_bits() > 1 {
+            reserved.insert(0);
+            if subnet.is_ipv4() {
+                reserved.insert(subnet.last_place());
+            }
+        }
+        Self { subnet, reserved, used: HashSet::new(), first, last, previous: last }
     }
 
     /// The next free address.
     ///
     /// # Errors
     /// [`AttachError::NoAddress`] when all are in use.
-    pub(crate) fn allocate(&mut self) -> Result<Ipv4Addr, AttachError> {
-        let usable = self.subnet.size().saturating_sub(3);
-        if self.used.len() as u64 >= usable {
-            return Err(AttachError::NoAddress(self.subnet));
-        }
-        let (first, last) = (self.subnet.first().to_bits(), self.subnet.last().to_bits());
-        let mut candidate = self.next;
-        loop {
-            candidate = if candidate >= last { first } else { candidate + 1 };
-            let address = Ipv4Addr::from_bits(candidate);
-            if !self.is_reserved(address) && self.used.insert(candidate) {
-                self.next = candidate;
-                return Ok(address);
+    pub(crate) fn allocate(&mut self) -> Result<IpAddr, AttachError> {
+        // At most this many are not free; so the search ends behind them.
+        let taken = (self.used.len() + self.reserved.len()) as u128;
+        let mut candidate = self.previous;
+        for _ in 0..=taken.min(self.last - self.first) {
+            candidate = if candidate >= self.last { self.first } else { candidate + 1 };
+            if !self.reserved.contains(&candidate) && self.used.insert(candidate) {
+                self.previous = candidate;
+                return self.subnet.nth(candidate).ok_or(AttachError::NoAddress(self.subnet));
             }
         }
+        Err(AttachError::NoAddress(self.subnet))
     }
 
     /// Exactly this address.
     ///
     /// # Errors
     /// [`AttachError::Address`] when it is used, reserved or not of this subnet.
-    pub(crate) fn claim(&mut self, address: Ipv4Addr) -> Result<(), AttachError> {
+    pub(crate) fn claim(&mut self, address: IpAddr) -> Result<(), AttachError> {
         let refused = |reason| Err(AttachError::Address { address, reason, subnet: self.subnet });
-        if !self.subnet.contains(address) {
-            return refused("is outside of the subnet");
-        }
-        if self.is_reserved(address) {
+        let Some(place) = self.subnet.place(address) else { return refused("is outside of the subnet") };
+        if self.reserved.contains(&place) {
             return refused("is reserved");
         }
-        if !self.used.insert(address.to_bits()) {
+        if !self.used.insert(place) {
             return refused("is in use");
         }
         Ok(())
     }
 
     /// Claims what is in use since before this engine, and goes on behind it.
-    pub(crate) fn adopt(&mut self, address: Ipv4Addr) {
-        if self.claim(address).is_ok() {
-            self.next = self.next.max(address.to_bits());
+    pub(crate) fn adopt(&mut self, address: IpAddr) {
+        if self.claim(address).is_ok()
+            && let Some(place) = self.subnet.place(address)
+            && (self.first..=self.last).contains(&place)
+            && (self.previous == self.last || place > self.previous)
+        {
+            self.previous = place;
         }
     }
 
     /// Gives an address back; one that isn't used is no error.
-    pub(crate) fn release(&mut self, address: Ipv4Addr) {
-        self.used.remove(&address.to_bits());
-    }
-
-    fn is_reserved(&self, address: Ipv4Addr) -> bool {
-        [self.subnet.first(), self.subnet.last(), self.gateway].contains(&address)
+    pub(crate) fn release(&mut self, address: IpAddr) {
+        if let Some(place) = self.subnet.place(address) {
+            self.used.remove(&place);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
-    fn allocator(subnet: &str) -> Allocator {
-        let bridge: Ipv4Net = subnet.parse().unwrap();
-        Allocator::new(bridge, bridge.address())
+    fn allocator(bridge: &str, range: Option<&str>) -> Allocator {
+        let bridge: IpNet = bridge.parse().unwrap();
+        Allocator::new(&Pool {
+            subnet: bridge.subnet(),
+            range: range.map(|range| range.parse().unwrap()),
+            gateway: Some(bridge.address()),
+            auxiliary: BTreeMap::new(),
+        })
     }
 
-    fn ip(text: &str) -> Ipv4Addr {
+    fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     #[test]
     fn addresses_come_in_order_behind_the_gateway() {
-        let mut pool = allocator("172.17.0.1/16");
-        assert_eq!(pool.allocate().unwrap(), ip("172.17.0.2"));
-        assert_eq!(pool.allocate().unwrap(), ip("172.17.0.3"));
+        for (bridge, addresses) in
+            [("172.17.0.1/16", ["172.17.0.2", "172.17.0.3"]), ("fd00::1/64", ["fd00::2", "fd00::3"])]
+        {
+            let mut pool = allocator(bridge, None);
+            assert_eq!(addresses.map(ip), [pool.allocate().unwrap(), pool.allocate().unwrap()]);
+        }
     }
 
     #[test]
     fn a_released_address_is_the_last_to_be_used_again() {
-        let mut pool = allocator("10.0.0.1/29");
+        let mut pool = allocator("10.0.0.1/29", None);
         let first = pool.allocate().unwrap();
         pool.release(first);
         let rest: Vec<_> = (0..5).map(|_| pool.allocate().unwrap()).collect();
@@ -113,20 +136,35 @@ mod tests {
 
     #[test]
     fn the_smallest_bridge_has_one_address() {
-        let mut pool = allocator("10.0.0.2/30");
-        assert_eq!(pool.allocate().unwrap(), ip("10.0.0.1"));
+        for (bridge, address) in
+            [("10.0.0.2/30", "10.0.0.1"), ("10.0.0.2/31", "10.0.0.3"), ("fd00::2/127", "fd00::3")]
+        {
+            let mut pool = allocator(bridge, None);
+            assert_eq!(pool.allocate().unwrap(), ip(address));
+            assert!(pool.allocate().is_err());
+        }
+        assert!(allocator("10.0.0.2/32", None).allocate().is_err());
+    }
+
+    #[test]
+    fn a_range_is_kept_to_but_for_chosen_addresses() {
+        let mut pool = allocator("10.0.0.1/24", Some("10.0.0.128/31"));
+        pool.claim(ip("10.0.0.9")).unwrap();
+        let addresses = [pool.allocate().unwrap(), pool.allocate().unwrap()];
+        assert_eq!(addresses, ["10.0.0.128", "10.0.0.129"].map(ip));
         assert!(pool.allocate().is_err());
     }
 
     #[test]
     fn a_chosen_address_must_be_free_and_of_the_subnet() {
-        let mut pool = allocator("10.0.0.1/24");
+        let mut pool = allocator("10.0.0.1/24", None);
         pool.claim(ip("10.0.0.9")).unwrap();
         for (address, reason) in [
             ("10.0.0.9", "in use"),
             ("10.0.0.1", "reserved"),
             ("10.0.0.255", "reserved"),
             ("10.0.1.1", "outside"),
+            ("fd00::1", "outside"),
         ] {
             let error = pool.claim(ip(address)).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
@@ -135,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_lived_before_a_restart_keeps_its_address() {
-        let mut pool = allocator("10.0.0.1/24");
+        let mut pool = allocator("10.0.0.1/24", None);
         pool.adopt(ip("10.0.0.7"));
         pool.adopt(ip("10.0.0.3"));
         assert_eq!(pool.allocate().unwrap(), ip("10.0.0.8"));

@@ -1,6 +1,7 @@
 //! What a sandbox asks of the network and what it gets.
 
 use std::{
+    cmp::Reverse,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     ops::RangeInclusive,
@@ -29,8 +30,8 @@ pub enum Protocol {
 pub struct AttachRequest {
     /// The container that the sandbox belongs to.
     pub id: ContainerId,
-    /// A place on each of these networks; interfaces are numbered in this order, Docker's being that of
-    /// the networks' names. Without any there is only a loopback interface.
+    /// A place on each of these networks; interfaces are numbered in this order. Without any there is only
+    /// a loopback interface.
     pub endpoints: Vec<EndpointRequest>,
     /// The ports to publish on the host. They lead to the endpoint with the default route.
     pub ports: Vec<PortRequest>,
@@ -43,6 +44,8 @@ pub struct AttachRequest {
 pub struct EndpointRequest {
     /// The network.
     pub network: NetworkId,
+    /// The network's name: of equal priorities, the default route goes to the least.
+    pub network_name: String,
     /// `--ip`; by default the next free one.
     pub ipv4: Option<Ipv4Addr>,
     /// `--ip6`; by default the next free one.
@@ -56,15 +59,16 @@ pub struct EndpointRequest {
     /// `com.docker.network.endpoint.sysctls`: `net.ipv4.conf.IFNAME.log_martians` and its value. `IFNAME`
     /// stands for the interface, and nothing else than its settings may be set.
     pub sysctls: Vec<(String, String)>,
-    /// Which endpoint has the default route: the highest, of equals the first.
+    /// Which endpoint has the default route: the highest, see [`Attachment::gateway`].
     pub gateway_priority: i32,
 }
 
 impl EndpointRequest {
     /// A place with everything chosen for it.
-    pub fn new(network: NetworkId) -> Self {
+    pub fn new(network: NetworkId, network_name: impl Into<String>) -> Self {
         Self {
             network,
+            network_name: network_name.into(),
             ipv4: None,
             ipv6: None,
             link_local: Vec::new(),
@@ -83,7 +87,8 @@ pub struct PortRequest {
     pub container_port: u16,
     /// The transport protocol.
     pub protocol: Protocol,
-    /// The host's address to publish on; `None` and 0.0.0.0 mean all of them.
+    /// The host's address to publish on. 0.0.0.0 and :: mean all of their family, `None` all of both as
+    /// far as the container has them.
     pub host_address: Option<IpAddr>,
     /// The first free port of this range is taken; `None` and port 0 mean any free one.
     pub host_ports: Option<RangeInclusive<u16>>,
@@ -96,9 +101,9 @@ pub struct PublishedPort {
     pub container_port: u16,
     /// The transport protocol.
     pub protocol: Protocol,
-    /// The host's address; 0.0.0.0 for all of them.
+    /// The host's address; 0.0.0.0 or :: for all of that family.
     pub host_address: IpAddr,
-    /// The port on the host.
+    /// The port on the host; 0 on a routed network, where other hosts reach the container's own.
     pub host_port: u16,
 }
 
@@ -120,6 +125,9 @@ pub struct Attachment {
 pub struct Endpoint {
     /// The network.
     pub network: NetworkId,
+    /// The network's name, as it was told.
+    #[serde(default)]
+    pub network_name: String,
     /// 64 random hexadecimal digits, new for every endpoint.
     pub endpoint_id: String,
     /// The host's end of the veth pair, a port of the bridge; none with macvlan and ipvlan.
@@ -133,7 +141,7 @@ pub struct Endpoint {
     /// The same in IPv6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<IpNet>,
-    /// The network's gateway, whether this endpoint has the default route or not.
+    /// Its way out, whether the sandbox's default route is this one or not; none on an internal network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_ipv4: Option<Ipv4Addr>,
     /// The same in IPv6.
@@ -144,7 +152,7 @@ pub struct Endpoint {
     pub link_local: Vec<IpAddr>,
     /// Its hardware address.
     pub mac: Mac,
-    /// Which endpoint has the default route: the highest, of equals the first.
+    /// Which endpoint has the default route: the highest, see [`Attachment::gateway`].
     #[serde(default)]
     pub gateway_priority: i32,
 }
@@ -167,6 +175,13 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Its addresses of both families.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpNet> {
+        self.ipv4.into_iter().chain(self.ipv6)
+    }
+}
+
 impl Attachment {
     /// The place on a network.
     pub fn endpoint(&self, network: &NetworkId) -> Option<&Endpoint> {
@@ -174,14 +189,16 @@ impl Attachment {
     }
 
     /// The place with the default route of a family: of those with a gateway, that of the highest
-    /// priority, of equals the first.
+    /// priority, of equals that of the network with the least name. Published ports lead there.
     pub fn gateway(&self, ipv4: bool) -> Option<&Endpoint> {
         let has_gateway = |endpoint: &&Endpoint| match ipv4 {
             true => endpoint.ipv4.is_some() && endpoint.gateway_ipv4.is_some(),
             false => endpoint.ipv6.is_some() && endpoint.gateway_ipv6.is_some(),
         };
-        // The last of the highest, from behind.
-        self.endpoints.iter().rev().filter(has_gateway).max_by_key(|endpoint| endpoint.gateway_priority)
+        self.endpoints
+            .iter()
+            .filter(has_gateway)
+            .min_by_key(|endpoint| (Reverse(endpoint.gateway_priority), &endpoint.network_name))
     }
 }
 
@@ -210,12 +227,14 @@ pub struct Attached {
 }
 
 impl PublishedPort {
-    /// Whether this and another published port would be one; 0.0.0.0 is every address.
-    pub(crate) fn clashes(&self, address: Ipv4Addr, protocol: Protocol, port: u16) -> bool {
+    /// Whether this and another published port would be one; an unspecified address is every one of its
+    /// family.
+    pub(crate) fn clashes(&self, address: IpAddr, protocol: Protocol, port: u16) -> bool {
         let any = self.host_address.is_unspecified() || address.is_unspecified();
         self.protocol == protocol
             && self.host_port == port
-            && (any || self.host_address == IpAddr::V4(address))
+            && self.host_address.is_ipv4() == address.is_ipv4()
+            && (any || self.host_address == address)
     }
 }
 
@@ -237,53 +256,5 @@ impl Protocol {
             Self::Udp => 17,
             Self::Sctp => 132,
         }
-    }
-}
-
-/// The only endpoint of an attachment of one network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Single {
-    pub(crate) id: ContainerId,
-    pub(crate) endpoint_id: String,
-    pub(crate) host_interface: String,
-    pub(crate) interface: String,
-    pub(crate) address: Ipv4Addr,
-    pub(crate) prefix_len: u8,
-    pub(crate) gateway: Ipv4Addr,
-    pub(crate) mac: Mac,
-    pub(crate) ports: Vec<PublishedPort>,
-}
-
-impl Single {
-    pub(crate) fn of(attachment: &Attachment) -> Option<Self> {
-        let endpoint = attachment.endpoints.first()?;
-        Some(Self {
-            id: attachment.id.clone(),
-            endpoint_id: endpoint.endpoint_id.clone(),
-            host_interface: endpoint.host_interface.clone()?,
-            interface: endpoint.interface.clone(),
-            address: endpoint.address_ipv4()?,
-            prefix_len: endpoint.ipv4?.prefix_len(),
-            gateway: endpoint.gateway_ipv4?,
-            mac: endpoint.mac,
-            ports: attachment.ports.clone(),
-        })
-    }
-
-    pub(crate) fn on(self, network: NetworkId) -> Attachment {
-        let endpoint = Endpoint {
-            network,
-            endpoint_id: self.endpoint_id,
-            host_interface: Some(self.host_interface),
-            interface: self.interface,
-            ipv4: Some(IpNet::new(self.address.into(), self.prefix_len)),
-            ipv6: None,
-            gateway_ipv4: Some(self.gateway),
-            gateway_ipv6: None,
-            link_local: Vec::new(),
-            mac: self.mac,
-            gateway_priority: 0,
-        };
-        Attachment { id: self.id, endpoints: vec![endpoint], ports: self.ports }
     }
 }

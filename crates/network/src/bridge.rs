@@ -1,25 +1,60 @@
-//! The bridge interface: made when the first sandbox needs it, checked by every later one.
+//! The bridge interface of a network: made when the first sandbox needs it, checked by every later one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use minke_netlink::{
     Error,
-    route::{Address, Batch, Bridge, Link, RouteSocket},
+    route::{Batch, Bridge, Link, RouteSocket},
 };
 
-use crate::{AttachError, Ipv4Net, Mac, sysctl};
+use crate::{AttachError, IpNet, Mac, NetworkSpec, sysctl};
 
 /// The interface group of every bridge of every engine, "mnke". An engine that keeps the host from
-/// routing for others recognises its neighbours' bridges by it.
+/// routing for others recognises its neighbours' bridges by it. A bridge that is in no such group was
+/// made by somebody else: it is used, and never removed.
 pub(crate) const GROUP: u32 = u32::from_be_bytes(*b"mnke");
 
 /// What the bridge should be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BridgePlan<'a> {
-    pub(crate) name: &'a str,
-    /// The bridge's own address with the subnet's prefix length.
-    pub(crate) address: Ipv4Net,
+#[derive(Debug, Clone)]
+pub(crate) struct BridgePlan {
+    pub(crate) name: String,
+    /// The bridge's own addresses with the subnets' prefix lengths.
+    pub(crate) addresses: Vec<IpNet>,
+    pub(crate) ipv6: bool,
+    pub(crate) mac: Mac,
     pub(crate) mtu: u32,
+}
+
+/// A bridge that is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MadeBridge {
+    pub(crate) index: u32,
+    /// Its hardware address.
+    pub(crate) mac: [u8; 6],
+    /// Whether an engine made it.
+    pub(crate) ours: bool,
+}
+
+impl BridgePlan {
+    /// The bridge of a network; `None` if it is none.
+    pub(crate) fn of(spec: &NetworkSpec, mtu: u32) -> Option<Self> {
+        let options = spec.bridge()?;
+        let address = |ipv4: bool| {
+            let pool = if ipv4 { spec.ipv4.as_ref() } else { spec.ipv6.as_ref() }?;
+            let inhibited = ipv4 && options.inhibit_ipv4;
+            let isolated = options.gateway_mode(ipv4) == crate::GatewayMode::Isolated;
+            let gateway = pool.gateway.filter(|_| !inhibited && !isolated)?;
+            Some(IpNet::new(gateway, pool.subnet.prefix_len()))
+        };
+        let gateway = spec.pools().find_map(|pool| pool.gateway);
+        Some(Self {
+            name: options.name.clone()?,
+            addresses: [address(true), address(false)].into_iter().flatten().collect(),
+            ipv6: spec.ipv6.is_some(),
+            mac: gateway.map_or_else(|| Mac::of_id(spec.id.as_str()), Mac::of_address),
+            mtu: options.mtu.unwrap_or(mtu),
+        })
+    }
 }
 
 /// The bridge, if there is one.
@@ -31,57 +66,77 @@ pub(crate) fn find(route: &mut RouteSocket, name: &str) -> Result<Option<Link>, 
     }
 }
 
-/// Makes the bridge what it should be; returns its index. One that has another IPv4 address is of
-/// an earlier configuration and is made anew: the caller knows that no sandbox lives on it.
-pub(crate) fn make(route: &mut RouteSocket, plan: BridgePlan<'_>) -> Result<u32, AttachError> {
-    let found = find(route, plan.name)?;
+/// Makes the bridge what it should be. One of ours that has another IPv4 address is of an earlier
+/// configuration and is made anew: the caller knows that no sandbox lives on it.
+pub(crate) fn make(route: &mut RouteSocket, plan: &BridgePlan) -> Result<MadeBridge, AttachError> {
+    let found = find(route, &plan.name)?;
     try_make(route, plan, found)
-        .map_err(|source| AttachError::Bridge { bridge: plan.name.to_owned(), source })?
-        .ok_or_else(|| AttachError::NotABridge(plan.name.to_owned()))
+        .map_err(|source| AttachError::Bridge { bridge: plan.name.clone(), source })?
+        .ok_or_else(|| AttachError::NotABridge(plan.name.clone()))
 }
 
 fn try_make(
     route: &mut RouteSocket,
-    plan: BridgePlan<'_>,
+    plan: &BridgePlan,
     found: Option<Link>,
-) -> Result<Option<u32>, Error> {
-    if let Some(link) = &found
-        && addresses(route, link.index)?.iter().any(|net| *net != plan.address)
+) -> Result<Option<MadeBridge>, Error> {
+    let ours = found.as_ref().is_none_or(|link| link.group == GROUP);
+    if let Some(link) = found.filter(|_| ours)
+        && addresses(route, link.index)?.iter().any(|net| net.is_ipv4() && !plan.addresses.contains(net))
     {
-        route.run(Batch::new().remove(plan.name))?;
+        route.run(Batch::new().remove(&plan.name))?;
     }
-    let mac = Mac::of_address(plan.address.address()).octets();
-    let bridge = Bridge { name: plan.name, mac, mtu: plan.mtu, group: GROUP };
-    route.run(Batch::new().bridge(bridge))?;
-    sysctl::disable_ipv6(plan.name);
-    let Some(link) = route.link(plan.name)? else { return Ok(None) };
-    let address = IpAddr::V4(plan.address.address());
-    route.run(Batch::new().up(plan.name).address(link.index, address, plan.address.prefix_len()))?;
-    Ok(Some(link.index))
+    if ours {
+        let mac = plan.mac.octets();
+        let bridge = Bridge { name: &plan.name, mac, mtu: plan.mtu, group: GROUP };
+        route.run(Batch::new().bridge(bridge))?;
+        sysctl::bridge_ipv6(&plan.name, plan.ipv6);
+    }
+    let Some(link) = route.link(&plan.name)? else { return Ok(None) };
+    let with_address = |batch: Batch, net: &IpNet| batch.address(link.index, net.address(), net.prefix_len());
+    route.run(plan.addresses.iter().fold(Batch::new().up(&plan.name), with_address))?;
+    Ok(Some(MadeBridge { index: link.index, mac: link.mac.unwrap_or(plan.mac.octets()), ours }))
 }
 
-/// The IPv4 addresses of an interface.
-pub(crate) fn addresses(route: &mut RouteSocket, index: u32) -> Result<Vec<Ipv4Net>, Error> {
-    Ok(route.addresses()?.into_iter().filter(|address| address.index == index).filter_map(ipv4).collect())
+/// Lets published ports answer on 127.0.0.1 and ::1: answers to the host's loopback addresses come in
+/// through the bridge. For IPv4 there is a setting; IPv6 looks for a route that says so, since ::1 is lo's
+/// own. What containers themselves send to a loopback address is dropped before: by our table, and in IPv6
+/// by the kernel.
+pub(crate) fn route_loopback(route: &mut RouteSocket, name: &str, index: u32) -> Result<(), AttachError> {
+    sysctl::route_loopback(name)?;
+    match route.run(Batch::new().local_route(index, Ipv6Addr::LOCALHOST.into())) {
+        Err(error) => {
+            // A kernel without IPv6 has no ::1 either.
+            tracing::debug!(error = crate::error::chain(&error), "published ports don't answer on ::1");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
-/// All that the host routes somewhere or has itself, for choosing a subnet beside it; `bridge` is
-/// our own and doesn't count.
-pub(crate) fn taken(route: &mut RouteSocket, bridge: &str) -> Result<Vec<Ipv4Net>, Error> {
-    let own = route.link(bridge)?.map(|link| link.index);
-    let mut taken: Vec<Ipv4Net> = route
+/// The addresses of an interface.
+pub(crate) fn addresses(route: &mut RouteSocket, index: u32) -> Result<Vec<IpNet>, Error> {
+    let all = route.addresses()?.into_iter().filter(|address| address.index == index);
+    Ok(all.map(|address| IpNet::new(address.address, address.prefix_len)).collect())
+}
+
+/// All that the host routes somewhere or has itself, for choosing a subnet beside it; what belongs to
+/// one of the interfaces in `own` doesn't count, nor do link-local addresses and multicast.
+pub(crate) fn taken(route: &mut RouteSocket, own: &[u32]) -> Result<Vec<IpNet>, Error> {
+    let counts = |interface: Option<u32>| interface.is_none_or(|index| !own.contains(&index));
+    let mut taken: Vec<IpNet> = route
         .routes()?
         .into_iter()
-        .filter(|route| own.is_none() || route.interface != own)
-        .map(|route| Ipv4Net::new(route.destination, route.prefix_len))
+        .filter(|route| counts(route.interface))
+        .map(|route| IpNet::new(route.destination, route.prefix_len))
         .collect();
-    taken.extend(route.addresses()?.into_iter().filter(|a| Some(a.index) != own).filter_map(ipv4));
+    let addresses = route.addresses()?.into_iter().filter(|address| counts(Some(address.index)));
+    taken.extend(addresses.map(|address| IpNet::new(address.address, address.prefix_len)));
+    taken.retain(|net| match net.address() {
+        IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
+        IpAddr::V6(address) => !address.is_multicast() && !address.is_unicast_link_local(),
+    });
+    taken.sort_unstable();
+    taken.dedup();
     Ok(taken)
-}
-
-fn ipv4(address: Address) -> Option<Ipv4Net> {
-    match address.address {
-        IpAddr::V4(v4) => Some(Ipv4Net::new(v4, address.prefix_len)),
-        IpAddr::V6(_) => None,
-    }
 }

@@ -1,14 +1,10 @@
 //! Why a network operation failed: one enum per operation.
 
-use std::{
-    fmt, io,
-    net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
-};
+use std::{fmt, io, net::IpAddr, path::PathBuf};
 
 use minke_model::{ContainerId, NetworkId};
 
-use crate::{IpNet, Ipv4Net, OptionError, Protocol};
+use crate::{IpNet, OptionError, Protocol};
 
 /// Why [`Networks::open`](crate::Networks::open) failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,19 +14,24 @@ pub enum OpenError {
     Prefix(String),
     /// The subnet asked for has no room for a bridge and a sandbox.
     #[error("subnet {0} is too small for a bridge: want a prefix of /30 or shorter")]
-    SubnetTooSmall(Ipv4Net),
+    SubnetTooSmall(IpNet),
     /// The bridge address asked for is the subnet's own or its broadcast address.
     #[error("{0} is the network's or the broadcast address of its subnet, so the bridge can't have it")]
-    BridgeAddress(Ipv4Net),
+    BridgeAddress(IpNet),
+    /// A default address pool that can't be cut as it says.
+    #[error("default address pool {base} can't be cut into networks of /{size}")]
+    AddressPool {
+        /// The pool.
+        base: IpNet,
+        /// The prefix length of its networks.
+        size: u8,
+    },
+    /// An option of the default network is of the wrong family.
+    #[error("{0} is of the wrong IP family for this option")]
+    Family(IpNet),
     /// An MTU that IPv4 doesn't allow (RFC 791).
     #[error("MTU {0} is out of range: want 68 to 65535")]
     Mtu(u32),
-    /// Every default pool overlaps a route or an address of the host.
-    #[error("no default address pool is free of the host's own routes; name a subnet (--bip)")]
-    NoFreePool,
-    /// The host's routes and addresses could not be read.
-    #[error("read the host's routes and addresses")]
-    Routes(#[source] minke_netlink::Error),
     /// What an earlier run left in the state folder could not be read.
     #[error("read {path}", path = .path.display())]
     State {
@@ -79,9 +80,9 @@ pub enum PortError {
         /// The protocol.
         protocol: Protocol,
     },
-    /// The default bridge has no IPv6.
-    #[error("can't publish on {0}: the default bridge network has no IPv6")]
-    NoIpv6(IpAddr),
+    /// The container has no address of this family with a way out.
+    #[error("can't publish on {0}: the container has no address of that family on a network with a gateway")]
+    NoTarget(IpAddr),
     /// Port 0 names nothing inside a container.
     #[error("container port 0 can't be published")]
     ZeroPort,
@@ -95,16 +96,16 @@ pub enum AttachError {
     Port(#[from] PortError),
     /// The subnet is full.
     #[error("no address is left in {0}")]
-    NoAddress(Ipv4Net),
+    NoAddress(IpNet),
     /// The address asked for is used, reserved or outside of the subnet.
     #[error("address {address} {reason} ({subnet})")]
     Address {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// `is in use`, `is reserved` or `is outside of the subnet`.
         reason: &'static str,
         /// The subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
     },
     /// The bridge could not be made.
     #[error("make bridge {bridge}")]
@@ -116,7 +117,7 @@ pub enum AttachError {
         source: minke_netlink::Error,
     },
     /// Something that is no bridge has the bridge's name.
-    #[error("interface {0} exists and is not a bridge; choose another name prefix or remove it")]
+    #[error("interface {0} exists and is not a bridge; choose another name or remove it")]
     NotABridge(String),
     /// No pool is free any more.
     #[error("no default address pool is free of the host's own routes; name a subnet (--bip)")]
@@ -164,6 +165,29 @@ pub enum AttachError {
         #[source]
         source: minke_netlink::Error,
     },
+    /// The kernel can't make such interfaces.
+    #[error("this kernel has no {0} interfaces: load or build its module, or use another network driver")]
+    NoDriver(&'static str),
+    /// The interface that the network is on top of isn't there.
+    #[error("parent interface {0} was not found on the host")]
+    NoParent(String),
+    /// The container has a place on the network already, or asks for two.
+    #[error("endpoint for network {0} exists already in this sandbox")]
+    Twice(NetworkId),
+    /// An interface name, setting or address that the endpoint can't have.
+    #[error("{0}")]
+    Endpoint(String),
+    /// A setting of the sandbox's interface could not be changed.
+    #[error("set {setting} to {value} in the sandbox")]
+    Sysctl {
+        /// Its file below /proc/sys.
+        setting: String,
+        /// The value.
+        value: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// No such network was created or adopted.
     #[error("network {0} not found")]
     NoNetwork(NetworkId),
@@ -176,31 +200,15 @@ pub enum AttachError {
 }
 
 /// Why [`Networks::create`](crate::Networks::create) or `adopt` refused a network. In Docker's words
-/// where it has some; all but `Host` and `State` are the user's to mend.
+/// where it has some; all but `Host` are the user's to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// An option can't be.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// The kernel has no such driver.
-    #[error("driver {driver} can't be used on this host: {hint}")]
-    NoDriver {
-        /// `macvlan` or `ipvlan`.
-        driver: &'static str,
-        /// Why, and what to do.
-        hint: &'static str,
-    },
     /// Another network of this engine has some of the addresses.
     #[error("invalid pool request: Pool overlaps with other one on this address space")]
     Overlap,
-    /// The host itself uses some of the addresses.
-    #[error("subnet {subnet} overlaps with {taken}, which this host has a route or an address in")]
-    HostRoute {
-        /// What was asked for.
-        subnet: IpNet,
-        /// What the host has.
-        taken: IpNet,
-    },
     /// Every default pool is used by a network or by the host.
     #[error("all predefined address pools have been fully subnetted")]
     NoFreePool,

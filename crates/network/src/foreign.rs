@@ -9,7 +9,6 @@ mod walk;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs,
     net::Ipv4Addr,
     sync::Mutex,
     time::{Duration, Instant},
@@ -34,7 +33,8 @@ pub(crate) struct Foreign(Mutex<Found>);
 
 #[derive(Debug, Default)]
 struct Found {
-    warnings: Vec<String>,
+    /// What was logged already.
+    logged: HashSet<String>,
     looked: Option<Instant>,
 }
 
@@ -65,10 +65,14 @@ impl Foreign {
             Vec::new()
         });
         let mut found = locked(&self.0);
-        for warning in warnings.iter().filter(|warning| !found.warnings.contains(warning)) {
-            tracing::warn!("{warning}");
+        // What is gone is told again when it comes back.
+        found.logged.retain(|warning| warnings.contains(warning) || !warning.contains(ours.bridge));
+        for warning in &warnings {
+            if found.logged.insert(warning.clone()) {
+                tracing::warn!("{warning}");
+            }
         }
-        *found = Found { warnings: warnings.clone(), looked: Some(Instant::now()) };
+        found.looked = Some(Instant::now());
         warnings
     }
 }
@@ -142,7 +146,7 @@ fn directions(rules: &Ruleset, chain: &BaseChain, ours: Ours<'_>, index: Option<
 
 /// With br_netfilter, what goes from one port of a bridge to another passes the forward hook too.
 fn bridged_packets_are_filtered() -> bool {
-    fs::read("/proc/sys/net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value.starts_with(b"1"))
+    crate::sysctl::filters_bridged(true)
 }
 
 fn warning(chain: &BaseChain, rules: &Ruleset, bridge: &str, dropped: &[&str]) -> String {
@@ -196,5 +200,6 @@ fn family_name(family: Family) -> &'static str {
         Family::Inet => "inet",
         Family::Ipv4 => "ip",
         Family::Ipv6 => "ip6",
+        Family::Bridge => "bridge",
     }
 }

@@ -1,6 +1,10 @@
 //! An Ethernet hardware address, `02:42:ac:11:00:02`.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +19,38 @@ pub struct Mac([u8; 6]);
 pub struct MacError(pub String);
 
 impl Mac {
-    /// The locally administered address that belongs to `address`: `02:42` and its four bytes.
+    /// The locally administered address that belongs to `address`: `02:42` and its last four bytes.
     ///
     /// Tying the two means that an address used again keeps its hardware address, so no
     /// neighbour's ARP cache is ever wrong about it.
-    pub fn of_address(address: Ipv4Addr) -> Self {
-        let [a, b, c, d] = address.octets();
+    pub fn of_address(address: IpAddr) -> Self {
+        let [a, b, c, d] = match address {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(address) => {
+                let [.., a, b, c, d] = address.octets();
+                [a, b, c, d]
+            }
+        };
         Self([0x02, 0x42, a, b, c, d])
+    }
+
+    /// The address of these bytes, which a kernel gave.
+    pub(crate) fn from_octets(octets: [u8; 6]) -> Self {
+        Self(octets)
+    }
+
+    /// A locally administered address made of an id's first eight digits.
+    pub(crate) fn of_id(id: &str) -> Self {
+        let bits = id.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(1);
+        let [a, b, c, d] = bits.to_be_bytes();
+        Self([0x02, 0x42, a, b, c, d])
+    }
+
+    /// The link-local address that an interface with this hardware address gives itself (RFC 4291,
+    /// appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
     }
 
     /// The six bytes in the order they are written.
@@ -76,8 +105,10 @@ mod tests {
 
     #[test]
     fn an_address_has_one_hardware_address() {
-        let mac = Mac::of_address(Ipv4Addr::new(172, 17, 0, 2));
+        let mac = Mac::of_address("172.17.0.2".parse().unwrap());
         assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
+        assert_eq!(mac.link_local().to_string(), "fe80::42:acff:fe11:2");
+        assert_eq!(Mac::of_address("fd00::2".parse().unwrap()).to_string(), "02:42:00:00:00:02");
         assert_eq!("02-42-AC-11-00-02".parse(), Ok(mac));
     }
 

@@ -1,5 +1,7 @@
 //! How links and the table of one engine are called, so that several engines share a host.
 
+use minke_model::NetworkId;
+
 use crate::OpenError;
 
 /// The kernel's limit for an interface's name (IFNAMSIZ less its NUL).
@@ -35,6 +37,16 @@ impl Names {
         let room = INTERFACE_NAME_LEN - ENDPOINT_DIGITS - VETH.len();
         let short = &prefix[..prefix.len().min(room)];
         Ok(Self { bridge: format!("{prefix}0"), table: prefix.to_owned(), veth: format!("{short}{VETH}") })
+    }
+
+    /// The bridge of a network that chose no name, as Docker's: `br-` and twelve digits of its id.
+    pub(crate) fn network_bridge(id: &NetworkId) -> String {
+        format!("br-{}", id.short())
+    }
+
+    /// The interface that a macvlan network without a parent is on top of.
+    pub(crate) fn network_dummy(id: &NetworkId) -> String {
+        format!("dm-{}", id.short())
     }
 
     /// The host's end of the veth pair of this endpoint.

@@ -21,7 +21,9 @@ pub struct IpNet {
 
 /// A string that is not an address with a prefix length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an IP network: want an address, a slash and a prefix length, as in 172.17.0.0/16 or fd00:1::/64")]
+#[error(
+    "{0:?} is not an IP network: want an address, a slash and a prefix length, as in 172.17.0.0/16 or fd00:1::/64"
+)]
 pub struct IpNetError(pub String);
 
 impl IpNet {
@@ -194,7 +196,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8/8"] {
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::/129",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/8/8",
+        ] {
             assert!(text.parse::<IpNet>().is_err(), "{text}");
         }
         assert_eq!(net("10.1.2.3/8").to_string(), "10.1.2.3/8");

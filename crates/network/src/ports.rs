@@ -3,12 +3,15 @@
 //! Published traffic is rewritten before it would reach the socket, so the socket only ever holds
 //! the name. It doesn't listen, so that a connection which no rule caught is refused at once
 //! instead of hanging in a queue that nobody reads.
+//!
+//! SCTP needs no socket to be forwarded. Where the kernel has none for it, nothing keeps other programs
+//! off the port, which they could not have either.
 
 mod holder;
 
 use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
 };
 
@@ -19,106 +22,207 @@ use rustix::{
 
 use crate::{PortError, PortRequest, Protocol, PublishedPort};
 
+/// How often another port is tried when a free one of IPv4 is taken in IPv6.
+const ATTEMPTS: usize = 16;
+
 /// A reserved port and the socket that reserves it.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     pub(crate) port: PublishedPort,
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: Option<OwnedFd>,
 }
 
-/// Reserves a host port for each request; `ours` says whether a sandbox of this engine has one.
+/// Where ports of a sandbox may be published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Bindings {
+    pub(crate) ipv4: Option<Binding>,
+    pub(crate) ipv6: Option<Binding>,
+}
+
+/// How the ports of one family are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// On the host; on this address when none is named, or not at all.
+    Host(Option<IpAddr>),
+    /// At the sandbox's own address; the host's ports don't matter.
+    Routed,
+}
+
+/// Whether a sandbox of this engine has a port.
+pub(crate) type Ours<'a> = &'a dyn Fn(IpAddr, Protocol, u16) -> bool;
+
+/// Reserves a host port for each request.
 pub(crate) fn reserve_all(
     requests: &[PortRequest],
-    ours: &dyn Fn(Ipv4Addr, Protocol, u16) -> bool,
+    bindings: Bindings,
+    ours: Ours<'_>,
 ) -> Result<Vec<Reservation>, PortError> {
     let mut reserved: Vec<Reservation> = Vec::with_capacity(requests.len());
     for request in requests {
-        // What this very request has already is ours as well.
-        let taken = |address: Ipv4Addr, protocol, port| {
-            ours(address, protocol, port)
-                || reserved.iter().any(|other| other.port.clashes(address, protocol, port))
-        };
-        let reservation = reserve(request, &taken)?;
-        reserved.push(reservation);
+        if request.container_port == 0 {
+            return Err(PortError::ZeroPort);
+        }
+        let addresses = addresses(request, bindings)?;
+        let (on_host, routed): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|(_, routed)| !routed);
+        let routed = routed.into_iter().map(|(host_address, _)| PublishedPort {
+            container_port: request.container_port,
+            protocol: request.protocol,
+            host_address,
+            host_port: 0,
+        });
+        let routed: Vec<_> = routed.map(|port| Reservation { port, socket: None }).collect();
+        let on_host: Vec<IpAddr> = on_host.into_iter().map(|(address, _)| address).collect();
+        if !on_host.is_empty() {
+            // What this very request has already is ours as well.
+            let taken = |address: IpAddr, protocol, port| {
+                ours(address, protocol, port)
+                    || reserved.iter().any(|other| other.port.clashes(address, protocol, port))
+            };
+            let more = reserve(request, &on_host, &taken)?;
+            reserved.extend(more);
+        }
+        reserved.extend(routed);
     }
     Ok(reserved)
 }
 
+/// The host's addresses of a request, and whether they only stand for the sandbox's own.
+fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, bool)>, PortError> {
+    let named = |address: IpAddr, binding: Option<Binding>| match binding {
+        Some(Binding::Host(_)) => Ok(vec![(address, false)]),
+        Some(Binding::Routed) => Ok(vec![(address, true)]),
+        None => Err(PortError::NoTarget(address)),
+    };
+    match request.host_address {
+        Some(address @ IpAddr::V4(_)) => named(address, bindings.ipv4),
+        Some(address @ IpAddr::V6(_)) => named(address, bindings.ipv6),
+        None => {
+            let any: [(IpAddr, _); 2] = [
+                (Ipv4Addr::UNSPECIFIED.into(), bindings.ipv4),
+                (Ipv6Addr::UNSPECIFIED.into(), bindings.ipv6),
+            ];
+            let found = any.into_iter().filter_map(|(any, binding)| match binding? {
+                Binding::Host(address) => address.map(|address| (address, false)),
+                Binding::Routed => Some((any, true)),
+            });
+            Ok(found.collect())
+        }
+    }
+}
+
+/// The same port on all of these addresses.
 fn reserve(
     request: &PortRequest,
-    ours: &dyn Fn(Ipv4Addr, Protocol, u16) -> bool,
-) -> Result<Reservation, PortError> {
-    let address = match request.host_address {
-        None => Ipv4Addr::UNSPECIFIED,
-        Some(IpAddr::V4(address)) => address,
-        Some(address @ IpAddr::V6(_)) => return Err(PortError::NoIpv6(address)),
-    };
-    if request.container_port == 0 {
-        return Err(PortError::ZeroPort);
-    }
+    addresses: &[IpAddr],
+    ours: Ours<'_>,
+) -> Result<Vec<Reservation>, PortError> {
     let (first, last) = match &request.host_ports {
         Some(range) => (*range.start(), *range.end()),
         None => (0, 0),
     };
+    let mut attempts = 0;
     for port in first..=last {
+        loop {
+            match on_all(request, addresses, port, ours) {
+                Ok(reserved) => return Ok(reserved),
+                Err((Errno::ADDRINUSE, _)) if first < last => break,
+                Err((Errno::ADDRINUSE, _)) if port == 0 && attempts < ATTEMPTS => attempts += 1,
+                Err((errno, address)) => return Err(refused(address, port, request.protocol, errno, ours)),
+            }
+        }
+    }
+    let address = addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    Err(PortError::RangeExhausted { address, first, last, protocol: request.protocol })
+}
+
+fn on_all(
+    request: &PortRequest,
+    addresses: &[IpAddr],
+    port: u16,
+    ours: Ours<'_>,
+) -> Result<Vec<Reservation>, (Errno, IpAddr)> {
+    let mut reserved: Vec<Reservation> = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        // A port that was free in IPv4 is the one for IPv6 as well.
+        let port = reserved.first().map_or(port, |first| first.port.host_port);
         // The socket of a sandbox that is ours may be gone before its port is withdrawn.
         let bound = if port != 0 && ours(address, request.protocol, port) {
             Err(Errno::ADDRINUSE)
         } else {
-            bind(address, port, request.protocol)
+            bind(address, port, request.protocol, ours)
         };
-        match bound {
-            Ok((socket, host_port)) => {
-                let port = PublishedPort {
-                    container_port: request.container_port,
-                    protocol: request.protocol,
-                    host_address: IpAddr::V4(address),
-                    host_port,
-                };
-                return Ok(Reservation { port, socket });
+        let (socket, host_port) = match bound {
+            Ok(bound) => bound,
+            // A host without IPv6 has no port to publish on there.
+            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+                if address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && request.host_address.is_none() =>
+            {
+                continue;
             }
-            Err(Errno::ADDRINUSE) if first < last => {}
-            Err(errno) => return Err(refused(address, port, request.protocol, errno, ours)),
-        }
+            Err(errno) => return Err((errno, address)),
+        };
+        let (container_port, protocol) = (request.container_port, request.protocol);
+        let port = PublishedPort { container_port, protocol, host_address: address, host_port };
+        reserved.push(Reservation { port, socket });
     }
-    Err(PortError::RangeExhausted { address: IpAddr::V4(address), first, last, protocol: request.protocol })
+    Ok(reserved)
 }
 
 /// A socket bound to the port, or to a free one of net.ipv4.ip_local_port_range for port 0.
-fn bind(address: Ipv4Addr, port: u16, protocol: Protocol) -> Result<(OwnedFd, u16), Errno> {
+fn bind(
+    address: IpAddr,
+    port: u16,
+    protocol: Protocol,
+    ours: Ours<'_>,
+) -> Result<(Option<OwnedFd>, u16), Errno> {
     match bind_exclusively(address, port, protocol) {
-        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => bind_over_finished(address, port),
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp && port != 0 => bind_over_finished(address, port),
+        Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT) if protocol == Protocol::Sctp => {
+            Ok((None, if port == 0 { free_port(address, ours)? } else { port }))
+        }
         bound => bound,
     }
 }
 
-fn bind_exclusively(address: Ipv4Addr, port: u16, protocol: Protocol) -> Result<(OwnedFd, u16), Errno> {
-    let socket = open(protocol)?;
-    net::bind(&socket, &SocketAddrV4::new(address, port))?;
+fn bind_exclusively(address: IpAddr, port: u16, protocol: Protocol) -> Result<(Option<OwnedFd>, u16), Errno> {
+    let socket = open(address, protocol)?;
+    net::bind(&socket, &SocketAddr::new(address, port))?;
     let port = bound_port(&socket)?;
-    Ok((socket, port))
+    Ok((Some(socket), port))
 }
 
 /// Connections of a server that just ended keep its port for a minute (TIME_WAIT). Sharing the
 /// address gets past them, and past every other bound socket that shares too; that nobody
 /// listens is then what listening ourselves finds out, and it keeps later servers off.
-fn bind_over_finished(address: Ipv4Addr, port: u16) -> Result<(OwnedFd, u16), Errno> {
-    let socket = open(Protocol::Tcp)?;
+fn bind_over_finished(address: IpAddr, port: u16) -> Result<(Option<OwnedFd>, u16), Errno> {
+    let socket = open(address, Protocol::Tcp)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
-    net::bind(&socket, &SocketAddrV4::new(address, port))?;
+    net::bind(&socket, &SocketAddr::new(address, port))?;
     net::listen(&socket, 0)?;
-    Ok((socket, port))
+    Ok((Some(socket), port))
 }
 
-fn open(protocol: Protocol) -> Result<OwnedFd, Errno> {
+/// A port that no sandbox of ours has, where no socket can find one.
+fn free_port(address: IpAddr, ours: Ours<'_>) -> Result<u16, Errno> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = range.split_whitespace().filter_map(|end| end.parse::<u16>().ok());
+    let (first, last) = (ends.next().unwrap_or(32_768), ends.next().unwrap_or(60_999));
+    (first..=last).find(|port| !ours(address, Protocol::Sctp, *port)).ok_or(Errno::ADDRINUSE)
+}
+
+fn open(address: IpAddr, protocol: Protocol) -> Result<OwnedFd, Errno> {
     let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Tcp | Protocol::Sctp => SocketType::STREAM,
         Protocol::Udp => SocketType::DGRAM,
-        // Only kernels with SCTP have sockets for it.
-        Protocol::Sctp => SocketType::STREAM,
     };
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let protocol = (protocol == Protocol::Sctp).then_some(net::ipproto::SCTP);
-    net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, protocol)
+    let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol)?;
+    if address.is_ipv6() {
+        // IPv4 has a socket of its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    Ok(socket)
 }
 
 fn bound_port(socket: &OwnedFd) -> Result<u16, Errno> {
@@ -127,15 +231,9 @@ fn bound_port(socket: &OwnedFd) -> Result<u16, Errno> {
 }
 
 /// Why a port could not be had, in Docker's words, with its holder's name when that can be found.
-fn refused(
-    address: Ipv4Addr,
-    port: u16,
-    protocol: Protocol,
-    errno: Errno,
-    ours: &dyn Fn(Ipv4Addr, Protocol, u16) -> bool,
-) -> PortError {
+fn refused(address: IpAddr, port: u16, protocol: Protocol, errno: Errno, ours: Ours<'_>) -> PortError {
     if errno == Errno::ADDRINUSE && ours(address, protocol, port) {
-        return PortError::Allocated { address: IpAddr::V4(address), port };
+        return PortError::Allocated { address, port };
     }
     let (reason, holder) = match errno {
         Errno::ADDRINUSE => {
@@ -145,11 +243,33 @@ fn refused(
         Errno::ADDRNOTAVAIL => ("cannot assign requested address".to_owned(), None),
         errno => (io::Error::from(errno).to_string(), None),
     };
-    PortError::Refused {
-        address: IpAddr::V4(address),
-        port,
-        protocol,
-        reason,
-        holder: holder.unwrap_or_default(),
+    PortError::Refused { address, port, protocol, reason, holder: holder.unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(address: Option<&str>) -> PortRequest {
+        PortRequest {
+            container_port: 80,
+            protocol: Protocol::Tcp,
+            host_address: address.map(|address| address.parse().unwrap()),
+            host_ports: None,
+        }
+    }
+
+    #[test]
+    fn a_port_is_published_where_the_container_has_addresses() {
+        let any4: IpAddr = Ipv4Addr::UNSPECIFIED.into();
+        let any6: IpAddr = Ipv6Addr::UNSPECIFIED.into();
+        let both = Bindings { ipv4: Some(Binding::Host(Some(any4))), ipv6: Some(Binding::Host(Some(any6))) };
+        assert_eq!(addresses(&request(None), both).unwrap(), [(any4, false), (any6, false)]);
+        assert_eq!(addresses(&request(Some("0.0.0.0")), both).unwrap(), [(any4, false)]);
+        let only4 = Bindings { ipv6: None, ..both };
+        assert_eq!(addresses(&request(None), only4).unwrap(), [(any4, false)]);
+        assert!(matches!(addresses(&request(Some("::1")), only4), Err(PortError::NoTarget(_))));
+        let mixed = Bindings { ipv4: Some(Binding::Host(None)), ipv6: Some(Binding::Routed) };
+        assert_eq!(addresses(&request(None), mixed).unwrap(), [(any6, true)]);
     }
 }

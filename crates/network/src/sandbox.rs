@@ -1,8 +1,7 @@
-//! A sandbox's network namespace and the veth pair that joins it to the bridge.
+//! A sandbox's network namespace and the interfaces in it.
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     thread,
     time::{Duration, Instant},
@@ -11,13 +10,11 @@ use std::{
 use minke_netlink::{
     Error,
     namespace::{self, Making},
-    route::{Batch, Link, RouteSocket, Veth},
+    route::{Batch, IpvlanMode, Link, RouteSocket, Slave, SlaveKind, Veth},
 };
 
-use crate::{AttachError, DnsSockets, Mac, attachment::Single, sysctl};
+use crate::{AttachError, Endpoint, bridge::MadeBridge, sysctl, vlan::Parent};
 
-/// Where Docker's embedded name server answers.
-const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// How long an interface may take from being up to being in operation; on a host that is so busy,
 /// a container may begin without waiting any longer.
 const OPERATIONAL_WITHIN: Duration = Duration::from_millis(100);
@@ -30,15 +27,38 @@ pub(crate) struct Sandbox {
     route: RouteSocket,
 }
 
+/// A place on a network with what it takes to make it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) device: Device,
+    /// Settings of the sandbox's interface, files below /proc/sys with their values.
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// What an endpoint hangs on.
+#[derive(Debug, Clone)]
+pub(crate) enum Device {
+    /// A port of a bridge.
+    Bridge { bridge: MadeBridge, name: String, mtu: u32, isolated: bool },
+    /// On top of an interface of the host's.
+    Vlan(Parent),
+}
+
+/// The default routes of a sandbox: the interface and gateway of each family.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DefaultRoutes {
+    pub(crate) ipv4: Option<Endpoint>,
+    pub(crate) ipv6: Option<Endpoint>,
+}
+
 /// Begins to make a network namespace; the caller does its other work meanwhile.
 ///
 /// # Errors
 /// When no thread could be started for it.
-pub(crate) fn begin() -> io::Result<Making<Sandbox>> {
-    namespace::make(|| {
-        // No IPv6 on this network: without this, eth0 would spend its first seconds looking for
-        // routers and neighbours. lo keeps ::1, since it was there before.
-        sysctl::disable_ipv6("default");
+pub(crate) fn begin(ipv6: bool) -> io::Result<Making<Sandbox>> {
+    namespace::make(move || {
+        sysctl::default_ipv6(ipv6);
         let mut route = RouteSocket::open().map_err(io::Error::other)?;
         route.run(Batch::new().up("lo")).map_err(io::Error::other)?;
         Ok(Sandbox { netns: namespace::current()?, route })
@@ -59,60 +79,177 @@ pub fn loopback_only() -> io::Result<OwnedFd> {
 }
 
 impl Sandbox {
-    /// Makes the veth pair between the sandbox and the bridge with index `bridge`. `host` is a socket
-    /// of the host's namespace. After an error there is none: the kernel makes it whole or not at all.
-    pub(crate) fn make_pair(
-        &self,
-        host: &mut RouteSocket,
-        bridge: u32,
-        mtu: u32,
-        mac: Mac,
-        attachment: &Single,
-    ) -> Result<(), Error> {
-        let veth = Veth {
-            name: &attachment.host_interface,
-            bridge: Some(bridge),
-            peer: &attachment.interface,
-            peer_mac: mac.octets(),
-            namespace: self.netns.as_fd(),
-            mtu,
-        };
-        host.run(Batch::new().veth(&veth))
+    /// The sandbox of a running container.
+    pub(crate) fn enter(netns: BorrowedFd<'_>) -> Result<Self, AttachError> {
+        let route = namespace::run_in(netns, RouteSocket::open).map_err(AttachError::Namespace)?;
+        let route = route.map_err(|error| AttachError::Namespace(io::Error::other(error)))?;
+        Ok(Self { netns: netns.try_clone_to_owned().map_err(AttachError::Namespace)?, route })
     }
 
-    /// Brings the pair up and gives the sandbox its address and default route.
-    pub(crate) fn plumb(&mut self, host: &mut RouteSocket, attachment: &Single) -> Result<(), Error> {
-        host.run(Batch::new().bridge_port_up(&attachment.host_interface))?;
-        let Some(link) = self.route.link(&attachment.interface)? else {
-            return Err(Error::missing(&format!("find interface {} in the sandbox", attachment.interface)));
-        };
-        let (address, gateway) = (IpAddr::V4(attachment.address), IpAddr::V4(attachment.gateway));
-        let gateway_mac = Mac::of_address(attachment.gateway).octets();
-        let batch = Batch::new()
-            .up(&attachment.interface)
-            .address(link.index, address, attachment.prefix_len)
-            .default_route(link.index, gateway)
-            .neighbour(link.index, attachment.gateway, gateway_mac);
-        self.route.run(batch)
+    /// Whether an interface of this name is there.
+    pub(crate) fn has(&mut self, interface: &str) -> bool {
+        matches!(self.route.link(interface), Ok(Some(_)))
     }
 
-    /// Waits until packets get through between the sandbox and the bridge, and tells the host where
+    /// Makes the interfaces, in one batch. `host` is a socket of the host's namespace. After an error there
+    /// is none of that one which was refused: the kernel makes each whole or not at all.
+    pub(crate) fn make_links(&self, host: &mut RouteSocket, places: &[Place]) -> Result<(), AttachError> {
+        let mut batch = Batch::new();
+        for place in places {
+            let (endpoint, namespace) = (&place.endpoint, self.netns.as_fd());
+            batch = match (&place.device, &endpoint.host_interface) {
+                (Device::Bridge { bridge, mtu, isolated, .. }, Some(name)) => {
+                    let veth = Veth {
+                        name,
+                        bridge: Some(bridge.index),
+                        peer: &endpoint.interface,
+                        peer_mac: endpoint.mac.octets(),
+                        namespace,
+                        mtu: *mtu,
+                    };
+                    batch.veth(&veth).bridge_port_up(name, *isolated)
+                }
+                (Device::Vlan(parent), _) => batch.slave(Slave {
+                    name: &endpoint.interface,
+                    parent: parent.index,
+                    // ipvlan has its parent's.
+                    mac: matches!(parent.kind, SlaveKind::Macvlan(_)).then(|| endpoint.mac.octets()),
+                    mtu: parent.mtu,
+                    namespace,
+                    kind: parent.kind,
+                }),
+                (Device::Bridge { .. }, None) => batch,
+            };
+        }
+        let interface = places.first().map(|place| place.endpoint.interface.clone()).unwrap_or_default();
+        host.run(batch).map_err(|source| match (source.is_unsupported(), places) {
+            (true, [Place { device: Device::Vlan(parent), .. }, ..]) => {
+                AttachError::NoDriver(match parent.kind {
+                    SlaveKind::Macvlan(_) => "macvlan",
+                    SlaveKind::Ipvlan(..) => "ipvlan",
+                })
+            }
+            _ => AttachError::Plumb { interface, source },
+        })
+    }
+
+    /// Changes the settings of the interfaces and gives them their addresses; then the sandbox has these
+    /// default routes and no others.
+    pub(crate) fn plumb(&mut self, places: &[Place], routes: &DefaultRoutes) -> Result<(), AttachError> {
+        let settings: Vec<_> = places.iter().flat_map(|place| place.settings.clone()).collect();
+        if !settings.is_empty() {
+            namespace::run_in(self.netns.as_fd(), || sysctl::write_all(&settings))
+                .map_err(AttachError::Namespace)??;
+        }
+        for place in places {
+            let endpoint = &place.endpoint;
+            let failed = failed(endpoint);
+            let index = self.index(&endpoint.interface).map_err(&failed)?;
+            let mut batch = Batch::new().up(&endpoint.interface);
+            for net in endpoint.addresses() {
+                batch = batch.address(index, net.address(), net.prefix_len());
+            }
+            for address in &endpoint.link_local {
+                batch = batch.address(index, *address, if address.is_ipv4() { 16 } else { 64 });
+            }
+            if let Device::Bridge { bridge, .. } = &place.device {
+                for gateway in gateways(endpoint) {
+                    batch = batch.neighbour(index, gateway, bridge.mac);
+                }
+            }
+            self.route.run(batch).map_err(&failed)?;
+        }
+        self.set_default_routes(places, routes)
+    }
+
+    /// Replaces the default routes.
+    pub(crate) fn set_default_routes(
+        &mut self,
+        places: &[Place],
+        routes: &DefaultRoutes,
+    ) -> Result<(), AttachError> {
+        for (ipv4, endpoint) in [(true, &routes.ipv4), (false, &routes.ipv6)] {
+            let Some(endpoint) = endpoint else { continue };
+            let failed = failed(endpoint);
+            let index = self.index(&endpoint.interface).map_err(&failed)?;
+            let gateway = gateways(endpoint).find(|gateway| gateway.is_ipv4() == ipv4);
+            let layer3 = places.iter().any(|place| {
+                place.endpoint.endpoint_id == endpoint.endpoint_id
+                    && matches!(
+                        &place.device,
+                        Device::Vlan(Parent {
+                            kind: SlaveKind::Ipvlan(IpvlanMode::L3 | IpvlanMode::L3s, _),
+                            ..
+                        })
+                    )
+            });
+            let batch = match gateway {
+                Some(_) if layer3 => Batch::new().default_route_on_link(index, ipv4),
+                Some(gateway) => Batch::new().default_route(index, gateway),
+                None => continue,
+            };
+            self.route.run(batch).map_err(&failed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the default route of a family away.
+    pub(crate) fn remove_default_route(&mut self, ipv4: bool) -> Result<(), Error> {
+        self.route.run(Batch::new().remove_default_route(ipv4))
+    }
+
+    /// Removes an interface; one that is gone is no error.
+    pub(crate) fn remove(&mut self, interface: &str) -> Result<(), Error> {
+        self.route.run(Batch::new().remove(interface))
+    }
+
+    /// Waits until packets get through between the sandbox and its bridges, and tells the host where
     /// the sandbox is. It would find out by asking, but each question goes to all sandboxes of the
     /// bridge, a thousand copies of one overflow the kernel's queues, and the neighbours that all
     /// namespaces have found share one small table.
-    pub(crate) fn join(
-        &mut self,
-        host: &mut RouteSocket,
-        (name, bridge): (&str, u32),
-        mac: Mac,
-        attachment: &Single,
-    ) -> Result<(), Error> {
-        wait_until_operational(&mut self.route, &[&attachment.interface])?;
-        let links = wait_until_operational(host, &[name, &attachment.host_interface])?;
-        let Some(port) = links.last() else { return Ok(()) };
-        let batch = Batch::new().neighbour(bridge, attachment.address, mac.octets());
-        host.run(batch.behind_port(port.index, mac.octets()))
+    pub(crate) fn join(&mut self, host: &mut RouteSocket, places: &[Place]) -> Result<(), AttachError> {
+        let mut batch = Batch::new();
+        for place in places {
+            let endpoint = &place.endpoint;
+            let (Device::Bridge { name, bridge, .. }, Some(interface)) =
+                (&place.device, &endpoint.host_interface)
+            else {
+                continue;
+            };
+            let failed = failed(endpoint);
+            wait_until_operational(&mut self.route, &[&endpoint.interface]).map_err(&failed)?;
+            let links = wait_until_operational(host, &[name, interface]).map_err(&failed)?;
+            let Some(port) = links.last() else { continue };
+            batch = known(batch, bridge.index, port.index, endpoint);
+        }
+        let interface = places.first().map(|place| place.endpoint.interface.clone()).unwrap_or_default();
+        host.run(batch).map_err(|source| AttachError::Plumb { interface, source })
     }
+
+    fn index(&mut self, interface: &str) -> Result<u32, Error> {
+        match self.route.link(interface)? {
+            Some(link) => Ok(link.index),
+            None => Err(Error::missing(&format!("find interface {interface} in the sandbox"))),
+        }
+    }
+}
+
+/// What the host and the bridge are told about who is behind a port.
+pub(crate) fn known(mut batch: Batch, bridge: u32, port: u32, endpoint: &Endpoint) -> Batch {
+    for net in endpoint.addresses() {
+        batch = batch.neighbour(bridge, net.address(), endpoint.mac.octets());
+    }
+    batch.behind_port(port, endpoint.mac.octets())
+}
+
+fn gateways(endpoint: &Endpoint) -> impl Iterator<Item = std::net::IpAddr> {
+    let ipv4 = endpoint.gateway_ipv4.map(Into::into);
+    ipv4.into_iter().chain(endpoint.gateway_ipv6.map(Into::into))
+}
+
+fn failed(endpoint: &Endpoint) -> impl Fn(Error) -> AttachError {
+    let interface = endpoint.host_interface.clone().unwrap_or_else(|| endpoint.interface.clone());
+    move |source| AttachError::Plumb { interface: interface.clone(), source }
 }
 
 /// Waits until these interfaces carry packets. The kernel brings interfaces into operation from a
@@ -142,16 +279,4 @@ fn wait_for(route: &mut RouteSocket, interface: &str, begin: Instant) -> Result<
         }
         thread::sleep(POLL_EVERY);
     }
-}
-
-/// The name server's sockets in a sandbox, non-blocking.
-pub(crate) fn dns_sockets(netns: BorrowedFd<'_>) -> Result<DnsSockets, AttachError> {
-    let open = || -> io::Result<DnsSockets> {
-        let udp = UdpSocket::bind((DNS_ADDRESS, 0))?;
-        let tcp = TcpListener::bind((DNS_ADDRESS, 0))?;
-        udp.set_nonblocking(true)?;
-        tcp.set_nonblocking(true)?;
-        Ok(DnsSockets { udp, tcp })
-    };
-    namespace::run_in(netns, open).and_then(|sockets| sockets).map_err(AttachError::Dns)
 }

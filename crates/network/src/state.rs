@@ -1,25 +1,30 @@
-//! What an engine remembers of its default bridge, in one small file in its state folder.
+//! What an engine remembers of what it made, in one small file in its state folder.
 //!
-//! The folder is gone at boot, as the bridge is. Losing the file costs nothing that the bridge
-//! itself doesn't tell, so it is written without a sync.
+//! The folder is gone at boot, as bridges are, so it is written without a sync.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::Ipv4Net;
+use crate::NetworkSpec;
 
 /// What survives an engine's restart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct BridgeState {
-    /// The bridge's address in its subnet; nothing while there is no bridge.
-    pub(crate) bridge: Option<Ipv4Net>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    /// The bridges that this engine made and that are there as far as it knows.
+    pub(crate) bridges: BTreeSet<String>,
+    /// The default network as it is, while its bridge is there.
+    pub(crate) default_network: Option<NetworkSpec>,
     /// Whether an engine turned the host's forwarding on. The host was no router before, so the
     /// firewall keeps it from routing for others.
     pub(crate) enabled_forwarding: bool,
+    /// The same for IPv6.
+    pub(crate) enabled_forwarding_ipv6: bool,
 }
 
 /// Where the state is.
@@ -39,15 +44,15 @@ impl StateFile {
     ///
     /// # Errors
     /// When the file is there and can't be read.
-    pub(crate) fn read(&self) -> io::Result<BridgeState> {
+    pub(crate) fn read(&self) -> io::Result<State> {
         let bytes = match fs::read(&self.0) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BridgeState::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
             Err(error) => return Err(error),
         };
         Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             tracing::warn!(%error, path = %self.0.display(), "damaged network state is ignored");
-            BridgeState::default()
+            State::default()
         }))
     }
 
@@ -55,8 +60,8 @@ impl StateFile {
     ///
     /// # Errors
     /// When the folder can't be made or written.
-    pub(crate) fn write(&self, state: BridgeState) -> io::Result<()> {
-        if state == BridgeState::default() {
+    pub(crate) fn write(&self, state: &State) -> io::Result<()> {
+        if *state == State::default() {
             return match fs::remove_file(&self.0) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -66,7 +71,7 @@ impl StateFile {
             fs::create_dir_all(folder)?;
         }
         let temporary = self.0.with_extension("json.new");
-        fs::write(&temporary, serde_json::to_vec(&state)?)?;
+        fs::write(&temporary, serde_json::to_vec(state)?)?;
         fs::rename(temporary, &self.0)
     }
 }
@@ -79,12 +84,13 @@ mod tests {
     fn what_is_written_is_read_and_nothing_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let file = StateFile::new(&dir.path().join("state"));
-        assert_eq!(file.read().unwrap(), BridgeState::default());
-        let state = BridgeState { bridge: "172.17.0.1/16".parse().ok(), enabled_forwarding: true };
-        file.write(state).unwrap();
+        assert_eq!(file.read().unwrap(), State::default());
+        let bridges = ["minke0".to_owned()].into();
+        let state = State { bridges, enabled_forwarding: true, ..State::default() };
+        file.write(&state).unwrap();
         assert_eq!(file.read().unwrap(), state);
-        file.write(BridgeState::default()).unwrap();
-        file.write(BridgeState::default()).unwrap();
+        file.write(&State::default()).unwrap();
+        file.write(&State::default()).unwrap();
         assert!(!file.path().exists());
     }
 
@@ -92,7 +98,7 @@ mod tests {
     fn a_damaged_file_reads_as_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let file = StateFile::new(dir.path());
-        fs::write(file.path(), "{\"bridge\":\"nonsense").unwrap();
-        assert_eq!(file.read().unwrap(), BridgeState::default());
+        fs::write(file.path(), "{\"bridges\":\"nonsense").unwrap();
+        assert_eq!(file.read().unwrap(), State::default());
     }
 }

@@ -6,22 +6,50 @@ use std::{fs, io, path::PathBuf};
 
 use crate::AttachError;
 
-/// Whether this host forwards packets between its interfaces.
-const IP_FORWARD: &str = "net/ipv4/ip_forward";
-
-/// Whether the host forwards IPv4.
-pub(crate) fn forwards() -> bool {
-    fs::read(path(IP_FORWARD)).is_ok_and(|value| value.starts_with(b"1"))
+/// Whether this host forwards packets of a family between its interfaces.
+fn forwarding(ipv4: bool) -> &'static str {
+    if ipv4 { "net/ipv4/ip_forward" } else { "net/ipv6/conf/all/forwarding" }
 }
 
-/// Turns forwarding on.
+/// Whether the host forwards a family.
+pub(crate) fn forwards(ipv4: bool) -> bool {
+    has(forwarding(ipv4), b'1')
+}
+
+/// Turns forwarding of a family on.
 ///
 /// # Errors
 /// [`AttachError::Setting`] when /proc/sys can't be written.
-pub(crate) fn enable_forwarding() -> Result<(), AttachError> {
-    set(IP_FORWARD, "1", "containers need it to reach other hosts; set net.ipv4.ip_forward=1 on the host")?;
-    tracing::info!("IPv4 forwarding was off on this host and is on now (net.ipv4.ip_forward=1)");
+pub(crate) fn enable_forwarding(ipv4: bool) -> Result<(), AttachError> {
+    if ipv4 {
+        set(
+            forwarding(true),
+            "1",
+            "containers need it to reach other hosts; set net.ipv4.ip_forward=1 on the host",
+        )?;
+        tracing::info!("IPv4 forwarding was off on this host and is on now (net.ipv4.ip_forward=1)");
+        return Ok(());
+    }
+    keep_router_advertisements();
+    set(
+        forwarding(false),
+        "1",
+        "containers need it to reach other hosts; set net.ipv6.conf.all.forwarding=1 on the host",
+    )?;
+    tracing::info!("IPv6 forwarding was off on this host and is on now (net.ipv6.conf.all.forwarding=1)");
     Ok(())
+}
+
+/// A host that forwards IPv6 stops listening to the routers that it has its address and default route
+/// from, unless it is told to go on (`accept_ra` 2).
+fn keep_router_advertisements() {
+    let Ok(interfaces) = fs::read_dir("/proc/sys/net/ipv6/conf") else { return };
+    for interface in interfaces.flatten() {
+        let setting = interface.path().join("accept_ra");
+        if fs::read(&setting).is_ok_and(|value| value.starts_with(b"1")) {
+            let _ = fs::write(setting, "2");
+        }
+    }
 }
 
 /// Lets packets of the host's loopback addresses be routed through `bridge`, so that a port
@@ -30,16 +58,97 @@ pub(crate) fn enable_forwarding() -> Result<(), AttachError> {
 /// # Errors
 /// [`AttachError::Setting`] when /proc/sys can't be written.
 pub(crate) fn route_loopback(bridge: &str) -> Result<(), AttachError> {
-    let setting = format!("net/ipv4/conf/{bridge}/route_localnet");
-    set(&setting, "1", "published ports need it to answer on 127.0.0.1")
+    set(&route_localnet(bridge), "1", "published ports need it to answer on 127.0.0.1")
 }
 
-/// Keeps `interface` (or `default`: every interface yet to come) from giving itself IPv6
-/// addresses. A kernel without IPv6 needs nothing, so failing is no error.
-pub(crate) fn disable_ipv6(interface: &str) {
-    let setting = format!("net/ipv6/conf/{interface}/disable_ipv6");
-    if let Err(error) = fs::write(path(&setting), "1") {
-        tracing::debug!(%error, setting, "IPv6 could not be disabled");
+/// Whether it does.
+pub(crate) fn routes_loopback(bridge: &str) -> bool {
+    has(&route_localnet(bridge), b'1')
+}
+
+fn route_localnet(bridge: &str) -> String {
+    format!("net/ipv4/conf/{bridge}/route_localnet")
+}
+
+/// Whether what goes from one port of a bridge to another passes the firewall (br_netfilter).
+pub(crate) fn filters_bridged(ipv4: bool) -> bool {
+    has(if ipv4 { "net/bridge/bridge-nf-call-iptables" } else { "net/bridge/bridge-nf-call-ip6tables" }, b'1')
+}
+
+/// What a bridge does about IPv6: nothing, or to have the addresses that it is given.
+pub(crate) fn bridge_ipv6(bridge: &str, on: bool) {
+    if on {
+        hint(&format!("net/ipv6/conf/{bridge}/accept_ra"), "0");
+        hint(&format!("net/ipv6/conf/{bridge}/accept_dad"), "0");
+    }
+    hint(&format!("net/ipv6/conf/{bridge}/disable_ipv6"), if on { "0" } else { "1" });
+}
+
+/// What interfaces yet to come in this namespace do about IPv6. Without it, they would spend their first
+/// seconds looking for routers and neighbours; with it, their addresses are given to them, and nobody else
+/// has them. `lo` keeps ::1, since it was there before.
+pub(crate) fn default_ipv6(on: bool) {
+    if on {
+        for setting in ["accept_ra", "accept_dad", "autoconf"] {
+            hint(&format!("net/ipv6/conf/default/{setting}"), "0");
+        }
+    }
+    hint("net/ipv6/conf/default/disable_ipv6", if on { "0" } else { "1" });
+}
+
+/// The settings that make one interface as [`default_ipv6`] would.
+pub(crate) fn interface_ipv6(interface: &str, on: bool) -> Vec<(String, String)> {
+    let setting = |name: &str, value: &str| (format!("net/ipv6/conf/{interface}/{name}"), value.to_owned());
+    if on {
+        return vec![
+            setting("accept_ra", "0"),
+            setting("accept_dad", "0"),
+            setting("autoconf", "0"),
+            setting("disable_ipv6", "0"),
+        ];
+    }
+    vec![setting("disable_ipv6", "1")]
+}
+
+/// The file of a setting that an endpoint asks for: `net.ipv4.conf.IFNAME.log_martians`. Nothing but
+/// settings of the interface itself can be said.
+pub(crate) fn of_interface(name: &str, interface: &str) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let [net, family, group, placeholder, leaf] = parts[..] else { return None };
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let known = net == "net"
+        && matches!((family, group), ("ipv4" | "ipv6", "conf" | "neigh") | ("mpls", "conf"))
+        && placeholder == "IFNAME"
+        && plain(leaf);
+    known.then(|| format!("{net}/{family}/{group}/{interface}/{leaf}"))
+}
+
+/// Writes settings of this namespace, in order. IPv6 settings of a kernel without IPv6 are left.
+///
+/// # Errors
+/// [`AttachError::Sysctl`].
+pub(crate) fn write_all(settings: &[(String, String)]) -> Result<(), AttachError> {
+    for (setting, value) in settings {
+        match fs::write(path(setting), value) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && setting.ends_with("disable_ipv6") => {}
+            Err(source) => {
+                let (setting, value) = (setting.clone(), value.clone());
+                return Err(AttachError::Sysctl { setting, value, source });
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+fn has(setting: &str, first: u8) -> bool {
+    fs::read(path(setting)).is_ok_and(|value| value.first() == Some(&first))
+}
+
+/// A kernel without IPv6 needs nothing, so failing is no error.
+fn hint(setting: &str, value: &str) {
+    if let Err(error) = fs::write(path(setting), value) {
+        tracing::debug!(%error, setting, "a setting of IPv6 could not be changed");
     }
 }
 
@@ -54,4 +163,26 @@ fn set(setting: &str, value: &'static str, hint: &'static str) -> Result<(), Att
 
 fn path(setting: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(setting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_sets_only_its_own_interface() {
+        let file = |name: &str| of_interface(name, "eth0.5");
+        let known = file("net.ipv4.conf.IFNAME.log_martians");
+        assert_eq!(known.as_deref(), Some("net/ipv4/conf/eth0.5/log_martians"));
+        for name in [
+            "net.ipv4.conf.all.log_martians",
+            "net.ipv4.ip_forward",
+            "kernel.x.conf.IFNAME.y",
+            "net.ipv4.conf.IFNAME.a/b",
+            "net.ipv4.conf.IFNAME...",
+            "",
+        ] {
+            assert_eq!(file(name), None, "{name}");
+        }
+    }
 }

@@ -52,7 +52,7 @@ pub(super) fn network(inner: &Inner, record: &Record, modes: &Modes) -> Result<S
             let network = inner.default_network().ok_or_else(|| Error::not_found("network bridge not found"))?;
             let request = AttachRequest {
                 id: record.id.clone(),
-                endpoints: vec![EndpointRequest { mac: mac(record)?, ..EndpointRequest::new(network) }],
+                endpoints: vec![EndpointRequest { mac: mac(record)?, ..EndpointRequest::new(network, "bridge") }],
                 ports: ports::requests(&record.config, &record.host)?,
                 dns: false,
             };

@@ -120,11 +120,11 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
     let store = Store::open(Arc::clone(&database)).map_err(|error| part("the container store", error))?;
     let images = ImageStore::open(&config.root, database).map_err(|error| part("the image store", error))?;
     let subnet = config.bridge_subnet.as_deref().map(str::parse).transpose();
+    let id = engine_id(&config.root).map_err(io("read", &config.root))?;
     let networks = Networks::open(NetworkConfig {
-        prefix: config.name_prefix.clone(),
-        state: config.state.clone(),
+        seed: id.clone(),
         subnet: subnet.map_err(|error| part("the networks", error))?,
-        mtu: None,
+        ..NetworkConfig::new(&config.name_prefix, &config.state)
     });
     let networks = networks.map_err(|error| part("the networks", error))?;
     let host =
@@ -132,7 +132,6 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
     let records = store.containers().map_err(|error| part("the container store", error))?;
     let volume_records = store.volumes().map_err(|error| part("the container store", error))?;
     let volumes = Volumes::new(config.root.join("volumes"), volume_records);
-    let id = engine_id(&config.root).map_err(io("read", &config.root))?;
     let live =
         Live::new(std::mem::take(&mut config.settings)).map_err(|error| part("the settings", error))?;
     let downloads = Downloads::new(live.settings.downloads());

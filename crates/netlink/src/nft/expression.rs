@@ -67,6 +67,16 @@ pub enum Expression {
     NetworkProtocol(Register),
     /// Loads `meta l4proto`, 1 byte.
     TransportProtocol(Register),
+    /// Loads `length` bytes of the link's header from `offset` on: in Ethernet the destination, the
+    /// source from 6 on, the protocol from 12 on.
+    LinkHeader {
+        /// The first byte.
+        offset: u32,
+        /// How many.
+        length: u32,
+        /// Where to.
+        to: Register,
+    },
     /// Loads `length` bytes of the network header from `offset` on.
     NetworkHeader {
         /// The first byte.
@@ -85,6 +95,20 @@ pub enum Expression {
         /// Where to.
         to: Register,
     },
+    /// Writes what is in the register over `length` bytes of the transport header and corrects the
+    /// checksum. Needs no connection tracking.
+    SetTransportHeader {
+        /// The first byte.
+        offset: u32,
+        /// How many.
+        length: u32,
+        /// Where from.
+        from: Register,
+        /// Where the checksum is.
+        checksum: u32,
+    },
+    /// Loads a constant.
+    Load(Register, Vec<u8>),
     /// Loads `ct state`, 4 bytes in host order.
     ConnectionState(Register),
     /// Loads `ct status`, 4 bytes in host order.
@@ -115,6 +139,15 @@ pub enum Expression {
         /// Where the data goes.
         to: Register,
     },
+    /// Adds the key to the set, or renews it, for some milliseconds. Ends the rule when the set is full.
+    Remember {
+        /// Where the key starts.
+        key: Register,
+        /// The set's name.
+        set: String,
+        /// For how long, in milliseconds.
+        timeout: u64,
+    },
     /// Does what the verdict map has for this key, or ends the rule.
     VerdictMap(Register, String),
     /// Decides.
@@ -127,6 +160,13 @@ pub enum Expression {
         address: Register,
         /// Where the port is.
         port: Register,
+    },
+    /// Rewrites the source to the address in this register.
+    SourceNat {
+        /// The family of the address.
+        family: Family,
+        /// Where the address is.
+        address: Register,
     },
     /// Rewrites the source to the address of the interface that the packet leaves by.
     Masquerade,
@@ -178,14 +218,18 @@ impl Expression {
             | Self::OutputGroup(_)
             | Self::NetworkProtocol(_)
             | Self::TransportProtocol(_) => "meta",
-            Self::NetworkHeader { .. } | Self::TransportHeader { .. } => "payload",
+            Self::LinkHeader { .. }
+            | Self::NetworkHeader { .. }
+            | Self::TransportHeader { .. }
+            | Self::SetTransportHeader { .. } => "payload",
             Self::ConnectionState(_) | Self::ConnectionStatus(_) => "ct",
             Self::DestinationType(_) => "fib",
             Self::Mask { .. } => "bitwise",
             Self::Equal(..) | Self::NotEqual(..) => "cmp",
             Self::InSet(..) | Self::NotInSet(..) | Self::Map { .. } | Self::VerdictMap(..) => "lookup",
-            Self::Verdict(_) => "immediate",
-            Self::DestinationNat { .. } => "nat",
+            Self::Remember { .. } => "dynset",
+            Self::Verdict(_) | Self::Load(..) => "immediate",
+            Self::DestinationNat { .. } | Self::SourceNat { .. } => "nat",
             Self::Masquerade => "masq",
             Self::Counter => "counter",
         }
@@ -199,20 +243,39 @@ impl Expression {
             Self::OutputGroup(to) => meta(data, 22, *to),
             Self::NetworkProtocol(to) => meta(data, 15, *to),
             Self::TransportProtocol(to) => meta(data, 16, *to),
+            Self::LinkHeader { offset, length, to } => payload(data, 0, *offset, *length, *to),
             Self::NetworkHeader { offset, length, to } => payload(data, 1, *offset, *length, *to),
             Self::TransportHeader { offset, length, to } => payload(data, 2, *offset, *length, *to),
             Self::ConnectionState(to) => connection(data, 0, *to),
             Self::ConnectionStatus(to) => connection(data, 2, *to),
             Self::DestinationType(to) => destination_type(data, *to),
+            Self::SetTransportHeader { offset, length, from, checksum } => {
+                // NFTA_PAYLOAD_BASE, _OFFSET, _LEN, _SREG, _CSUM_TYPE (internet), _CSUM_OFFSET.
+                data.be32(2, 2).be32(3, *offset).be32(4, *length).be32(5, from.number());
+                data.be32(6, 1).be32(7, *checksum);
+            }
+            Self::Load(to, value) => {
+                data.be32(1, to.number()).nested(2, |data| {
+                    data.bytes(DATA_VALUE, value);
+                });
+            }
             Self::Mask { register, mask } => bitwise(data, *register, mask),
             Self::Equal(register, value) => compare(data, 0, *register, value),
             Self::NotEqual(register, value) => compare(data, 1, *register, value),
             Self::InSet(key, set) => lookup(data, set, *key, None, false),
             Self::NotInSet(key, set) => lookup(data, set, *key, None, true),
             Self::Map { key, map, to } => lookup(data, map, *key, Some(to.number()), false),
+            Self::Remember { key, set, timeout } => {
+                // NFTA_DYNSET_SET_NAME, _OP (update), _SREG_KEY, _TIMEOUT.
+                data.text(1, set).be32(3, 1).be32(4, key.number()).bytes(6, &timeout.to_be_bytes());
+            }
             Self::VerdictMap(key, map) => lookup(data, map, *key, Some(0), false),
             Self::Verdict(verdict) => immediate(data, verdict),
             Self::DestinationNat { family, address, port } => nat(data, *family, *address, *port),
+            Self::SourceNat { family, address } => {
+                // NFTA_NAT_TYPE (source), _FAMILY, _REG_ADDR_MIN.
+                data.be32(1, 0).be32(2, *family as u32).be32(3, address.number());
+            }
             Self::Masquerade | Self::Counter => {}
         }
     }

@@ -16,6 +16,9 @@ use crate::{
 pub(super) const GET_TABLE: u8 = 1;
 pub(super) const GET_CHAIN: u8 = 4;
 pub(super) const GET_ELEMENTS: u8 = 13;
+pub(super) const GET_GENERATION: u8 = 16;
+/// NFTA_GEN_ID.
+const GENERATION: u16 = 1;
 // NFTA_CHAIN_*, NFTA_TABLE_NAME
 pub(super) const CHAIN_TABLE: u16 = 1;
 pub(super) const CHAIN_NAME: u16 = 3;
@@ -39,6 +42,16 @@ pub(super) fn collect_chain_uses(found: &mut Vec<u32>, _: u16, body: &[u8]) -> R
     const WHAT: &str = "look up a chain";
     read(WHAT, attributes(body), |kind, value| {
         if kind == CHAIN_USE {
+            found.push(read_be32(WHAT, value)?);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn collect_generation(found: &mut Vec<u32>, _: u16, body: &[u8]) -> Result<(), Error> {
+    const WHAT: &str = "look up the generation";
+    read(WHAT, attributes(body), |kind, value| {
+        if kind == GENERATION {
             found.push(read_be32(WHAT, value)?);
         }
         Ok(())

@@ -14,6 +14,11 @@ const DATA_LENGTH: u16 = 7;
 const ID: u16 = 10;
 const FLAG_INTERVAL: u32 = 4;
 const FLAG_MAP: u32 = 8;
+const FLAG_TIMEOUT: u32 = 0x10;
+const FLAG_EVAL: u32 = 0x20;
+/// NFTA_SET_DESC, and in it NFTA_SET_DESC_SIZE.
+const DESCRIPTION: u16 = 9;
+const SIZE: u16 = 1;
 /// What the nft program calls a verdict's type.
 const VERDICT_TYPE: u32 = 0xffff_ff00;
 
@@ -38,6 +43,8 @@ pub enum Type {
     Ipv4Address,
     /// An IPv6 address, 16 bytes.
     Ipv6Address,
+    /// An Ethernet address, 6 bytes.
+    EthernetAddress,
     /// A transport protocol's number, 1 byte.
     Protocol,
     /// A port in network byte order, 2 bytes.
@@ -52,6 +59,7 @@ impl Type {
         match self {
             Self::Ipv4Address => (7, 4),
             Self::Ipv6Address => (8, 16),
+            Self::EthernetAddress => (9, 8),
             Self::Protocol => (12, 4),
             Self::Port => (13, 4),
             Self::InterfaceName => (41, 16),
@@ -67,10 +75,15 @@ pub enum SetKind {
     /// Nothing, and keys stand for ranges: each range is an element at its start and one that ends
     /// it just behind.
     Intervals,
+    /// Values of these types for ranges of keys. The end of a range has none.
+    IntervalMap(Vec<Type>),
     /// Values of these types: a map.
     Map(Vec<Type>),
     /// Verdicts: a verdict map.
     VerdictMap,
+    /// Nothing; rules add elements ([`super::Expression::Remember`]), which end by themselves. At most this
+    /// many.
+    Dynamic(u32),
 }
 
 /// A set or map to make.
@@ -153,12 +166,21 @@ impl Set {
         message.be32(KEY_TYPE, key_type).be32(KEY_LENGTH, key_length);
         match &self.kind {
             SetKind::Set => {}
+            SetKind::Dynamic(most) => {
+                message.be32(FLAGS, FLAG_TIMEOUT | FLAG_EVAL).nested(DESCRIPTION, |description| {
+                    description.be32(SIZE, *most);
+                });
+            }
             SetKind::Intervals => {
                 message.be32(FLAGS, FLAG_INTERVAL);
             }
-            SetKind::Map(types) => {
+            SetKind::Map(types) | SetKind::IntervalMap(types) => {
                 let (data_type, data_length) = concatenated(types);
-                message.be32(FLAGS, FLAG_MAP).be32(DATA_TYPE, data_type).be32(DATA_LENGTH, data_length);
+                let interval = if matches!(self.kind, SetKind::IntervalMap(_)) { FLAG_INTERVAL } else { 0 };
+                message
+                    .be32(FLAGS, FLAG_MAP | interval)
+                    .be32(DATA_TYPE, data_type)
+                    .be32(DATA_LENGTH, data_length);
             }
             SetKind::VerdictMap => {
                 message.be32(FLAGS, FLAG_MAP).be32(DATA_TYPE, VERDICT_TYPE).be32(DATA_LENGTH, 0);

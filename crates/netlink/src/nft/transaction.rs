@@ -27,7 +27,7 @@ const TABLE_NAME: u16 = 1;
 /// An attribute's length has 16 bits, and an element takes at most about 100 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 500;
 
-/// Changes to one table that the kernel makes all at once or not at all.
+/// Changes to tables that the kernel makes all at once or not at all.
 #[derive(Debug)]
 pub struct Transaction {
     table: Table,
@@ -39,6 +39,12 @@ impl Transaction {
     /// An empty transaction on `table`.
     pub fn new(table: &Table) -> Self {
         Self { table: table.clone(), requests: Vec::new(), sets: 0 }
+    }
+
+    /// What follows is about another table.
+    pub fn on(mut self, table: &Table) -> Self {
+        self.table = table.clone();
+        self
     }
 
     /// Whether it changes nothing.

@@ -1,14 +1,14 @@
 //! The changes to links, addresses and routes that a batch can hold.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, BorrowedFd},
 };
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressMessage},
+    address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
     link::{
         AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
         InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -23,6 +23,9 @@ use crate::socket::Request;
 /// The interface group of links that are about to be removed, "mnkX". Whoever finds one in it may
 /// remove it, so all users of this crate share the number.
 const DOOMED: u32 = u32::from_be_bytes(*b"mnkX");
+
+/// The metric of routes that are behind the kernel's own.
+const FALLBACK: u32 = 1024;
 
 /// A bridge to make.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +59,7 @@ pub struct Veth<'a> {
 
 /// Changes to make with one system call, in order.
 #[derive(Debug, Default)]
-pub struct Batch(Vec<Request>);
+pub struct Batch(pub(super) Vec<Request>);
 
 impl Batch {
     /// An empty batch.
@@ -110,8 +113,9 @@ impl Batch {
 
     /// Brings a bridge's port up, without IPv6 addresses of its own and with hairpin, by which a
     /// frame may leave through the port it came from. A container that reaches itself through a
-    /// published port needs that where br_netfilter rewrites bridged packets.
-    pub fn bridge_port_up(self, name: &str) -> Self {
+    /// published port needs that where br_netfilter rewrites bridged packets. Isolated ports exchange
+    /// frames with the bridge itself, but with no other isolated port.
+    pub fn bridge_port_up(self, name: &str, isolated: bool) -> Self {
         let mut message = up_message();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
@@ -120,7 +124,10 @@ impl Batch {
             )])]),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::PortKind(InfoPortKind::Bridge),
-                LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                    InfoBridgePort::HairpinMode(true),
+                    InfoBridgePort::Isolated(isolated),
+                ])),
             ]),
         ];
         self.change(format!("bring bridge port {name} up"), RouteNetlinkMessage::NewLink(message))
@@ -140,6 +147,15 @@ impl Batch {
         self.change(format!("bring interface {name} up"), RouteNetlinkMessage::SetLink(message))
     }
 
+    /// Changes the hardware address of the link of this name.
+    pub fn hardware_address(self, name: &str, mac: [u8; 6]) -> Self {
+        let mut message = LinkMessage::default();
+        message.attributes =
+            vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Address(mac.to_vec())];
+        let what = format!("change the hardware address of {name}");
+        self.change(what, RouteNetlinkMessage::SetLink(message))
+    }
+
     /// Takes the link of this name down, and all routes through it away.
     pub fn down(self, name: &str) -> Self {
         let mut message = LinkMessage::default();
@@ -148,13 +164,17 @@ impl Batch {
         self.change(format!("take interface {name} down"), RouteNetlinkMessage::SetLink(message))
     }
 
-    /// Gives the link with this index an address; IPv4 comes with its broadcast address.
+    /// Gives the link with this index an address; IPv4 comes with its broadcast address, and IPv6 is
+    /// used at once, without asking first whether somebody else has it.
     pub fn address(self, index: u32, address: IpAddr, prefix_len: u8) -> Self {
         let mut message = AddressMessage::default();
         message.header.index = index;
         message.header.prefix_len = prefix_len;
         message.header.family = family(address);
         message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+        if address.is_ipv6() {
+            message.header.flags = AddressHeaderFlags::Nodad;
+        }
         if let IpAddr::V4(v4) = address
             && prefix_len < 31
         {
@@ -178,12 +198,51 @@ impl Batch {
         self.create(format!("add default route via {gateway}"), RouteNetlinkMessage::NewRoute(message))
     }
 
+    /// Sends what nothing else matches through the link with this index, to nobody in particular.
+    pub fn default_route_on_link(self, index: u32, ipv4: bool) -> Self {
+        let mut message = default_route(ipv4);
+        message.header.protocol = RouteProtocol::Boot;
+        message.header.scope = RouteScope::Link;
+        message.header.kind = RouteType::Unicast;
+        message.attributes = vec![RouteAttribute::Oif(index)];
+        let what = format!("add default route through interface {index}");
+        self.create(what, RouteNetlinkMessage::NewRoute(message))
+    }
+
+    /// Takes packets that come in through the link with this index and are for `address` as the host's own,
+    /// if nothing better says where they go.
+    pub fn local_route(self, index: u32, address: IpAddr) -> Self {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(address);
+        message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
+        message.header.table = libc::RT_TABLE_LOCAL;
+        message.header.protocol = RouteProtocol::Boot;
+        message.header.scope = RouteScope::Host;
+        message.header.kind = RouteType::Local;
+        message.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::from(address)),
+            RouteAttribute::Oif(index),
+            RouteAttribute::Priority(FALLBACK),
+        ];
+        let what = format!("add local route to {address} through interface {index}");
+        self.create(what, RouteNetlinkMessage::NewRoute(message))
+    }
+
+    /// Removes the default route of a family; that there is none is no error.
+    pub fn remove_default_route(mut self, ipv4: bool) -> Self {
+        let message = RouteNetlinkMessage::DelRoute(default_route(ipv4));
+        let mut request = request("remove the default route", message, 0);
+        request.tolerated = &[libc::ESRCH, libc::ENOENT];
+        self.0.push(request);
+        self
+    }
+
     /// Tells the link with this index the hardware address of a neighbour, so that the first packet to
     /// it needs no ARP. The kernel takes it for one that it learned a while ago: it is used at once,
     /// and corrected when it turns out to be wrong. Being learned elsewhere (`extern_learn`), it
     /// doesn't count towards the 1024 neighbours that all namespaces of a machine share by default.
     /// A kernel that takes no such hint, or is full, is no error.
-    pub fn neighbour(self, index: u32, address: Ipv4Addr, mac: [u8; 6]) -> Self {
+    pub fn neighbour(self, index: u32, address: IpAddr, mac: [u8; 6]) -> Self {
         let mut message = neighbour_message(index, address);
         message.header.state = NeighbourState::Stale;
         message.header.flags = NeighbourFlags::ExtLearned;
@@ -193,7 +252,7 @@ impl Batch {
     }
 
     /// Forgets a neighbour of the link with this index.
-    pub fn forget_neighbour(mut self, index: u32, address: Ipv4Addr) -> Self {
+    pub fn forget_neighbour(mut self, index: u32, address: IpAddr) -> Self {
         let what = format!("forget neighbour {address} of interface {index}");
         let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(index, address));
         let mut request = request(what, message, 0);
@@ -255,7 +314,7 @@ impl Batch {
         self.0
     }
 
-    fn create(mut self, what: String, message: RouteNetlinkMessage) -> Self {
+    pub(super) fn create(mut self, what: String, message: RouteNetlinkMessage) -> Self {
         let mut request = request(what, message, NLM_F_CREATE | NLM_F_EXCL);
         request.tolerated = &[libc::EEXIST];
         self.0.push(request);
@@ -284,11 +343,24 @@ fn up_message() -> LinkMessage {
     message
 }
 
-fn neighbour_message(index: u32, address: Ipv4Addr) -> NeighbourMessage {
+fn default_route(ipv4: bool) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    let any = if ipv4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    message.header.address_family = family(any);
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.scope = RouteScope::NoWhere;
+    message
+}
+
+fn neighbour_message(index: u32, address: IpAddr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = family(address);
     message.header.ifindex = index;
-    message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(address))];
+    let address = match address {
+        IpAddr::V4(address) => NeighbourAddress::Inet(address),
+        IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+    };
+    message.attributes = vec![NeighbourAttribute::Destination(address)];
     message
 }
 

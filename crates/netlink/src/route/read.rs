@@ -1,6 +1,6 @@
 //! What the kernel says of its links, addresses and routes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::ParseableParametrized;
 use netlink_packet_route::{
@@ -10,7 +10,7 @@ use netlink_packet_route::{
         BridgePortState, InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkExtentMask, LinkFlags,
         LinkInfo, LinkMessage, State,
     },
-    route::{RouteAddress, RouteAttribute, RouteMessage},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteType},
 };
 
 use crate::error::Error;
@@ -33,6 +33,10 @@ pub struct Link {
     pub operational: bool,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// Its interface group, 0 by default.
+    pub group: u32,
+    /// Its hardware address, if it has one of six bytes.
+    pub mac: Option<[u8; 6]>,
 }
 
 /// An address of an interface.
@@ -46,17 +50,19 @@ pub struct Address {
     pub prefix_len: u8,
 }
 
-/// An IPv4 route.
+/// A route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// Where it leads; 0.0.0.0 for a default route.
-    pub destination: Ipv4Addr,
+    /// Where it leads; 0.0.0.0 or :: for a default route.
+    pub destination: IpAddr,
     /// The prefix length of the destination.
     pub prefix_len: u8,
     /// The next hop.
     pub gateway: Option<IpAddr>,
     /// The index of the interface it goes out of.
     pub interface: Option<u32>,
+    /// Whether packets are sent there; else they are refused, or it is an address of the host's own.
+    pub unicast: bool,
 }
 
 pub(super) fn link_query(name: &str) -> RouteNetlinkMessage {
@@ -78,9 +84,9 @@ pub(super) fn addresses_query() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
-pub(super) fn routes_query() -> RouteNetlinkMessage {
+pub(super) fn routes_query(family: AddressFamily) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    message.header.address_family = family;
     RouteNetlinkMessage::GetRoute(message)
 }
 
@@ -118,6 +124,8 @@ fn link(message: LinkMessage) -> Link {
         up: message.header.flags.contains(LinkFlags::Up),
         operational: false,
         mtu: 0,
+        group: 0,
+        mac: None,
     };
     let mut forwarding = true;
     for attribute in message.attributes {
@@ -126,6 +134,8 @@ fn link(message: LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Controller(index) => link.controller = Some(index),
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Group(group) => link.group = group,
+            LinkAttribute::Address(mac) => link.mac = mac.try_into().ok(),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(kind_name);
                 forwarding = infos.iter().all(lets_packets_through);
@@ -174,14 +184,24 @@ fn address(message: &AddressMessage) -> Option<Address> {
 
 fn route(message: &RouteMessage) -> Route {
     let mut route = Route {
-        destination: Ipv4Addr::UNSPECIFIED,
+        destination: match message.header.address_family {
+            AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        },
+        unicast: message.header.kind == RouteType::Unicast,
         prefix_len: message.header.destination_prefix_length,
         gateway: None,
         interface: None,
     };
     for attribute in &message.attributes {
         match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => route.destination = *address,
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => route.destination = (*address).into(),
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
+                route.destination = (*address).into();
+            }
+            RouteAttribute::Gateway(RouteAddress::Inet6(address)) => {
+                route.gateway = Some(IpAddr::V6(*address));
+            }
             RouteAttribute::Gateway(RouteAddress::Inet(address)) => {
                 route.gateway = Some(IpAddr::V4(*address));
             }

@@ -1,30 +1,34 @@
-//! The table's chains, rules, sets and maps as transactions. Pure.
+//! The table for routed packets: its chains, rules, sets and maps as transactions. Pure.
 //!
 //! ```text
 //! hook         priority  what
 //! prerouting   raw -300  from a bridge, nothing to or from 127.0.0.0/8 (CVE-2020-8558)
 //! prerouting   dstnat    to a local address that isn't loopback: look the port up
 //! output       dstnat    to a local address: look the port up
-//! forward      filter    into a bridge only: answers, neighbours on it, published ports
+//! input        10000     if the host's input rules decide: who passed them is let through the next time
+//! forward      filter    into a bridge only: answers, neighbours on it, published ports;
+//!                        out of an internal bridge and into it: nothing
 //! postrouting  srcnat    out of the host, and back into a bridge: with the host's own address
 //! ```
 //!
-//! All rules are about bridges in general; which ones, and which ports, are elements. Rules
-//! against forged source addresses belong into the raw chain, keyed by bridge port and address.
-
-use std::net::{Ipv4Addr, SocketAddrV4};
+//! All rules are about bridges and subnets in general; which ones, and which ports, are elements.
 
 use minke_netlink::nft::{
-    Base, Chain, Element,
+    Base, Chain,
     Expression::{
-        self, ConnectionState, ConnectionStatus, Counter, DestinationNat, DestinationType, Equal, InSet,
-        InputGroup, InputInterface, Map, Mask, Masquerade, NetworkHeader, NetworkProtocol, NotEqual,
-        NotInSet, OutputGroup, OutputInterface, TransportHeader, TransportProtocol,
+        self, DestinationNat, InSet, InputGroup, InputInterface, Map, Masquerade, NetworkHeader, NotEqual,
+        NotInSet, OutputGroup, OutputInterface, Remember, SourceNat, TransportHeader, TransportProtocol,
     },
-    Family, Hook, Kind, Policy, Register, Rule, Set, SetKind, Table, Transaction, Type, Verdict,
+    Family, Hook, Kind, Policy, Register, Rule, Set, SetKind, Table, Transaction, Type,
 };
 
-use super::{BridgeRules, Content, PortKey};
+use super::{
+    Rules,
+    expressions::{
+        ICMP, ICMPV6, R0, accept, answers, destination, drop, family, is_loopback, is_not_loopback, jump,
+        load, protocol, rewritten, rule, source, starts_127, to_the_host,
+    },
+};
 use crate::bridge::GROUP;
 
 /// The chain that is looked at to see whether the table is whole.
@@ -34,248 +38,391 @@ const RAW: &str = "raw-prerouting";
 const PREROUTING: &str = "prerouting";
 const OUTPUT: &str = "output";
 const POSTROUTING: &str = "postrouting";
-const PUBLISHED: &str = "published";
+const INPUT: &str = "input";
+const PUBLISHED4: &str = "published4";
+const PUBLISHED6: &str = "published6";
 
 /// The bridges' interface names.
-const BRIDGES: &str = "bridges";
-/// Pairs of input and output bridge whose containers may talk: each bridge with itself.
-const NEIGHBOURS: &str = "neighbours";
-/// The bridges' subnets.
-const SUBNETS: &str = "subnets";
-/// Ports that are published on one address: address, protocol, port → container's address, port.
-const PORTS_OF_ADDRESS: &str = "ports-of-address";
-/// Ports that are published on all addresses: protocol, port → container's address, port.
-const PORTS: &str = "ports";
+pub(super) const BRIDGES: &str = "bridges";
+/// Pairs of input and output interface that may talk: each bridge with itself.
+pub(super) const NEIGHBOURS: &str = "neighbours";
+/// The bridges of internal networks.
+pub(super) const INTERNAL: &str = "internal";
+/// Address, protocol and port of what other hosts reach at its own address.
+pub(super) const ROUTED_PORTS4: &str = "routed-ports4";
+pub(super) const ROUTED_PORTS6: &str = "routed-ports6";
 
-const IPV4: u8 = 2;
-/// RTN_LOCAL: the route type of the host's own addresses.
-const LOCAL: u32 = 2;
-/// `ct state established,related`.
-const ANSWERS: u32 = 2 | 4;
-/// `ct status dnat`: the connection's destination was rewritten.
-const REWRITTEN: u32 = 1 << 5;
-/// Where an IPv4 header has its source and destination address.
-const SOURCE: u32 = 12;
-const DESTINATION: u32 = 16;
-
-/// How many rules [`FORWARD`] has.
-pub(super) fn forward_rules(content: &Content) -> u32 {
-    u32::try_from(forward(content.keep_out_strangers).len()).unwrap_or(u32::MAX)
+/// Sets whose elements are subnets of one family.
+pub(super) struct SubnetSets {
+    pub(super) all: &'static str,
+    /// Those that leave with the address of the interface they leave by.
+    pub(super) masqueraded: &'static str,
+    /// Those that leave with a certain address: subnet → address.
+    pub(super) leaves_as: &'static str,
+    /// Those that other hosts reach all of.
+    pub(super) unprotected: &'static str,
+    /// Those that other hosts may ping.
+    pub(super) routed: &'static str,
 }
 
-/// Replaces the table, whatever was in it, with all of `content`.
-pub(super) fn whole_table(table: &Table, content: &Content) -> Transaction {
+pub(super) fn subnet_sets(v4: bool) -> &'static SubnetSets {
+    if v4 { &SUBNETS4 } else { &SUBNETS6 }
+}
+
+static SUBNETS4: SubnetSets = SubnetSets {
+    all: "subnets4",
+    masqueraded: "masqueraded4",
+    leaves_as: "leaves-as4",
+    unprotected: "unprotected4",
+    routed: "routed4",
+};
+
+static SUBNETS6: SubnetSets = SubnetSets {
+    all: "subnets6",
+    masqueraded: "masqueraded6",
+    leaves_as: "leaves-as6",
+    unprotected: "unprotected6",
+    routed: "routed6",
+};
+
+/// Maps of published ports of one family.
+pub(super) struct PortMaps {
+    /// Protocol, port → container's address, port.
+    pub(super) everywhere: &'static str,
+    /// Address, protocol, port → container's address, port.
+    pub(super) on_one: &'static str,
+}
+
+pub(super) fn port_maps(v4: bool) -> &'static PortMaps {
+    if v4 { &PORTS4 } else { &PORTS6 }
+}
+
+static PORTS4: PortMaps = PortMaps { everywhere: "ports4", on_one: "ports4-of-address" };
+static PORTS6: PortMaps = PortMaps { everywhere: "ports6", on_one: "ports6-of-address" };
+
+/// Who was let in by the host's input rules: client, address, protocol, port.
+fn admitted(v4: bool) -> &'static str {
+    if v4 { "admitted4" } else { "admitted6" }
+}
+
+/// For how long, in milliseconds, and how many at most.
+const ADMITTED_FOR: u64 = 60_000;
+const MOST_ADMITTED: u32 = 65_536;
+
+/// The names of all sets and maps.
+pub(super) static SETS: [&str; 21] = [
+    "admitted4",
+    "admitted6",
+    BRIDGES,
+    NEIGHBOURS,
+    INTERNAL,
+    ROUTED_PORTS4,
+    ROUTED_PORTS6,
+    SUBNETS4.all,
+    SUBNETS4.masqueraded,
+    SUBNETS4.leaves_as,
+    SUBNETS4.unprotected,
+    SUBNETS4.routed,
+    SUBNETS6.all,
+    SUBNETS6.masqueraded,
+    SUBNETS6.leaves_as,
+    SUBNETS6.unprotected,
+    SUBNETS6.routed,
+    PORTS4.everywhere,
+    PORTS4.on_one,
+    PORTS6.everywhere,
+    PORTS6.on_one,
+];
+
+/// How many rules [`FORWARD`] has.
+pub(super) fn forward_rules(rules: Rules) -> u32 {
+    u32::try_from(forward(rules).len()).unwrap_or(u32::MAX)
+}
+
+/// How many rules each chain has, and jumps to it.
+pub(super) fn chain_uses(rules: Rules) -> Vec<(&'static str, u32)> {
+    let chains = chains(rules);
+    let uses = |(name, _, rules): &(&'static str, Option<Base>, Vec<Rule>)| {
+        let jumps = chains
+            .iter()
+            .flat_map(|(_, _, rules)| rules)
+            .filter(|rule| rule.expressions.ends_with(&jump(name)));
+        (*name, u32::try_from(rules.len() + jumps.count()).unwrap_or(u32::MAX))
+    };
+    chains.iter().map(uses).collect()
+}
+
+/// Replaces the table, whatever was in it, with empty sets and the rules.
+pub(super) fn whole_table(table: &Table, rules: Rules) -> Transaction {
     let mut transaction = Transaction::new(table).add_table().delete_table().add_table();
     for set in sets() {
         transaction = transaction.add_set(&set);
     }
-    let chains = chains(content.keep_out_strangers);
-    for (chain, _) in &chains {
-        transaction = transaction.add_chain(chain);
+    let chains = chains(rules);
+    for (name, base, _) in &chains {
+        transaction = transaction.add_chain(&Chain { name: (*name).to_owned(), base: *base });
     }
-    for (chain, rules) in &chains {
+    for (name, _, rules) in &chains {
         for rule in rules {
-            transaction = transaction.add_rule(&chain.name, rule);
+            transaction = transaction.add_rule(name, rule);
         }
     }
-    for bridge in &content.bridges {
-        transaction = add_bridge(transaction, bridge);
-    }
-    let ports: Vec<_> = content.ports.iter().map(|(key, target)| (*key, *target)).collect();
-    add_ports(transaction, &ports)
-}
-
-/// Adds the elements of published ports.
-pub(super) fn add_ports(mut transaction: Transaction, ports: &[(PortKey, SocketAddrV4)]) -> Transaction {
-    for (map, elements) in port_elements(ports) {
-        transaction = transaction.add_elements(map, &elements);
-    }
     transaction
 }
 
-/// Deletes the elements of published ports.
-pub(super) fn delete_ports(mut transaction: Transaction, ports: &[(PortKey, SocketAddrV4)]) -> Transaction {
-    for (map, elements) in port_elements(ports) {
-        transaction = transaction.delete_elements(map, &elements);
-    }
-    transaction
-}
-
-fn port_elements(ports: &[(PortKey, SocketAddrV4)]) -> [(&'static str, Vec<Element>); 2] {
-    let (everywhere, on_one): (Vec<_>, Vec<_>) =
-        ports.iter().partition(|(key, _)| key.address == Ipv4Addr::UNSPECIFIED);
-    let element = |(key, target): &(PortKey, SocketAddrV4)| {
-        let (protocol, port) = ([key.protocol.number()], key.port.to_be_bytes());
-        let element = match key.address {
-            Ipv4Addr::UNSPECIFIED => Element::key(&[&protocol, &port]),
-            address => Element::key(&[&address.octets(), &protocol, &port]),
-        };
-        element.to(&[&target.ip().octets(), &target.port().to_be_bytes()])
-    };
-    [
-        (PORTS, everywhere.iter().map(element).collect()),
-        (PORTS_OF_ADDRESS, on_one.iter().map(element).collect()),
-    ]
-}
-
-fn add_bridge(transaction: Transaction, bridge: &BridgeRules) -> Transaction {
-    let name = interface_name(&bridge.bridge);
-    let (first, last) = (bridge.subnet.first(), bridge.subnet.last());
-    let mut range = vec![Element::key(&[&first.octets()])];
-    // The end is the first address behind; a subnet at the very end of IPv4 has none.
-    if let Some(behind) = last.to_bits().checked_add(1) {
-        range.push(Element::key(&[&behind.to_be_bytes()]).ending_a_range());
-    }
-    transaction
-        .add_elements(BRIDGES, &[Element::key(&[&name])])
-        .add_elements(NEIGHBOURS, &[Element::key(&[&name, &name])])
-        .add_elements(SUBNETS, &range)
-}
-
-/// Interface names are compared as sixteen bytes, padded with NULs.
-fn interface_name(name: &str) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let length = name.len().min(15);
-    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
-    bytes
-}
-
-fn sets() -> [Set; 5] {
+pub(super) fn sets() -> Vec<Set> {
     let set = |name: &str, key: &[Type], kind| Set { name: name.to_owned(), key: key.to_vec(), kind };
-    let target = || SetKind::Map(vec![Type::Ipv4Address, Type::Port]);
-    [
+    let mut sets = vec![
         set(BRIDGES, &[Type::InterfaceName], SetKind::Set),
         set(NEIGHBOURS, &[Type::InterfaceName, Type::InterfaceName], SetKind::Set),
-        set(SUBNETS, &[Type::Ipv4Address], SetKind::Intervals),
-        set(PORTS_OF_ADDRESS, &[Type::Ipv4Address, Type::Protocol, Type::Port], target()),
-        set(PORTS, &[Type::Protocol, Type::Port], target()),
-    ]
+        set(INTERNAL, &[Type::InterfaceName], SetKind::Set),
+    ];
+    for v4 in [true, false] {
+        let address = if v4 { Type::Ipv4Address } else { Type::Ipv6Address };
+        let (subnets, ports) = (subnet_sets(v4), port_maps(v4));
+        for name in [subnets.all, subnets.masqueraded, subnets.unprotected, subnets.routed] {
+            sets.push(set(name, &[address], SetKind::Intervals));
+        }
+        sets.push(set(subnets.leaves_as, &[address], SetKind::IntervalMap(vec![address])));
+        let target = || SetKind::Map(vec![address, Type::Port]);
+        sets.push(set(ports.everywhere, &[Type::Protocol, Type::Port], target()));
+        sets.push(set(ports.on_one, &[address, Type::Protocol, Type::Port], target()));
+        let tuple = [address, address, Type::Protocol, Type::Port];
+        sets.push(set(admitted(v4), &tuple, SetKind::Dynamic(MOST_ADMITTED)));
+        let routed = if v4 { ROUTED_PORTS4 } else { ROUTED_PORTS6 };
+        sets.push(set(routed, &[address, Type::Protocol, Type::Port], SetKind::Set));
+    }
+    sets
 }
 
-fn chains(keep_out_strangers: bool) -> [(Chain, Vec<Rule>); 6] {
+fn chains(rules: Rules) -> Vec<(&'static str, Option<Base>, Vec<Rule>)> {
     let base = |kind, hook, priority| Some(Base { kind, hook, priority, policy: Policy::Accept });
-    let chain = |name: &str, base| Chain { name: name.to_owned(), base };
-    [
-        (chain(PUBLISHED, None), published()),
-        (chain(RAW, base(Kind::Filter, Hook::Prerouting, -300)), raw()),
-        (chain(PREROUTING, base(Kind::Nat, Hook::Prerouting, -100)), prerouting()),
-        (chain(OUTPUT, base(Kind::Nat, Hook::Output, -100)), output()),
-        (chain(FORWARD, base(Kind::Filter, Hook::Forward, 0)), forward(keep_out_strangers)),
-        (chain(POSTROUTING, base(Kind::Nat, Hook::Postrouting, 100)), postrouting()),
-    ]
+    let mut chains = vec![
+        (PUBLISHED4, None, published(true)),
+        (PUBLISHED6, None, published(false)),
+        (RAW, base(Kind::Filter, Hook::Prerouting, -300), raw()),
+        (PREROUTING, base(Kind::Nat, Hook::Prerouting, -100), prerouting(rules.obey_input)),
+        (OUTPUT, base(Kind::Nat, Hook::Output, -100), output(rules.loopback_ipv6)),
+        (FORWARD, base(Kind::Filter, Hook::Forward, 0), forward(rules)),
+        (POSTROUTING, base(Kind::Nat, Hook::Postrouting, 100), postrouting()),
+    ];
+    if rules.obey_input {
+        // Behind all that could drop the packet.
+        chains.push((INPUT, base(Kind::Filter, Hook::Input, 10_000), input()));
+    }
+    chains
 }
 
 /// The bridges route loopback addresses so that a port published on 127.0.0.1 works. These two keep
 /// containers from the host's loopback services, and from posing as the host's own processes. They
-/// run before address translation, which gives answers their loopback address only later.
+/// run before address translation, which gives answers their loopback address only later. In IPv6 the
+/// kernel itself drops ::1 on a wire.
 fn raw() -> Vec<Rule> {
-    let from_a_bridge = || [ipv4(), vec![InputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
+    let from_a_bridge = || [family(true), vec![InputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
     vec![
-        rule("no container reaches the host's loopback", [from_a_bridge(), starts_127(DESTINATION), drop()]),
-        rule("no container poses as the host", [from_a_bridge(), starts_127(SOURCE), drop()]),
+        rule(
+            "no container reaches the host's loopback",
+            [from_a_bridge(), starts_127(destination(true)), drop()],
+        ),
+        rule("no container poses as the host", [from_a_bridge(), starts_127(source(true)), drop()]),
     ]
 }
 
 /// A neighbour on the LAN could send a packet to 127.0.0.1 on the wire. The kernel drops it, unless
 /// its destination was rewritten before: so loopback ports are for the host's own packets only.
-fn prerouting() -> Vec<Rule> {
-    let not_loopback =
-        vec![NetworkHeader { offset: DESTINATION, length: 1, to: R0 }, NotEqual(R0, vec![127])];
-    vec![rule("to the host, from others", [ipv4(), not_loopback, to_the_host(), jump(PUBLISHED)])]
+fn prerouting(obey_input: bool) -> Vec<Rule> {
+    let (offset, _) = destination(true);
+    let not_loopback = vec![NetworkHeader { offset, length: 1, to: R0 }, NotEqual(R0, vec![127])];
+    let admitted = |v4| if obey_input { is_admitted(v4) } else { Vec::new() };
+    vec![
+        rule(
+            "to the host, from others",
+            [family(true), not_loopback, to_the_host(), admitted(true), jump(PUBLISHED4)],
+        ),
+        rule("to the host, from others", [family(false), to_the_host(), admitted(false), jump(PUBLISHED6)]),
+    ]
 }
 
-fn output() -> Vec<Rule> {
-    vec![rule("to the host, from itself", [ipv4(), to_the_host(), jump(PUBLISHED)])]
+/// Who sends to which address, protocol and port, from register 0 on.
+fn client_and_port(v4: bool) -> Vec<Expression> {
+    let words = if v4 { 1 } else { 4 };
+    let port = TransportHeader { offset: 2, length: 2, to: Register(2 * words + 1) };
+    let addresses = [load(source(v4), R0), load(destination(v4), Register(words))].concat();
+    [addresses, vec![TransportProtocol(Register(2 * words)), port]].concat()
 }
 
-fn published() -> Vec<Rule> {
+fn is_admitted(v4: bool) -> Vec<Expression> {
+    [client_and_port(v4), vec![InSet(R0, admitted(v4).into())]].concat()
+}
+
+/// A packet to a published port that has come this far was let in by everybody else's input rules. Whose it
+/// is and what for is remembered, and it is dropped: when it is sent again, it is led to the container.
+/// Only in prerouting can a packet be led elsewhere, and there the input rules haven't been asked yet.
+fn input() -> Vec<Rule> {
+    let from_others = || {
+        let mut lo = vec![0; 16];
+        lo[..2].copy_from_slice(b"lo");
+        vec![InputInterface(R0), NotEqual(R0, lo)]
+    };
+    let mut rules = Vec::new();
+    for v4 in [true, false] {
+        let words = if v4 { 1 } else { 4 };
+        let maps = port_maps(v4);
+        let protocol_and_port = |first: u8| {
+            let port = TransportHeader { offset: 2, length: 2, to: Register(first + 1) };
+            vec![TransportProtocol(Register(first)), port]
+        };
+        let published = |map: &str| vec![Map { key: R0, map: map.into(), to: Register(8) }];
+        let remember = || {
+            let set = admitted(v4).to_owned();
+            [client_and_port(v4), vec![Remember { key: R0, set, timeout: ADMITTED_FOR }]].concat()
+        };
+        let on_one = [load(destination(v4), R0), protocol_and_port(words), published(maps.on_one)].concat();
+        let everywhere = [protocol_and_port(0), published(maps.everywhere)].concat();
+        for found in [on_one, everywhere] {
+            rules.push(rule("let in by the host", [family(v4), from_others(), found, remember(), drop()]));
+        }
+    }
+    rules
+}
+
+fn output(loopback_ipv6: bool) -> Vec<Rule> {
+    let not_loopback = if loopback_ipv6 { Vec::new() } else { is_not_loopback(destination(false)) };
+    vec![
+        rule("to the host, from itself", [family(true), to_the_host(), jump(PUBLISHED4)]),
+        rule("to the host, from itself", [family(false), not_loopback, to_the_host(), jump(PUBLISHED6)]),
+    ]
+}
+
+fn published(v4: bool) -> Vec<Rule> {
+    let words = if v4 { 1 } else { 4 };
     let protocol_and_port = |first: u8| {
         let (protocol, port) = (Register(first), Register(first + 1));
         vec![TransportProtocol(protocol), TransportHeader { offset: 2, length: 2, to: port }]
     };
     let rewrite = |map: &str| {
-        let (address, port) = (Register(4), Register(5));
+        let (address, port) = (Register(8), Register(8 + words));
         vec![
             Map { key: R0, map: map.into(), to: address },
-            DestinationNat { family: Family::Ipv4, address, port },
+            DestinationNat { family: if v4 { Family::Ipv4 } else { Family::Ipv6 }, address, port },
         ]
     };
-    let address = vec![NetworkHeader { offset: DESTINATION, length: 4, to: R0 }];
+    let maps = port_maps(v4);
     vec![
-        rule("published on one address", [address, protocol_and_port(1), rewrite(PORTS_OF_ADDRESS)]),
-        rule("published on all addresses", [protocol_and_port(0), rewrite(PORTS)]),
+        rule(
+            "published on one address",
+            [load(destination(v4), R0), protocol_and_port(words), rewrite(maps.on_one)],
+        ),
+        rule("published on all addresses", [protocol_and_port(0), rewrite(maps.everywhere)]),
     ]
 }
 
-fn forward(keep_out_strangers: bool) -> Vec<Rule> {
+fn forward(Rules { strangers, .. }: Rules) -> Vec<Rule> {
     let into_a_bridge = || vec![OutputInterface(R0), InSet(R0, BRIDGES.into())];
-    let neighbours = vec![InputInterface(R0), OutputInterface(Register(4)), InSet(R0, NEIGHBOURS.into())];
-    let answers = bits(ConnectionState(R0), ANSWERS);
+    let out_of_a_bridge = || vec![InputInterface(R0), InSet(R0, BRIDGES.into())];
+    let pair = || vec![InputInterface(R0), OutputInterface(Register(4))];
+    let neighbours = [pair(), vec![InSet(R0, NEIGHBOURS.into())]].concat();
+    let not_neighbours = || [pair(), vec![NotInSet(R0, NEIGHBOURS.into())]].concat();
+    let out_of_internal = vec![InputInterface(R0), InSet(R0, INTERNAL.into())];
+    let into_internal = vec![OutputInterface(R0), InSet(R0, INTERNAL.into())];
     let mut rules = vec![
-        rule("answers", [answers, accept()]),
+        rule("answers", [answers(), accept()]),
+        rule("nothing out of an internal network", [out_of_internal, not_neighbours(), drop()]),
+        rule("nothing into an internal network", [into_internal, not_neighbours(), drop()]),
         rule("containers of one bridge", [neighbours, accept()]),
         rule("published ports", [into_a_bridge(), rewritten(), accept()]),
-        rule("nothing else into a bridge", [into_a_bridge(), vec![Counter], drop()]),
+        rule("nothing else from bridge to bridge", [into_a_bridge(), out_of_a_bridge(), drop()]),
     ];
-    if keep_out_strangers {
+    for v4 in [true, false] {
+        rules.extend(from_other_hosts(v4));
+    }
+    rules.push(rule("nothing else into a bridge", [into_a_bridge(), drop()]));
+    rules.push(rule("out of a bridge", [out_of_a_bridge(), accept()]));
+    for (v4, _) in [(true, strangers.ipv4), (false, strangers.ipv6)].iter().filter(|(_, keep_out)| *keep_out)
+    {
         let group = GROUP.to_ne_bytes().to_vec();
         let strangers =
-            vec![InputGroup(R0), NotEqual(R0, group.clone()), OutputGroup(R0), NotEqual(R0, group), Counter];
-        rules.push(rule("this host is no router but for containers", [strangers, drop()]));
+            vec![InputGroup(R0), NotEqual(R0, group.clone()), OutputGroup(R0), NotEqual(R0, group)];
+        rules.push(rule("this host is no router but for containers", [family(*v4), strangers, drop()]));
     }
     rules
 }
 
-/// The second rule is the hairpin: without it, a container that reaches a neighbour (or itself)
-/// through the host's address would get the answer from an address it never asked.
-fn postrouting() -> Vec<Rule> {
-    let into_a_bridge = || [ipv4(), vec![OutputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
-    let from_a_container =
-        || vec![NetworkHeader { offset: SOURCE, length: 4, to: R0 }, InSet(R0, SUBNETS.into())];
-    let out_of_the_host = vec![OutputInterface(R0), NotInSet(R0, BRIDGES.into())];
-    vec![
-        rule("from the host's loopback", [into_a_bridge(), starts_127(SOURCE), vec![Masquerade]]),
-        rule("back into the bridge", [into_a_bridge(), from_a_container(), rewritten(), vec![Masquerade]]),
-        rule("out of the host", [ipv4(), from_a_container(), out_of_the_host, vec![Masquerade]]),
+/// What other hosts reach at containers' own addresses.
+fn from_other_hosts(v4: bool) -> [Rule; 3] {
+    let into_a_bridge = || [family(v4), vec![OutputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
+    let sets = subnet_sets(v4);
+    let subnet = |set: &str| [load(destination(v4), R0), vec![InSet(R0, set.into())]].concat();
+    let words = if v4 { 1 } else { 4 };
+    let port = vec![
+        TransportProtocol(Register(words)),
+        TransportHeader { offset: 2, length: 2, to: Register(words + 1) },
+        InSet(R0, if v4 { ROUTED_PORTS4 } else { ROUTED_PORTS6 }.into()),
+    ];
+    let ping = protocol(if v4 { ICMP } else { ICMPV6 });
+    [
+        rule("routed ports", [into_a_bridge(), load(destination(v4), R0), port, accept()]),
+        rule("routed networks answer pings", [into_a_bridge(), ping, subnet(sets.routed), accept()]),
+        rule("unprotected networks", [into_a_bridge(), subnet(sets.unprotected), accept()]),
     ]
 }
 
-const R0: Register = Register(0);
-
-fn rule<const N: usize>(comment: &str, parts: [Vec<Expression>; N]) -> Rule {
-    Rule { expressions: parts.concat(), comment: comment.to_owned() }
+/// The hairpin goes second: without it, a container that reaches a neighbour (or itself) through the
+/// host's address would get the answer from an address it never asked.
+fn postrouting() -> Vec<Rule> {
+    let into_a_bridge = |v4| [family(v4), vec![OutputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
+    let out_of_the_host = |v4| [family(v4), vec![OutputInterface(R0), NotInSet(R0, BRIDGES.into())]].concat();
+    let from = |v4, set: &str| [load(source(v4), R0), vec![InSet(R0, set.into())]].concat();
+    let masquerade = || vec![Masquerade];
+    let mut rules = vec![
+        rule("from the host's loopback", [into_a_bridge(true), starts_127(source(true)), masquerade()]),
+        rule("from the host's loopback", [into_a_bridge(false), is_loopback(source(false)), masquerade()]),
+    ];
+    for v4 in [true, false] {
+        let sets = subnet_sets(v4);
+        let address = Register(8);
+        let leave_as: Vec<Expression> = vec![
+            Map { key: R0, map: sets.leaves_as.into(), to: address },
+            SourceNat { family: if v4 { Family::Ipv4 } else { Family::Ipv6 }, address },
+        ];
+        rules.push(rule(
+            "back into the bridge",
+            [into_a_bridge(v4), from(v4, sets.all), rewritten(), masquerade()],
+        ));
+        rules.push(rule(
+            "out of the host, as was chosen",
+            [out_of_the_host(v4), load(source(v4), R0), leave_as],
+        ));
+        rules.push(rule("out of the host", [out_of_the_host(v4), from(v4, sets.masqueraded), masquerade()]));
+    }
+    rules
 }
 
-fn ipv4() -> Vec<Expression> {
-    vec![NetworkProtocol(R0), Equal(R0, vec![IPV4])]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The address at `offset` of the header is in 127.0.0.0/8.
-fn starts_127(offset: u32) -> Vec<Expression> {
-    vec![NetworkHeader { offset, length: 1, to: R0 }, Equal(R0, vec![127])]
-}
+    #[test]
+    fn every_set_is_in_the_list_of_names() {
+        let mut names: Vec<String> = sets().into_iter().map(|set| set.name).collect();
+        let mut known: Vec<String> = SETS.iter().map(|name| (*name).to_owned()).collect();
+        names.sort();
+        known.sort();
+        assert_eq!(names, known);
+    }
 
-fn to_the_host() -> Vec<Expression> {
-    vec![DestinationType(R0), Equal(R0, LOCAL.to_ne_bytes().to_vec())]
-}
+    fn everything() -> Rules {
+        Rules {
+            strangers: crate::firewall::Strangers { ipv4: true, ipv6: true },
+            obey_input: true,
+            loopback_ipv6: false,
+        }
+    }
 
-fn rewritten() -> Vec<Expression> {
-    bits(ConnectionStatus(R0), REWRITTEN)
-}
-
-/// What `load` loads has one of these bits.
-fn bits(load: Expression, mask: u32) -> Vec<Expression> {
-    vec![load, Mask { register: R0, mask: mask.to_ne_bytes().to_vec() }, NotEqual(R0, vec![0; 4])]
-}
-
-fn jump(chain: &str) -> Vec<Expression> {
-    vec![Expression::Verdict(Verdict::Jump(chain.to_owned()))]
-}
-
-fn accept() -> Vec<Expression> {
-    vec![Expression::Verdict(Verdict::Accept)]
-}
-
-fn drop() -> Vec<Expression> {
-    vec![Expression::Verdict(Verdict::Drop)]
+    #[test]
+    fn a_chain_that_is_jumped_to_counts_its_jumps() {
+        let uses = chain_uses(everything());
+        assert!(uses.contains(&(PUBLISHED4, 4)), "{uses:?}");
+        assert!(uses.contains(&(FORWARD, forward_rules(everything()))));
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::{
     mem,
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
@@ -33,10 +33,10 @@ struct Shared {
 pub(super) struct Remains {
     /// The host's end of its veth pair.
     pub(super) interface: String,
-    /// The bridge that has its address as a neighbour.
+    /// The bridge that has its addresses as neighbours.
     pub(super) bridge: Option<u32>,
-    /// The address. It may be another sandbox's already, which is then found by ARP.
-    pub(super) address: Ipv4Addr,
+    /// The addresses. They may be another sandbox's already, which is then found by asking.
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +81,10 @@ impl Reaper {
             }
             drop(queue);
             let forget = |batch: Batch, remains: &Remains| match remains.bridge {
-                Some(bridge) => batch.forget_neighbour(bridge, remains.address),
+                Some(bridge) => {
+                    let forget = |batch: Batch, address: &IpAddr| batch.forget_neighbour(bridge, *address);
+                    remains.addresses.iter().fold(batch, forget)
+                }
                 None => batch,
             };
             let batch = remains.iter().fold(Batch::new(), forget);

@@ -1,130 +1,294 @@
-//! Coming back after a restart, and leaving: what is in the kernel against what should be.
+//! Coming back after a restart, looking after what is there, and leaving: what is in the kernel against
+//! what should be.
 //!
 //! Takes no hint about what happened: reads what is, keeps what living sandboxes own, removes the
-//! rest of what is ours. Ours is the table of our name, the bridge of our name, and the ports of
-//! that bridge that have a name of ours.
+//! rest of what is ours. Ours are the tables of our name, the bridges that we remember or know by their
+//! network, if an engine made them, and the ports of those that have a name of ours.
 
-use std::collections::HashSet;
-
-use minke_netlink::{
-    Error,
-    route::{Batch, RouteSocket},
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
 };
 
-use super::{Inner, Plan, locked};
-use crate::{Ipv4Net, PublishedPort, attachment::Single, bridge, error::chain, sandbox, state::BridgeState, sysctl};
+use minke_model::NetworkId;
+use minke_netlink::{
+    Error,
+    route::{Batch, Link, RouteSocket},
+};
+
+use super::{Inner, book::Living, devices::turn_forwarding_on, locked};
+use crate::{
+    AttachError, Attachment, Endpoint, NetworkSpec,
+    bridge::{BridgePlan, GROUP, MadeBridge},
+    error::chain,
+    firewall::Item,
+    publish, sandbox, sysctl,
+};
 
 /// Makes the kernel agree with `living`; returns what failed.
-pub(super) fn restore(inner: &Inner, living: &[Single]) -> Vec<String> {
+pub(super) fn restore(inner: &Inner, living: &[Attachment]) -> Vec<String> {
     adopt(inner, living);
-    if living.is_empty() {
+    if living.iter().all(|attachment| attachment.endpoints.is_empty()) {
         return remove_all(inner);
     }
     let mut failures = Vec::new();
     let outcome = RouteSocket::open().map_err(|error| chain(&error)).and_then(|mut host| {
-        let index = restore_bridge(inner, &mut host, living).map_err(|error| chain(&error))?;
-        restore_interfaces(inner, &mut host, index, living).map_err(|error| chain(&error))
+        restore_networks(inner, &mut host, living, &mut failures).map_err(|error| chain(&error))?;
+        restore_ports(inner, &mut host).map_err(|error| chain(&error))
     });
     failures.extend(outcome.err());
     failures
 }
 
-/// Removes every interface of ours, the bridge, the table and the state; returns what failed.
+/// Looks whether all is there, and repairs what is not; returns what failed.
+pub(super) fn reconcile(inner: &Inner) -> Vec<String> {
+    if !locked(&inner.book).is_used() {
+        return Vec::new();
+    }
+    let mut failures = Vec::new();
+    match inner.firewall.verify() {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("somebody changed our nftables tables; they are as they were"),
+        Err(error) => failures.push(chain(&error)),
+    }
+    let outcome = RouteSocket::open().map_err(|error| chain(&error)).and_then(|mut host| {
+        repair_bridges(inner, &mut host, &mut failures).map_err(|error| chain(&error))?;
+        restore_ports(inner, &mut host).map_err(|error| chain(&error))
+    });
+    failures.extend(outcome.err());
+    failures.extend(repair_settings(inner).err().map(|error| chain(&error)));
+    failures
+}
+
+/// Removes every interface of ours, the bridges, the tables and the state; returns what failed.
 /// Nothing being there is no error, and then nothing is changed either.
 pub(super) fn remove_all(inner: &Inner) -> Vec<String> {
     let mut failures = Vec::new();
-    let mut made = locked(&inner.made);
-    made.bridge = None;
-    if let Err(error) = remove_links(inner) {
-        failures.push(error);
+    let mut devices = locked(&inner.devices);
+    devices.forget_all();
+    let mut names = devices.state.bridges.clone();
+    names.insert(inner.names.bridge.clone());
+    if let Err(error) = remove_links(inner, &names) {
+        failures.push(chain(&error));
     }
-    // The table goes last: its guards stand as long as there is a bridge.
+    // The tables go last: their guards stand as long as there is a bridge.
     if let Err(error) = inner.firewall.remove() {
         failures.push(chain(&error));
     }
-    let state = BridgeState { bridge: None, enabled_forwarding: made.enabled_forwarding };
-    if let Err(error) = inner.state.write(state) {
-        failures.push(format!("write {}: {error}", inner.state.path().display()));
+    let mut state = devices.state.clone();
+    state.bridges.clear();
+    state.default_network = None;
+    match inner.write_state(&state) {
+        Ok(()) => devices.state = state,
+        Err(error) => failures.push(chain(&error)),
     }
     failures
 }
 
-/// Takes over addresses and subnet. What lives decides about the subnet: a new `--bip` waits until
-/// the network is idle.
-fn adopt(inner: &Inner, living: &[Single]) {
-    let mut plan = locked(&inner.plan);
-    if let Some(first) = living.first() {
-        let bridge = Ipv4Net::new(first.gateway, first.prefix_len);
-        if bridge != plan.bridge {
-            tracing::warn!(used = %bridge, asked = %plan.bridge, "living containers keep their subnet");
+/// Takes over addresses, and the default network as it was. What lives decides about that: another
+/// configuration waits until the network is idle.
+fn adopt(inner: &Inner, living: &[Attachment]) {
+    let mut book = locked(&inner.book);
+    let remembered = locked(&inner.devices).state.default_network.clone();
+    if let Some(earlier) = remembered {
+        let used = living.iter().any(|attachment| attachment.endpoint(&earlier.id).is_some());
+        let now = book.spec(&earlier.id).filter(|now| **now != earlier && used);
+        if let Some(now) = now {
+            let (used, asked) = (subnets(&earlier), subnets(&now));
+            if used != asked {
+                tracing::warn!(used, asked, "living containers keep their subnet");
+            }
+            book.put(earlier);
         }
-        *plan = Plan::new(bridge);
     }
-    let mut live = locked(&inner.live);
-    live.clear();
-    for attachment in living {
-        plan.addresses.adopt(attachment.address);
-        live.insert(attachment.endpoint_id.clone(), attachment.clone());
-    }
+    book.adopt(living.iter().flat_map(|attachment| {
+        let container = &attachment.id;
+        let endpoints = attachment.endpoints.iter();
+        endpoints.map(|endpoint| Living { container: container.clone(), endpoint: endpoint.clone() })
+    }));
 }
 
-/// Table, bridge and settings, with exactly the ports of the living.
-fn restore_bridge(
-    inner: &Inner,
-    host: &mut RouteSocket,
-    living: &[Single],
-) -> Result<u32, crate::AttachError> {
-    let mut made = locked(&inner.made);
-    let turn_on = inner.remember(&mut made)?;
-    let ports: Vec<(PublishedPort, _)> = living
-        .iter()
-        .flat_map(|attachment| attachment.ports.iter().map(|port| (*port, attachment.address)))
-        .collect();
-    inner.firewall.replace(inner.rules(), made.enabled_forwarding, &ports)?;
-    let index = inner.make_bridge(host, &mut made, turn_on)?;
-    if !ports.is_empty() {
-        sysctl::route_loopback(&inner.names.bridge)?;
-        made.routes_loopback = true;
-    }
-    Ok(index)
+fn subnets(spec: &NetworkSpec) -> String {
+    spec.pools().map(|pool| pool.subnet.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Removes ports of the bridge that nobody owns, and joins again what lost its bridge or was taken down.
-fn restore_interfaces(
+/// Tables, bridges and settings, with exactly what the living have.
+fn restore_networks(
     inner: &Inner,
     host: &mut RouteSocket,
-    bridge: u32,
-    living: &[Single],
-) -> Result<(), Error> {
-    let owned: HashSet<&str> = living.iter().map(|attachment| attachment.host_interface.as_str()).collect();
+    living: &[Attachment],
+    failures: &mut Vec<String>,
+) -> Result<(), AttachError> {
+    let specs = used_specs(inner);
+    let mut devices = locked(&inner.devices);
+    devices.forget_all();
+    let turn_on = inner.remember(&mut devices, &specs)?;
+    let rules = specs.iter().filter_map(|spec| publish::bridge_rules(spec)).map(Item::Bridge);
+    let spec = |id: &NetworkId| inner.spec(id);
+    let of_sandboxes = living.iter().flat_map(|attachment| publish::items(attachment, &spec));
+    inner.firewall.replace(devices.strangers(), rules.chain(of_sandboxes).collect())?;
+    let idle: BTreeSet<String> = {
+        let used: HashSet<&str> = specs.iter().filter_map(|spec| spec.bridge()?.name.as_deref()).collect();
+        let parents: HashSet<&str> = specs.iter().filter_map(|spec| crate::vlan::plan(spec)?.1).collect();
+        let names = devices.state.bridges.iter();
+        names
+            .filter(|name| !used.contains(name.as_str()) && !parents.contains(name.as_str()))
+            .cloned()
+            .collect()
+    };
+    for spec in &specs {
+        failures.extend(inner.make_device(host, &mut devices, spec).err().map(|error| chain(&error)));
+    }
+    turn_forwarding_on(turn_on)?;
+    let failed = |source| AttachError::Bridge { bridge: inner.names.bridge.clone(), source };
+    remove_links(inner, &idle).map_err(failed)?;
+    let mut state = devices.state.clone();
+    state.bridges.retain(|name| !idle.contains(name));
+    if state != devices.state {
+        inner.write_state(&state)?;
+        devices.state = state;
+    }
+    drop(devices);
+    living.iter().try_for_each(|attachment| inner.route_loopback(attachment))
+}
+
+fn used_specs(inner: &Inner) -> Vec<Arc<NetworkSpec>> {
+    let book = locked(&inner.book);
+    book.used_networks().iter().filter_map(|id| book.spec(id)).collect()
+}
+
+/// Makes bridges anew that were deleted, taken down or have lost an address.
+fn repair_bridges(inner: &Inner, host: &mut RouteSocket, failures: &mut Vec<String>) -> Result<(), Error> {
+    let (links, addresses) = (host.links(None)?, host.addresses()?);
+    let links: HashMap<&str, &Link> = links.iter().map(|link| (link.name.as_str(), link)).collect();
+    let mut devices = locked(&inner.devices);
+    for spec in used_specs(inner) {
+        let Some(plan) = BridgePlan::of(&spec, inner.mtu) else { continue };
+        let has = |link: &&&Link| {
+            plan.addresses.iter().all(|net| {
+                addresses.iter().any(|other| other.index == link.index && other.address == net.address())
+            })
+        };
+        let made = devices.bridge(&spec.id);
+        let whole = |link: &&&Link| link.up && made.is_some_and(|made| made.index == link.index) && has(link);
+        if links.get(plan.name.as_str()).filter(whole).is_some() {
+            continue;
+        }
+        tracing::warn!(bridge = plan.name, "somebody changed a bridge of ours; it is made as it was");
+        failures.extend(inner.make_device(host, &mut devices, &spec).err().map(|error| chain(&error)));
+    }
+    Ok(())
+}
+
+/// What others may have switched off.
+fn repair_settings(inner: &Inner) -> Result<(), AttachError> {
+    let specs = used_specs(inner);
+    let devices = locked(&inner.devices);
+    for ipv4 in [true, false] {
+        let needs = |spec: &Arc<NetworkSpec>| {
+            let pool = if ipv4 { &spec.ipv4 } else { &spec.ipv6 };
+            spec.bridge().is_some() && pool.is_some() && !spec.internal
+        };
+        if inner.config.forward && specs.iter().any(needs) && !sysctl::forwards(ipv4) {
+            sysctl::enable_forwarding(ipv4)?;
+        }
+    }
+    let routers = devices.loopback_routers();
+    for spec in specs.iter().filter(|spec| routers.contains(&spec.id)) {
+        if let Some(name) = spec.bridge().and_then(|options| options.name.as_deref())
+            && !sysctl::routes_loopback(name)
+        {
+            sysctl::route_loopback(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a host's end of a veth pair belongs.
+struct Owned {
+    endpoint: Endpoint,
+    bridge: MadeBridge,
+    bridge_name: String,
+    /// Whether it is isolated from others; nothing where they may talk.
+    isolated: Option<bool>,
+}
+
+/// Removes ports of our bridges that nobody owns, and joins again what lost its bridge or was taken down.
+fn restore_ports(inner: &Inner, host: &mut RouteSocket) -> Result<(), Error> {
+    let owned = owned(inner);
+    let bridges: HashSet<u32> = owned.values().map(|owned| owned.bridge.index).collect();
     let (mut batch, mut strays, mut joined_again) = (Batch::new(), Vec::new(), Vec::new());
     for link in host.links(None)? {
-        let owned = owned.contains(link.name.as_str());
-        let joined = link.controller == Some(bridge);
-        if owned && (!joined || !link.up) {
-            batch = batch.join_bridge(&link.name, bridge).bridge_port_up(&link.name);
-            joined_again.push(link.name);
-        } else if !owned && joined && inner.names.is_host_interface(&link.name) {
-            strays.push(link.name);
+        match owned.get(&link.name) {
+            // Whether bridged packets are filtered may have changed.
+            Some(owned)
+                if owned.isolated.is_some() && link.controller == Some(owned.bridge.index) && link.up =>
+            {
+                batch = batch.bridge_port_up(&link.name, owned.isolated == Some(true));
+            }
+            Some(owned) if link.controller != Some(owned.bridge.index) || !link.up => {
+                batch = batch.join_bridge(&link.name, owned.bridge.index);
+                batch = batch.bridge_port_up(&link.name, owned.isolated == Some(true));
+                joined_again.push((link.index, owned));
+            }
+            None if link.controller.is_some_and(|index| bridges.contains(&index))
+                && inner.names.is_host_interface(&link.name) =>
+            {
+                strays.push(link.name);
+            }
+            _ => {}
         }
     }
     host.run(batch.remove_all(strays.iter().map(String::as_str)))?;
     if joined_again.is_empty() {
         return Ok(());
     }
+    tracing::info!(ports = joined_again.len(), "ports that had lost their bridge are on it again");
     // A bridge that had no port is out of operation itself.
-    let interfaces: Vec<&str> =
-        joined_again.iter().map(String::as_str).chain([inner.names.bridge.as_str()]).collect();
-    sandbox::wait_until_operational(host, &interfaces).map(|_| ())
+    let mut interfaces: Vec<&str> = Vec::new();
+    for (_, owned) in &joined_again {
+        interfaces.extend(owned.endpoint.host_interface.as_deref());
+        interfaces.push(&owned.bridge_name);
+    }
+    interfaces.sort_unstable();
+    interfaces.dedup();
+    sandbox::wait_until_operational(host, &interfaces)?;
+    let told = |batch: Batch, (port, owned): &(u32, &Owned)| {
+        sandbox::known(batch, owned.bridge.index, *port, &owned.endpoint)
+    };
+    host.run(joined_again.iter().fold(Batch::new(), told))
 }
 
-fn remove_links(inner: &Inner) -> Result<(), String> {
-    let mut host = RouteSocket::open().map_err(|error| chain(&error))?;
-    let found = bridge::find(&mut host, &inner.names.bridge).map_err(|error| chain(&error))?;
-    let Some(link) = found else { return Ok(()) };
-    let ports = host.links(Some(link.index)).map_err(|error| chain(&error))?;
-    let strays =
-        ports.iter().map(|port| port.name.as_str()).filter(|name| inner.names.is_host_interface(name));
-    let doomed = strays.chain([inner.names.bridge.as_str()]);
-    host.run(Batch::new().remove_all(doomed)).map_err(|error| chain(&error))
+/// The host's ends of veth pairs that living sandboxes have.
+fn owned(inner: &Inner) -> BTreeMap<String, Owned> {
+    let devices = locked(&inner.devices);
+    let book = locked(&inner.book);
+    let owned = book.living().filter_map(|living| {
+        let endpoint = living.endpoint.clone();
+        let bridge = devices.bridge(&endpoint.network)?;
+        let spec = book.spec(&endpoint.network)?;
+        let options = spec.bridge()?;
+        let isolated = (!options.icc).then(|| super::devices::isolates(&spec));
+        let bridge_name = options.name.clone()?;
+        Some((endpoint.host_interface.clone()?, Owned { endpoint, bridge, bridge_name, isolated }))
+    });
+    owned.collect()
+}
+
+/// Removes these bridges if an engine made them, and the ports of them that have names of ours.
+fn remove_links(inner: &Inner, names: &BTreeSet<String>) -> Result<(), Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut host = RouteSocket::open()?;
+    let links = host.links(None)?;
+    let ours = links.iter().filter(|link| names.contains(&link.name));
+    let bridges: HashSet<u32> = ours.clone().map(|link| link.index).collect();
+    let ours = ours.filter(|link| link.group == GROUP);
+    let is_port = |link: &&Link| {
+        link.controller.is_some_and(|index| bridges.contains(&index))
+            && inner.names.is_host_interface(&link.name)
+    };
+    let ports = links.iter().filter(is_port);
+    host.run(Batch::new().remove_all(ports.chain(ours).map(|link| link.name.as_str())))
 }

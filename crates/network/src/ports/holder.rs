@@ -3,7 +3,7 @@
 //! /proc/net lists sockets with their inode, and /proc/PID/fd who has which inode open. Both are
 //! read only after a bind failed.
 
-use std::{fmt, fs, net::Ipv4Addr};
+use std::{fmt, fs, net::IpAddr};
 
 use crate::Protocol;
 
@@ -21,7 +21,8 @@ impl fmt::Display for Holder {
 }
 
 /// The process whose socket keeps `address:port` from being bound.
-pub(super) fn find(address: Ipv4Addr, port: u16, protocol: Protocol) -> Option<Holder> {
+pub(super) fn find(address: IpAddr, port: u16, protocol: Protocol) -> Option<Holder> {
+    // Another family's socket may be in the way as well: one of IPv6 takes both, unless told otherwise.
     let tables = [protocol.to_string(), format!("{protocol}6")];
     let inodes: Vec<u64> = tables
         .iter()
@@ -46,24 +47,39 @@ pub(super) fn find(address: Ipv4Addr, port: u16, protocol: Protocol) -> Option<H
 
 /// The inodes of the sockets in a table of /proc/net that have the port on an overlapping address.
 /// Sockets that are closed already (TIME_WAIT) have none.
-fn conflicting_inodes(table: &str, address: Ipv4Addr, port: u16) -> Vec<u64> {
+fn conflicting_inodes(table: &str, address: IpAddr, port: u16) -> Vec<u64> {
     table.lines().skip(1).filter_map(|line| conflicting_inode(line, address, port)).collect()
 }
 
 /// `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode …`, addresses in
 /// hexadecimal in host byte order.
-fn conflicting_inode(line: &str, address: Ipv4Addr, port: u16) -> Option<u64> {
+fn conflicting_inode(line: &str, address: IpAddr, port: u16) -> Option<u64> {
     let mut fields = line.split_whitespace();
     let (local, local_port) = fields.nth(1)?.split_once(':')?;
     let inode = fields.nth(7)?.parse().ok()?;
     let any = local.bytes().all(|digit| digit == b'0');
-    let same = u32::from_str_radix(local, 16).is_ok_and(|bits| bits.to_ne_bytes() == address.octets());
+    let same = octets(local)
+        == Some(match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        });
     let overlaps = any || same || address.is_unspecified();
     (overlaps && inode != 0 && u16::from_str_radix(local_port, 16) == Ok(port)).then_some(inode)
 }
 
+/// The bytes of an address, which the kernel prints in words of its own byte order.
+fn octets(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(8) {
+        return None;
+    }
+    let words = (0..text.len()).step_by(8).map(|at| u32::from_str_radix(&text[at..at + 8], 16).ok());
+    words.collect::<Option<Vec<u32>>>().map(|words| words.into_iter().flat_map(u32::to_ne_bytes).collect())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const TABLE: &str = "\
@@ -75,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_sockets_on_an_overlapping_address_are_in_the_way() {
-        let find = |address: [u8; 4], port| conflicting_inodes(TABLE, Ipv4Addr::from(address), port);
+        let find = |address: [u8; 4], port| conflicting_inodes(TABLE, Ipv4Addr::from(address).into(), port);
         if cfg!(target_endian = "little") {
             assert_eq!(find([127, 0, 0, 1], 8080), [4711]);
         }
@@ -85,7 +101,16 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_addresses_are_words_too() {
+        let local = "B80D0120000000000000000001000000";
+        if cfg!(target_endian = "little") {
+            assert_eq!(octets(local).map(|bytes| bytes[..4].to_vec()), Some(vec![0x20, 0x01, 0x0d, 0xb8]));
+        }
+        assert_eq!(octets("é000000"), None);
+    }
+
+    #[test]
     fn a_table_of_nonsense_holds_nothing() {
-        assert!(conflicting_inodes("x\ny z\n1: 2 3", Ipv4Addr::LOCALHOST, 1).is_empty());
+        assert!(conflicting_inodes("x\ny z\n1: 2 3", Ipv4Addr::LOCALHOST.into(), 1).is_empty());
     }
 }

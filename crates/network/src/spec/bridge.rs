@@ -102,8 +102,9 @@ impl BridgeOptions {
             "bridge.gateway_mode_ipv6" => self.gateway_mode_ipv6 = gateway_mode(key, value)?,
             "bridge.trusted_host_interfaces" => {
                 let names = value.split(':').filter(|name| !name.is_empty());
-                self.trusted_host_interfaces =
-                    names.filter_map(|name| interface_name(key, name).transpose()).collect::<Result<_, _>>()?;
+                self.trusted_host_interfaces = names
+                    .filter_map(|name| interface_name(key, name).transpose())
+                    .collect::<Result<_, _>>()?;
             }
             "bridge.host_binding_ipv4" | "bridge.host_binding_ip" => match address(key, value)? {
                 Some(IpAddr::V4(address)) => self.host_binding_ipv4 = Some(address),

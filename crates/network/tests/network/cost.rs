@@ -69,9 +69,47 @@ fn attaching_is_flat_up_to_200_sandboxes() {
     println!("attach 180 to 200, median             {:?}", median(attaches[180..].to_vec()));
     println!("a bare namespace with lo, median      {:?}", median(namespaces));
     println!("detach, median                        {:?}", median(detaches));
-    assert_eq!(world.elements("cost", "ports"), 0);
+    assert_eq!(world.elements("cost", "ports4"), 0);
     let begin = Instant::now();
     world.on_host(|| networks.close()).unwrap();
     println!("close, with what detaches left        {:?}", begin.elapsed());
     assert_eq!(world.links().len(), 2);
+}
+
+#[test]
+fn connecting_is_flat_up_to_300_endpoints() {
+    use std::os::fd::AsFd as _;
+    let world = World::new();
+    let networks = world.networks("connects");
+    let (home, other) = (world.network(&networks, "home", &[]), world.network(&networks, "other", &[]));
+    let app = world.on(&networks, &[&home], vec![tcp(8080, 80)]);
+    let wish = || minke_network::EndpointRequest::new(other.id.clone(), "other");
+    let mut others = Vec::new();
+    for count in [1, 100, 300] {
+        while others.len() < count {
+            others.push(world.on(&networks, &[&other], vec![]));
+        }
+        let (mut connects, mut disconnects) = (Vec::new(), Vec::new());
+        world.on_host(|| {
+            for _ in 0..20 {
+                let begin = Instant::now();
+                let both = networks.connect(app.netns.as_fd(), &app.attachment, wish()).unwrap();
+                connects.push(begin.elapsed());
+                let begin = Instant::now();
+                networks.disconnect(app.netns.as_fd(), &both, &other.id).unwrap();
+                disconnects.push(begin.elapsed());
+            }
+        });
+        println!(
+            "beside {count:3}: connect {:?}, disconnect {:?}, median of 20",
+            median(connects),
+            median(disconnects)
+        );
+    }
+    let begin = Instant::now();
+    world.on_host(|| networks.reconcile()).unwrap();
+    println!("reconcile, first look, 301 endpoints  {:?}", begin.elapsed());
+    let begin = Instant::now();
+    world.on_host(|| networks.reconcile()).unwrap();
+    println!("reconcile, nothing wrong              {:?}", begin.elapsed());
 }

@@ -25,8 +25,8 @@ fn the_lan_can_not_route_to_container_ports() {
     serve_tcp(&web.netns, "web", 80);
     serve_tcp(&web.netns, "secret", 81);
     // The LAN's default route leads to the host, which forwards.
-    assert!(ask_tcp(&world.lan, web.attachment.address, 81).is_err(), "not published");
-    assert!(ask_tcp(&world.lan, web.attachment.address, 80).is_err(), "published, but not at this address");
+    assert!(ask_tcp(&world.lan, web.attachment.ip(), 81).is_err(), "not published");
+    assert!(ask_tcp(&world.lan, web.attachment.ip(), 80).is_err(), "published, but not at this address");
     assert!(ask_tcp(&world.lan, HOST, 81).is_err());
     assert_eq!(ask_tcp(&world.lan, HOST, 8080).unwrap(), format!("web {LAN}"));
 }
@@ -105,16 +105,16 @@ fn engines_with_different_prefixes_share_a_host_and_nothing_else() {
     let b = world.attach(&two, vec![tcp(8081, 80)]);
     serve_tcp(&a.netns, "a", 80);
     serve_tcp(&b.netns, "b", 80);
-    assert_ne!(one.default_bridge().subnet, two.default_bridge().subnet);
+    assert_ne!(default_net(&one).subnet, default_net(&two).subnet);
     assert!(ask_tcp(&world.lan, HOST, 8080).unwrap().starts_with("a "));
     assert!(ask_tcp(&world.lan, HOST, 8081).unwrap().starts_with("b "));
-    assert!(ask_tcp(&a.netns, b.attachment.address, 80).is_err(), "containers of different engines");
+    assert!(ask_tcp(&a.netns, b.attachment.ip(), 80).is_err(), "containers of different engines");
     assert!(ask_tcp(&a.netns, HOST, 8081).is_ok(), "but what is published is published");
 
     // Closing one, as after a crash, takes nothing of the other.
     world.on_host(|| one.restore(&[])).unwrap();
     assert_eq!(world.tables(), ["twin-engine-b"]);
-    assert!(world.links().contains(&b.attachment.host_interface));
+    assert!(world.has_link(b.attachment.port()));
     assert!(ask_tcp(&world.lan, HOST, 8081).unwrap().starts_with("b "));
 }
 
@@ -153,9 +153,9 @@ fn a_sandbox_has_lo_eth0_and_no_ipv6_of_its_own() {
         .filter(|address| address.index == eth0.index)
         .map(|address| address.address)
         .collect();
-    assert_eq!(own, [IpAddr::V4(app.attachment.address)]);
-    assert_eq!(app.attachment.interface, "eth0");
-    assert_eq!(app.attachment.gateway, networks.default_bridge().gateway);
+    assert_eq!(own, [IpAddr::V4(app.attachment.ip())]);
+    assert_eq!(app.attachment.endpoints[0].interface, "eth0");
+    assert_eq!(app.attachment.bridge(), default_gateway(&networks));
 }
 
 #[test]
@@ -164,4 +164,50 @@ fn a_sandbox_without_a_network_has_lo_only() {
     let up = inside(&netns, || RouteSocket::open().unwrap().links(None)).unwrap();
     assert!(up.iter().filter(|link| link.up).map(|link| link.name.as_str()).eq(["lo"]), "{up:?}");
     assert!(inside(&netns, || TcpListener::bind((LOOPBACK, 80))).is_ok());
+}
+
+/// One that asks again a second later, as TCP does.
+fn ask_patiently(namespace: &std::os::fd::OwnedFd, port: u16) -> std::io::Result<String> {
+    use std::{io::Read as _, net::TcpStream, time::Duration};
+    inside(namespace, || {
+        let mut stream = TcpStream::connect_timeout(&(HOST, port).into(), Duration::from_secs(4))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    })
+}
+
+#[test]
+fn published_ports_obey_the_host_s_input_rules_when_told_to() {
+    use minke_netlink::nft::{
+        Base, Chain, Expression, Family, Hook, Kind, NftSocket, Policy, Register, Rule, Table, Transaction,
+        Verdict,
+    };
+    let world = World::new();
+    let config = minke_network::NetworkConfig {
+        obey_input: true,
+        ..minke_network::NetworkConfig::new("obey", world.state.path().join("obey"))
+    };
+    let networks = world.on_host(|| opened(config)).unwrap();
+    let web = world.attach(&networks, vec![tcp(8080, 80), tcp(8081, 80)]);
+    serve_tcp(&web.netns, "web", 80);
+    let table = Table { family: Family::Inet, name: "site".to_owned() };
+    let base = Base { kind: Kind::Filter, hook: Hook::Input, priority: 0, policy: Policy::Accept };
+    let r0 = Register(0);
+    let no_8081 = vec![
+        Expression::TransportHeader { offset: 2, length: 2, to: r0 },
+        Expression::Equal(r0, 8081u16.to_be_bytes().to_vec()),
+        Expression::Verdict(Verdict::Drop),
+    ];
+    let transaction = Transaction::new(&table)
+        .add_table()
+        .add_chain(&Chain { name: "input".to_owned(), base: Some(base) })
+        .add_rule("input", &Rule { expressions: no_8081, comment: String::new() });
+    world.on_host(|| NftSocket::open().unwrap().commit(transaction)).unwrap();
+    assert_eq!(ask_patiently(&world.lan, 8080).unwrap(), format!("web {LAN}"), "let in, source preserved");
+    assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "the next one waits for nothing");
+    assert!(ask_patiently(&world.lan, 8081).is_err(), "the host's rules forbid it");
+    assert!(ask_tcp(&world.host, LOOPBACK, 8081).is_ok(), "the host itself isn't asked");
+    world.on_host(|| networks.reconcile()).unwrap();
+    assert!(ask_tcp(&world.lan, HOST, 8080).is_ok());
 }

@@ -10,7 +10,7 @@ use minke_netlink::{
     nft::{Family, NftSocket, Table, Transaction},
     route::{Batch, RouteSocket},
 };
-use minke_network::{AttachError, NetworkConfig, Networks, OpenError};
+use minke_network::{AttachError, NetworkConfig, OpenError};
 
 use crate::world::*;
 
@@ -33,14 +33,14 @@ fn what_is_attached_is_gone_after_detach_and_close() {
     let networks = world.networks("gone");
     let web = world.attach(&networks, vec![tcp(8080, 80), on(LOOPBACK, udp(53, 53))]);
     assert!(world.links().contains(&"gone0".to_owned()));
-    assert_eq!((world.elements("gone", "ports"), world.elements("gone", "ports-of-address")), (1, 1));
+    assert_eq!((world.elements("gone", "ports4"), world.elements("gone", "ports4-of-address")), (1, 1));
 
     world.on_host(|| networks.close()).unwrap();
     assert!(world.links().contains(&"gone0".to_owned()), "in use: close does nothing");
     for _ in 0..2 {
         world.on_host(|| networks.detach(&web.attachment)).unwrap();
     }
-    assert_eq!((world.elements("gone", "ports"), world.elements("gone", "ports-of-address")), (0, 0));
+    assert_eq!((world.elements("gone", "ports4"), world.elements("gone", "ports4-of-address")), (0, 0));
     for _ in 0..2 {
         world.on_host(|| networks.close()).unwrap();
     }
@@ -62,17 +62,17 @@ fn after_a_crash_the_living_go_on_and_strays_are_removed() {
     drop(stray.held);
 
     let networks = world.networks("crash");
-    assert_eq!(networks.default_bridge().gateway, kept.attachment.gateway, "the subnet is remembered");
+    assert_eq!(default_gateway(&networks), kept.attachment.bridge(), "the subnet is remembered");
     for _ in 0..2 {
         world.on_host(|| networks.restore(std::slice::from_ref(&kept.attachment))).unwrap();
-        assert!(!world.links().contains(&stray.attachment.host_interface));
-        assert!(world.links().contains(&kept.attachment.host_interface));
-        assert_eq!((world.elements("crash", "ports"), world.elements("crash", "ports-of-address")), (1, 1));
+        assert!(!world.has_link(stray.attachment.port()));
+        assert!(world.has_link(kept.attachment.port()));
+        assert_eq!((world.elements("crash", "ports4"), world.elements("crash", "ports4-of-address")), (1, 1));
         assert!(ask_tcp(&world.lan, HOST, 8080).is_ok());
         assert!(ask_tcp(&world.host, LOOPBACK, 7070).is_ok());
     }
     let next = world.attach(&networks, vec![tcp(8081, 80)]);
-    assert_ne!(next.attachment.address, kept.attachment.address);
+    assert_ne!(next.attachment.ip(), kept.attachment.ip());
     let error = world.try_attach(&networks, vec![tcp(8080, 80)]).unwrap_err();
     assert!(error.to_string().contains("already allocated"), "{error}");
 
@@ -117,7 +117,7 @@ fn a_bridge_deleted_by_hand_is_made_again() {
     let living = [first.attachment.clone(), second.attachment.clone()];
     world.on_host(|| networks.restore(&living)).unwrap();
     assert!(ask_tcp(&world.host, LOOPBACK, 8080).is_ok(), "the reconciler joins the others again");
-    assert!(ask_tcp(&second.netns, first.attachment.address, 80).is_ok());
+    assert!(ask_tcp(&second.netns, first.attachment.ip(), 80).is_ok());
 }
 
 /// What an engine that was killed between two steps may leave, and what a hand may do meanwhile.
@@ -150,7 +150,7 @@ fn whatever_is_half_made_or_broken_restore_mends() {
         let table = Table { family: Family::Inet, name: "half".to_owned() };
         world.on_host(|| {
             let mut route = RouteSocket::open().unwrap();
-            spoil(&mut route, &table, &kept.attachment.host_interface, &stray.attachment.host_interface);
+            spoil(&mut route, &table, kept.attachment.port(), stray.attachment.port());
         });
         drop((networks, stray.held));
 
@@ -158,7 +158,7 @@ fn whatever_is_half_made_or_broken_restore_mends() {
         world.on_host(|| networks.restore(std::slice::from_ref(&kept.attachment))).unwrap();
         assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "{what}: from the LAN");
         assert!(ask_tcp(&world.host, LOOPBACK, 8080).is_ok(), "{what}: from the host");
-        assert_eq!((world.elements("half", "ports"), world.elements("half", "ports-of-address")), (1, 1));
+        assert_eq!((world.elements("half", "ports4"), world.elements("half", "ports4-of-address")), (1, 1));
         world.attach(&networks, vec![tcp(8081, 80)]);
 
         let networks = world.networks("half");
@@ -176,14 +176,13 @@ fn forwarding_is_turned_on_only_when_that_is_remembered() {
     let before = world.links();
     std::fs::write(world.state.path().join("amnesia"), "no folder").unwrap();
     let config = NetworkConfig {
-        prefix: "amnesia".to_owned(),
-        state: world.state.path().join("amnesia/below"),
         subnet: None,
         mtu: None,
+        ..NetworkConfig::new("amnesia", world.state.path().join("amnesia/below"))
     };
     // A state that can't be written now, and could when it was opened.
     std::fs::remove_file(world.state.path().join("amnesia")).unwrap();
-    let networks = world.on_host(|| Networks::open(config)).unwrap();
+    let networks = world.on_host(|| opened(config)).unwrap();
     std::fs::write(world.state.path().join("amnesia"), "no folder").unwrap();
     let error = world.try_attach(&networks, vec![]).unwrap_err();
     assert!(matches!(error, AttachError::State { .. }), "{error}");
@@ -195,22 +194,21 @@ fn forwarding_is_turned_on_only_when_that_is_remembered() {
 fn a_full_subnet_says_so_and_has_room_again_after_a_detach() {
     let world = World::new();
     let config = NetworkConfig {
-        prefix: "full".to_owned(),
-        state: world.state.path().join("full"),
         subnet: "10.200.0.0/29".parse().ok(),
         mtu: None,
+        ..NetworkConfig::new("full", world.state.path().join("full"))
     };
-    let networks = world.on_host(|| Networks::open(config)).unwrap();
+    let networks = world.on_host(|| opened(config)).unwrap();
     let attached: Vec<_> = (0..5).map(|_| world.attach(&networks, vec![])).collect();
     let links = world.links();
     for _ in 0..3 {
         let error = world.try_attach(&networks, vec![tcp(8080, 80)]).unwrap_err();
         assert_eq!(error.to_string(), "no address is left in 10.200.0.0/29");
     }
-    assert_eq!((world.links(), world.elements("full", "ports")), (links, 0));
+    assert_eq!((world.links(), world.elements("full", "ports4")), (links, 0));
     world.on_host(|| networks.detach(&attached[2].attachment)).unwrap();
     let next = world.attach(&networks, vec![tcp(8080, 80)]);
-    assert_eq!(next.attachment.address, attached[2].attachment.address);
+    assert_eq!(next.attachment.ip(), attached[2].attachment.ip());
 }
 
 #[test]
@@ -219,15 +217,15 @@ fn a_late_detach_does_not_free_the_address_of_a_successor() {
     let networks = world.networks("late");
     let first = world.attach(&networks, vec![]);
     world.on_host(|| networks.detach(&first.attachment)).unwrap();
-    let same_address = Some(first.attachment.address);
+    let same_address = Some(first.attachment.ip());
     let mut wish = request(vec![]);
-    wish.address = same_address;
-    wish.mac = "02:00:00:00:00:07".parse().ok();
+    wish.endpoints[0].ipv4 = same_address;
+    wish.endpoints[0].mac = "02:00:00:00:00:07".parse().ok();
     let second = world.on_host(|| networks.attach(wish)).unwrap();
-    assert_eq!(second.attachment.mac, "02:00:00:00:00:07");
+    assert_eq!(second.attachment.endpoints[0].mac.to_string(), "02:00:00:00:00:07");
     world.on_host(|| networks.detach(&first.attachment)).unwrap();
     let mut wish = request(vec![]);
-    wish.address = same_address;
+    wish.endpoints[0].ipv4 = same_address;
     let error = world.on_host(|| networks.attach(wish)).unwrap_err();
     assert!(matches!(error, AttachError::Address { reason: "is in use", .. }), "{error}");
 }
@@ -247,9 +245,9 @@ fn sandboxes_attached_at_once_get_addresses_of_their_own() {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     });
-    let addresses: HashSet<_> = attached.iter().map(|a| a.attachment.address).collect();
+    let addresses: HashSet<_> = attached.iter().map(|a| a.attachment.ip()).collect();
     assert_eq!(addresses.len(), 8);
-    assert_eq!(world.elements("crowd", "ports"), 8);
+    assert_eq!(world.elements("crowd", "ports4"), 8);
     serve_tcp(&attached[5].netns, "six", 80);
     assert!(ask_tcp(&world.lan, HOST, attached[5].attachment.ports[0].host_port).is_ok());
 }
@@ -258,7 +256,7 @@ fn sandboxes_attached_at_once_get_addresses_of_their_own() {
 fn a_subnet_that_the_host_uses_is_passed_over_even_when_it_comes_late() {
     let world = World::new();
     let networks = world.networks("pools");
-    assert_eq!(networks.default_bridge().subnet.to_string(), "172.17.0.0/16");
+    assert_eq!(default_net(&networks).subnet.to_string(), "172.17.0.0/16");
     world.on_host(|| {
         let mut route = RouteSocket::open().unwrap();
         let index = route.link("lan0").unwrap().unwrap().index;
@@ -266,8 +264,8 @@ fn a_subnet_that_the_host_uses_is_passed_over_even_when_it_comes_late() {
         route.run(Batch::new().address(index, address, 24)).unwrap();
     });
     let app = world.attach(&networks, vec![]);
-    assert_eq!(app.attachment.address, Ipv4Addr::new(172, 18, 0, 2));
-    assert_eq!(networks.default_bridge().gateway, Ipv4Addr::new(172, 18, 0, 1));
+    assert_eq!(app.attachment.ip(), Ipv4Addr::new(172, 18, 0, 2));
+    assert_eq!(default_gateway(&networks), Ipv4Addr::new(172, 18, 0, 1));
 }
 
 #[test]
@@ -275,17 +273,19 @@ fn a_chosen_subnet_and_mtu_are_used_and_bad_ones_refused() {
     let world = World::new();
     let open = |subnet: &str, mtu| {
         let config = NetworkConfig {
-            prefix: "fixed".to_owned(),
-            state: world.state.path().join("fixed"),
             subnet: Some(subnet.parse().unwrap()),
             mtu,
+            ..NetworkConfig::new("fixed", world.state.path().join("fixed"))
         };
-        world.on_host(|| Networks::open(config))
+        world.on_host(|| opened(config))
     };
     let networks = open("10.200.0.9/28", Some(1400)).unwrap();
     let app = world.attach(&networks, vec![]);
-    assert_eq!(app.attachment.gateway, Ipv4Addr::new(10, 200, 0, 9));
-    assert_eq!((app.attachment.address, app.attachment.prefix_len), (Ipv4Addr::new(10, 200, 0, 1), 28));
+    assert_eq!(app.attachment.bridge(), Ipv4Addr::new(10, 200, 0, 9));
+    assert_eq!(
+        (app.attachment.ip(), app.attachment.endpoints[0].ipv4.unwrap().prefix_len()),
+        (Ipv4Addr::new(10, 200, 0, 1), 28)
+    );
     let eth0 = inside(&app.netns, || RouteSocket::open().unwrap().link("eth0")).unwrap().unwrap();
     assert_eq!(eth0.mtu, 1400);
     assert!(matches!(open("10.0.0.0/31", None), Err(OpenError::SubnetTooSmall(_))));
@@ -300,7 +300,7 @@ fn something_else_with_the_bridge_s_name_is_left_alone() {
     let networks = world.networks("taken");
     let error = world.try_attach(&networks, vec![]).unwrap_err();
     assert!(matches!(error, AttachError::NotABridge(_)), "{error}");
-    assert!(world.on_host(|| networks.close()).is_err());
+    world.on_host(|| networks.close()).unwrap();
     assert!(world.links().contains(&"taken0".to_owned()));
 }
 

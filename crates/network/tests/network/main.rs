@@ -7,8 +7,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 mod cost;
+mod dns;
+mod drivers;
 mod foreign;
+mod guard;
+mod ipv6;
 mod isolation;
 mod lifecycle;
 mod publishing;
+mod reconcile;
 mod world;

@@ -3,19 +3,22 @@
 use std::{
     fs, io,
     io::{Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     thread,
     time::Duration,
 };
 
-use minke_model::ContainerId;
+use minke_model::{ContainerId, NetworkId};
 use minke_netlink::{
     namespace,
     nft::{Family, NftSocket, Table},
     route::{Batch, RouteSocket, Veth},
 };
-use minke_network::{AttachError, AttachRequest, Attached, NetworkConfig, Networks, PortRequest, Protocol};
+use minke_network::{
+    AttachError, AttachRequest, Attached, Attachment, Driver, EndpointRequest, NetworkConfig, NetworkRequest,
+    NetworkSpec, Networks, OpenError, Pool, PoolRequest, PortRequest, Protocol,
+};
 
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const LAN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -83,13 +86,8 @@ impl World {
     }
 
     pub(crate) fn networks(&self, prefix: &str) -> Networks {
-        let config = NetworkConfig {
-            prefix: prefix.to_owned(),
-            state: self.state.path().join(prefix),
-            subnet: None,
-            mtu: None,
-        };
-        self.on_host(|| Networks::open(config)).unwrap()
+        let config = NetworkConfig::new(prefix, self.state.path().join(prefix));
+        self.on_host(|| opened(config)).unwrap()
     }
 
     pub(crate) fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
@@ -114,6 +112,63 @@ impl World {
         })
     }
 
+    /// A bridge network with these options.
+    pub(crate) fn network(&self, networks: &Networks, _name: &str, options: &[(&str, &str)]) -> NetworkSpec {
+        self.create(networks, "bridge", options, |_| {})
+    }
+
+    pub(crate) fn network_with(
+        &self,
+        networks: &Networks,
+        _name: &str,
+        change: impl FnOnce(&mut NetworkRequest),
+    ) -> NetworkSpec {
+        self.create(networks, "bridge", &[], change)
+    }
+
+    pub(crate) fn create(
+        &self,
+        networks: &Networks,
+        driver: &str,
+        options: &[(&str, &str)],
+        change: impl FnOnce(&mut NetworkRequest),
+    ) -> NetworkSpec {
+        let mut request = network_request(driver, options);
+        change(&mut request);
+        self.on_host(|| networks.create(request)).unwrap()
+    }
+
+    /// A sandbox on these networks.
+    pub(crate) fn on(
+        &self,
+        networks: &Networks,
+        specs: &[&NetworkSpec],
+        ports: Vec<PortRequest>,
+    ) -> Attached {
+        self.try_on(networks, specs, ports).unwrap()
+    }
+
+    pub(crate) fn try_on(
+        &self,
+        networks: &Networks,
+        specs: &[&NetworkSpec],
+        ports: Vec<PortRequest>,
+    ) -> Result<Attached, AttachError> {
+        let mut request = request(ports);
+        request.endpoints =
+            specs.iter().map(|spec| EndpointRequest::new(spec.id.clone(), spec.id.as_str())).collect();
+        self.on_host(|| networks.attach(request))
+    }
+
+    pub(crate) fn bridge_elements(&self, table: &str, set: &str) -> usize {
+        let table = Table { family: Family::Bridge, name: table.to_owned() };
+        self.on_host(|| NftSocket::open().unwrap().elements(&table, set).unwrap().len())
+    }
+
+    pub(crate) fn has_link(&self, name: &str) -> bool {
+        self.links().iter().any(|link| link == name)
+    }
+
     pub(crate) fn tables(&self) -> Vec<String> {
         self.on_host(|| NftSocket::open().unwrap().tables(Family::Inet).unwrap())
     }
@@ -130,10 +185,69 @@ impl World {
     }
 }
 
-pub(crate) fn request(ports: Vec<PortRequest>) -> AttachRequest {
+/// The networks of an engine with its default bridge.
+pub(crate) fn opened(config: NetworkConfig) -> Result<Networks, OpenError> {
+    let networks = Networks::open(config)?;
+    networks.default_bridge(default_id()).unwrap();
+    Ok(networks)
+}
+
+pub(crate) fn default_id() -> NetworkId {
+    NetworkId::from_random([0xdb; 32])
+}
+
+pub(crate) fn default_net(networks: &Networks) -> Pool {
+    networks.spec(&default_id()).unwrap().ipv4.unwrap()
+}
+
+pub(crate) fn default_gateway(networks: &Networks) -> Ipv4Addr {
+    match default_net(networks).gateway {
+        Some(IpAddr::V4(gateway)) => gateway,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut bytes).unwrap();
-    AttachRequest { id: ContainerId::from_random(bytes), ports, mac: None, address: None }
+    bytes
+}
+
+pub(crate) fn network_request(driver: &str, options: &[(&str, &str)]) -> NetworkRequest {
+    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    NetworkRequest {
+        id: NetworkId::from_random(random()),
+        driver: Driver::parse(driver, &options).unwrap(),
+        internal: false,
+        ipv4: Some(PoolRequest::default()),
+        ipv6: None,
+    }
+}
+
+/// The first endpoint of an attachment.
+pub(crate) trait First {
+    fn ip(&self) -> Ipv4Addr;
+    fn bridge(&self) -> Ipv4Addr;
+    fn port(&self) -> &str;
+}
+
+impl First for Attachment {
+    fn ip(&self) -> Ipv4Addr {
+        self.endpoints[0].address_ipv4().unwrap()
+    }
+
+    fn bridge(&self) -> Ipv4Addr {
+        self.endpoints[0].gateway_ipv4.unwrap()
+    }
+
+    fn port(&self) -> &str {
+        self.endpoints[0].host_interface.as_deref().unwrap()
+    }
+}
+
+pub(crate) fn request(ports: Vec<PortRequest>) -> AttachRequest {
+    let endpoints = vec![EndpointRequest::new(default_id(), "bridge")];
+    AttachRequest { id: ContainerId::from_random(random()), endpoints, ports, dns: false }
 }
 
 pub(crate) fn tcp(host_port: u16, container_port: u16) -> PortRequest {
@@ -155,28 +269,29 @@ pub(crate) fn on(address: Ipv4Addr, port: PortRequest) -> PortRequest {
 
 /// Answers every connection with `name` and the client's address, until the test ends.
 pub(crate) fn serve_tcp(namespace: &OwnedFd, name: &'static str, port: u16) {
-    let listener = inside(namespace, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap();
+    let listener = inside(namespace, || TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))).unwrap();
     thread::spawn(move || {
         while let Ok((mut stream, peer)) = listener.accept() {
-            let _ = write!(stream, "{name} {}", peer.ip());
+            let _ = write!(stream, "{name} {}", peer.ip().to_canonical());
         }
     });
 }
 
 /// Answers every datagram with `name` and the client's address, until the test ends.
 pub(crate) fn serve_udp(namespace: &OwnedFd, name: &'static str, port: u16) {
-    let socket = inside(namespace, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap();
+    let socket = inside(namespace, || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))).unwrap();
     thread::spawn(move || {
         while let Ok((_, peer)) = socket.recv_from(&mut [0; 64]) {
-            let _ = socket.send_to(format!("{name} {}", peer.ip()).as_bytes(), peer);
+            let _ = socket.send_to(format!("{name} {}", peer.ip().to_canonical()).as_bytes(), peer);
         }
     });
 }
 
 /// What a TCP server answers a client in `namespace`.
-pub(crate) fn ask_tcp(namespace: &OwnedFd, address: Ipv4Addr, port: u16) -> io::Result<String> {
+pub(crate) fn ask_tcp(namespace: &OwnedFd, address: impl Into<IpAddr>, port: u16) -> io::Result<String> {
+    let address = SocketAddr::new(address.into(), port);
     inside(namespace, || {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((address, port)), PATIENCE)?;
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
@@ -185,15 +300,18 @@ pub(crate) fn ask_tcp(namespace: &OwnedFd, address: Ipv4Addr, port: u16) -> io::
 }
 
 /// What a UDP server answers a client in `namespace`.
-pub(crate) fn ask_udp(namespace: &OwnedFd, address: Ipv4Addr, port: u16) -> io::Result<String> {
-    let socket = inside(namespace, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+pub(crate) fn ask_udp(namespace: &OwnedFd, address: impl Into<IpAddr>, port: u16) -> io::Result<String> {
+    let address = address.into();
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = inside(namespace, || UdpSocket::bind((any, 0)))?;
     ask_udp_with(&socket, address, port)
 }
 
 /// What a UDP server answers this very client.
-pub(crate) fn ask_udp_with(socket: &UdpSocket, address: Ipv4Addr, port: u16) -> io::Result<String> {
+pub(crate) fn ask_udp_with(socket: &UdpSocket, address: impl Into<IpAddr>, port: u16) -> io::Result<String> {
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.connect((address, port))?;
+    socket.connect((address.into(), port))?;
     socket.send(b"?")?;
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer)?;

@@ -1,0 +1,269 @@
+//! An attachment in the making, which undoes itself unless it is kept.
+
+use std::{fmt::Write as _, io, net::IpAddr, os::fd::OwnedFd};
+
+use minke_model::{ContainerId, NetworkId};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::{Inner, locked};
+use crate::{
+    AttachError, Attachment, Driver, Endpoint, EndpointRequest, GatewayMode, Mac, NetworkSpec, PortRequest,
+    PublishedPort,
+    firewall::{Change, Item},
+    ports, publish,
+    sandbox::{DefaultRoutes, Device, Place},
+    spec::is_interface_name,
+    sysctl,
+};
+
+/// What interfaces in sandboxes are called, and a number.
+const INTERFACE: &str = "eth";
+
+/// An attachment in the making. Dropped, it takes back what was done so far.
+pub(super) struct Making<'a> {
+    inner: &'a Inner,
+    /// As it was: empty for a new sandbox.
+    before: Attachment,
+    /// As it is going to be.
+    attachment: Attachment,
+    /// What is new.
+    places: Vec<Place>,
+    has_links: bool,
+    has_elements: bool,
+    kept: bool,
+}
+
+impl<'a> Making<'a> {
+    /// A new sandbox's.
+    pub(super) fn new(inner: &'a Inner, id: ContainerId) -> Self {
+        Self::of(inner, Attachment { id, endpoints: Vec::new(), ports: Vec::new() })
+    }
+
+    /// A running sandbox's.
+    pub(super) fn of(inner: &'a Inner, before: Attachment) -> Self {
+        Self {
+            inner,
+            attachment: before.clone(),
+            before,
+            places: Vec::new(),
+            has_links: false,
+            has_elements: false,
+            kept: false,
+        }
+    }
+
+    /// A place on a network: its id, name, addresses. `has` says whether the sandbox has an interface.
+    pub(super) fn add(
+        &mut self,
+        wish: &EndpointRequest,
+        spec: &NetworkSpec,
+        device: Device,
+        default_ipv6: bool,
+        has: impl FnMut(&str) -> bool,
+    ) -> Result<(), AttachError> {
+        if self.attachment.endpoint(&wish.network).is_some() {
+            return Err(AttachError::Twice(wish.network.clone()));
+        }
+        let interface = self.interface(wish, spec, has)?;
+        let settings = settings(wish, spec, &interface, default_ipv6)?;
+        let mut book = locked(&self.inner.book);
+        let endpoint_id = book.free_id(random_id).map_err(AttachError::Random)?;
+        let addresses = book.take_addresses(wish)?;
+        let first = addresses.ipv4.or(addresses.ipv6).map(|net| net.address());
+        let mac = match &device {
+            Device::Vlan(parent) if matches!(spec.driver, Driver::Ipvlan(_)) => {
+                parent.mac.map(Mac::from_octets)
+            }
+            _ => wish.mac,
+        };
+        let mac = mac.or(first.map(Mac::of_address)).unwrap_or_else(|| Mac::of_id(&endpoint_id));
+        let host_interface = self.inner.names.host_interface(&endpoint_id);
+        let endpoint = Endpoint {
+            network: wish.network.clone(),
+            network_name: wish.network_name.clone(),
+            host_interface: matches!(device, Device::Bridge { .. }).then_some(host_interface),
+            interface,
+            ipv4: addresses.ipv4,
+            ipv6: addresses.ipv6,
+            gateway_ipv4: match way_out(spec, true) {
+                Some(IpAddr::V4(address)) => Some(address),
+                _ => None,
+            },
+            gateway_ipv6: match way_out(spec, false) {
+                Some(IpAddr::V6(address)) => Some(address),
+                _ => None,
+            },
+            link_local: wish.link_local.clone(),
+            mac,
+            gateway_priority: wish.gateway_priority,
+            endpoint_id,
+        };
+        book.enter(self.attachment.id.clone(), endpoint.clone());
+        self.attachment.endpoints.push(endpoint.clone());
+        self.places.push(Place { endpoint, device, settings });
+        Ok(())
+    }
+
+    /// The name that was asked for, or the first free number.
+    fn interface(
+        &self,
+        wish: &EndpointRequest,
+        spec: &NetworkSpec,
+        mut has: impl FnMut(&str) -> bool,
+    ) -> Result<String, AttachError> {
+        let mut taken = |name: &str| {
+            name == "lo" || self.attachment.endpoints.iter().any(|other| other.interface == name) || has(name)
+        };
+        if let Some(name) = &wish.interface {
+            if !is_interface_name(name) {
+                let name: String = name.chars().take(64).collect();
+                return Err(AttachError::Endpoint(format!("{name:?} can't be the name of an interface")));
+            }
+            if taken(name) {
+                let text = format!("the sandbox has an interface {name} already");
+                return Err(AttachError::Endpoint(text));
+            }
+            return Ok(name.clone());
+        }
+        let prefix = spec.bridge().and_then(|options| options.container_iface_prefix.as_deref());
+        let names = (0u32..1000).map(|number| format!("{}{number}", prefix.unwrap_or(INTERFACE)));
+        let mut names = names.filter(|name| !taken(name));
+        names.next().ok_or_else(|| AttachError::Endpoint("the sandbox has too many interfaces".to_owned()))
+    }
+
+    /// What is new.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The links are made, and to be removed again.
+    pub(super) fn has_links(&mut self) {
+        self.has_links = true;
+    }
+
+    /// The default routes that are other than before.
+    pub(super) fn default_routes(&self) -> DefaultRoutes {
+        let changed = |ipv4| {
+            let after = self.attachment.gateway(ipv4)?;
+            let before = self.before.gateway(ipv4);
+            before.is_none_or(|before| before.endpoint_id != after.endpoint_id).then(|| after.clone())
+        };
+        DefaultRoutes { ipv4: changed(true), ipv6: changed(false) }
+    }
+
+    /// Reserves the host's ports; the sockets keep them.
+    pub(super) fn reserve_ports(&mut self, requests: &[PortRequest]) -> Result<Vec<OwnedFd>, AttachError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bindings = publish::bindings(&self.attachment, &|id| self.inner.spec(id));
+        if bindings == ports::Bindings::default() {
+            // As with Docker, a sandbox with no way out publishes nothing.
+            tracing::warn!(
+                container = self.attachment.id.short(),
+                "no network with a gateway: no port is published"
+            );
+            return Ok(Vec::new());
+        }
+        let ours = |address, protocol, port| self.inner.firewall.has_port(address, protocol, port);
+        let reservations = ports::reserve_all(requests, bindings, &ours)?;
+        let (ports, held): (Vec<PublishedPort>, Vec<Option<OwnedFd>>) =
+            reservations.into_iter().map(|reservation| (reservation.port, reservation.socket)).unzip();
+        self.attachment.ports = ports;
+        Ok(held.into_iter().flatten().collect())
+    }
+
+    /// Lets traffic to the ports through, and from the new addresses.
+    pub(super) fn publish(&mut self) -> Result<(), AttachError> {
+        let spec = |id: &NetworkId| self.inner.spec(id);
+        let guards = self.places.iter().filter_map(|place| publish::guard(&place.endpoint)).map(Item::Guard);
+        let (before, after) =
+            (publish::port_items(&self.before, &spec), publish::port_items(&self.attachment, &spec));
+        let mut change = Change { add: guards.collect(), remove: Vec::new() };
+        if before != after {
+            change.remove = before;
+            change.add.extend(after);
+        }
+        self.inner.route_loopback(&self.attachment)?;
+        self.has_elements = true;
+        self.inner.firewall.apply(&change)
+    }
+
+    /// It is done: nothing is undone any more.
+    pub(super) fn keep(mut self) -> Attachment {
+        self.kept = true;
+        self.attachment.clone()
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let spec = |id: &NetworkId| self.inner.spec(id);
+        if self.has_elements {
+            let guards = self.places.iter().filter_map(|place| publish::guard(&place.endpoint));
+            let mut change = Change { remove: guards.map(Item::Guard).collect(), add: Vec::new() };
+            change.remove.extend(publish::port_items(&self.attachment, &spec));
+            change.add.extend(publish::port_items(&self.before, &spec));
+            if let Err(error) = self.inner.firewall.apply(&change) {
+                tracing::warn!(error = crate::error::chain(&error), "undo of a failed attach");
+            }
+        }
+        let new: Vec<Endpoint> = self.places.iter().map(|place| place.endpoint.clone()).collect();
+        for endpoint in new.iter().filter(|_| self.has_links) {
+            self.inner.bury(endpoint);
+        }
+        locked(&self.inner.book).leave(&new);
+    }
+}
+
+/// The gateway that leads out of a network; an internal one has none, nor has one on top of nothing.
+fn way_out(spec: &NetworkSpec, ipv4: bool) -> Option<IpAddr> {
+    let leads_out = !spec.internal
+        && match &spec.driver {
+            Driver::Bridge(options) => options.gateway_mode(ipv4) != GatewayMode::Isolated,
+            Driver::Macvlan(options) => options.parent.is_some(),
+            Driver::Ipvlan(options) => options.parent.is_some(),
+        };
+    let pool = if ipv4 { &spec.ipv4 } else { &spec.ipv6 };
+    pool.as_ref().filter(|_| leads_out)?.gateway
+}
+
+/// The settings of an endpoint's interface. `default_ipv6`: what interfaces in this sandbox do about IPv6
+/// unless they are told.
+fn settings(
+    wish: &EndpointRequest,
+    spec: &NetworkSpec,
+    interface: &str,
+    default_ipv6: bool,
+) -> Result<Vec<(String, String)>, AttachError> {
+    let mut settings = Vec::new();
+    if spec.ipv6.is_some() != default_ipv6 {
+        settings = sysctl::interface_ipv6(interface, spec.ipv6.is_some());
+    }
+    for (name, value) in &wish.sysctls {
+        let file = sysctl::of_interface(name, interface).ok_or_else(|| {
+            let name: String = name.chars().take(128).collect();
+            AttachError::Endpoint(format!(
+                "sysctl {name:?} can't be set for an endpoint: want net.ipv4.conf.IFNAME.…, net.ipv4.neigh.IFNAME.…, the same of ipv6, or net.mpls.conf.IFNAME.…"
+            ))
+        })?;
+        settings.push((file, value.clone()));
+    }
+    Ok(settings)
+}
+
+/// 64 random hexadecimal digits.
+fn random_id() -> io::Result<String> {
+    let mut bytes = [0u8; 32];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}

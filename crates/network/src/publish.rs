@@ -1,0 +1,102 @@
+//! Where a sandbox's published ports lead, and what the firewall is told about the sandbox. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::{
+    Attachment, Endpoint, GatewayMode, NetworkSpec, PublishedPort,
+    firewall::{BridgeRules, Guard, Item, SubnetRules},
+    ports::{Binding, Bindings},
+};
+
+/// Finds a network's spec.
+pub(crate) type Specs<'a> = &'a dyn Fn(&minke_model::NetworkId) -> Option<NetworkSpec>;
+
+/// What holds for a bridge network.
+pub(crate) fn bridge_rules(spec: &NetworkSpec) -> Option<BridgeRules> {
+    let options = spec.bridge()?;
+    let subnet = |ipv4: bool| {
+        let pool = if ipv4 { spec.ipv4.as_ref() } else { spec.ipv6.as_ref() }?;
+        let mode = options.gateway_mode(ipv4);
+        let translated = matches!(mode, GatewayMode::Nat | GatewayMode::NatUnprotected);
+        let leaves_as = match ipv4 {
+            true => options.host_ipv4.map(IpAddr::V4),
+            false => options.host_ipv6.map(IpAddr::V6),
+        };
+        Some(SubnetRules {
+            subnet: pool.subnet,
+            masquerade: options.masquerade && translated && !spec.internal,
+            leaves_as,
+            unprotected: mode == GatewayMode::NatUnprotected && !spec.internal,
+            routed: mode == GatewayMode::Routed && !spec.internal,
+        })
+    };
+    Some(BridgeRules {
+        bridge: options.name.clone()?,
+        icc: options.icc,
+        internal: spec.internal,
+        trusted: options.trusted_host_interfaces.clone(),
+        subnets: [subnet(true), subnet(false)].into_iter().flatten().collect(),
+    })
+}
+
+/// Which addresses an endpoint may send from, if it is a bridge's port.
+pub(crate) fn guard(endpoint: &Endpoint) -> Option<Guard> {
+    let mut addresses: Vec<IpAddr> = endpoint.addresses().map(|net| net.address()).collect();
+    addresses.extend(&endpoint.link_local);
+    if endpoint.ipv6.is_some() {
+        addresses.push(endpoint.mac.link_local().into());
+    }
+    Some(Guard { interface: endpoint.host_interface.clone()?, mac: endpoint.mac, addresses })
+}
+
+/// Where the ports of an attachment may be published.
+pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>) -> Bindings {
+    let binding = |ipv4: bool| {
+        let spec = specs(&attachment.gateway(ipv4)?.network)?;
+        let options = spec.bridge()?;
+        // A host's address of IPv4 alone that was chosen for all ports means no other one.
+        let only_ipv4 = options.host_binding_ipv4.is_some_and(|address| !address.is_unspecified());
+        let address = match ipv4 {
+            true => Some(options.host_binding_ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED).into()),
+            false if only_ipv4 => options.host_binding_ipv6.map(IpAddr::V6),
+            false => Some(options.host_binding_ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED).into()),
+        };
+        match options.gateway_mode(ipv4) {
+            GatewayMode::Nat | GatewayMode::NatUnprotected => Some(Binding::Host(address)),
+            GatewayMode::Routed => Some(Binding::Routed),
+            GatewayMode::Isolated => None,
+        }
+    };
+    Bindings { ipv4: binding(true), ipv6: binding(false) }
+}
+
+/// What the firewall holds for the ports of an attachment.
+pub(crate) fn port_items(attachment: &Attachment, specs: Specs<'_>) -> Vec<Item> {
+    let modes = [true, false].map(|ipv4| {
+        let endpoint = attachment.gateway(ipv4)?;
+        let mode = specs(&endpoint.network)?.bridge()?.gateway_mode(ipv4);
+        let address = match ipv4 {
+            true => endpoint.address_ipv4()?.into(),
+            false => endpoint.address_ipv6()?.into(),
+        };
+        Some((address, mode))
+    });
+    let item = |port: &PublishedPort| {
+        let (address, mode): (IpAddr, _) = modes[usize::from(port.host_address.is_ipv6())]?;
+        let target = SocketAddr::new(address, port.container_port);
+        match mode {
+            GatewayMode::Nat | GatewayMode::NatUnprotected if port.host_port != 0 => {
+                Some(Item::Port(*port, target))
+            }
+            GatewayMode::Routed => Some(Item::Routed(port.protocol, target)),
+            _ => None,
+        }
+    };
+    attachment.ports.iter().filter_map(item).collect()
+}
+
+/// What the firewall holds for an attachment.
+pub(crate) fn items(attachment: &Attachment, specs: Specs<'_>) -> Vec<Item> {
+    let guards = attachment.endpoints.iter().filter_map(guard).map(Item::Guard);
+    guards.chain(port_items(attachment, specs)).collect()
+}

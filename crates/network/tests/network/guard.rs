@@ -1,0 +1,82 @@
+//! A container can't pose as another: not on its bridge, not in ARP, not in neighbour discovery.
+
+use std::net::UdpSocket;
+
+use minke_netlink::route::{Batch, RouteSocket};
+use minke_network::PoolRequest;
+
+use crate::world::*;
+
+/// Gives a sandbox an address that isn't its own.
+fn take(sandbox: &minke_network::Attached, address: std::net::IpAddr) {
+    inside(&sandbox.netns, || {
+        let mut route = RouteSocket::open().unwrap();
+        let index = route.link("eth0").unwrap().unwrap().index;
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        route.run(Batch::new().address(index, address, length)).unwrap();
+    });
+}
+
+#[test]
+fn a_stolen_address_gets_nothing_through() {
+    let world = World::new();
+    let networks = world.networks("thief");
+    let spec = world.create(&networks, "bridge", &[], |request| request.ipv6 = Some(PoolRequest::default()));
+    let (thief, victim) = (world.on(&networks, &[&spec], vec![]), world.on(&networks, &[&spec], vec![]));
+    let peer = world.on(&networks, &[&spec], vec![]);
+    let heard = inside(&peer.netns, || UdpSocket::bind("[::]:9000")).unwrap();
+    heard.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    let hear = || {
+        let mut buffer = [0; 16];
+        heard.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned()).ok()
+    };
+    let say = |from: std::net::IpAddr, to: std::net::IpAddr, text: &str| {
+        inside(&thief.netns, || {
+            let _ = UdpSocket::bind((from, 0)).unwrap().send_to(text.as_bytes(), (to, 9000));
+        });
+    };
+    let of = |sandbox: &minke_network::Attached| {
+        let endpoint = &sandbox.attachment.endpoints[0];
+        [endpoint.address_ipv4().unwrap().into(), endpoint.address_ipv6().unwrap().into()]
+    };
+    let (own, stolen, target): ([std::net::IpAddr; 2], [std::net::IpAddr; 2], [std::net::IpAddr; 2]) =
+        (of(&thief), of(&victim), of(&peer));
+    for family in 0..2 {
+        say(own[family], target[family], "own");
+        assert_eq!(hear().as_deref(), Some("own"));
+        take(&thief, stolen[family]);
+        say(stolen[family], target[family], "stolen");
+        assert_eq!(hear(), None, "family {family}");
+    }
+    // Nor does it answer for the victim: the victim is still reached, the thief isn't.
+    serve_tcp(&victim.netns, "victim", 80);
+    serve_tcp(&thief.netns, "thief", 80);
+    for address in stolen {
+        assert!(ask_tcp(&peer.netns, address, 80).unwrap().starts_with("victim"));
+    }
+}
+
+#[test]
+fn another_hardware_address_gets_nothing_through() {
+    let world = World::new();
+    let networks = world.networks("mask");
+    let app = world.attach(&networks, vec![]);
+    serve_tcp(&world.host, "host", 9090);
+    assert!(ask_tcp(&app.netns, HOST, 9090).is_ok());
+    inside(&app.netns, || {
+        let mut route = RouteSocket::open().unwrap();
+        route.run(Batch::new().hardware_address("eth0", [2, 0, 0, 0, 0, 77])).unwrap();
+    });
+    assert!(ask_tcp(&app.netns, HOST, 9090).is_err());
+}
+
+#[test]
+fn what_is_pinned_goes_with_the_container() {
+    let world = World::new();
+    let networks = world.networks("pins");
+    let app = world.attach(&networks, vec![]);
+    assert_eq!(world.bridge_elements("pins", "sources4"), 1);
+    world.on_host(|| networks.detach(&app.attachment)).unwrap();
+    assert_eq!(world.bridge_elements("pins", "sources4"), 0);
+    world.on_host(|| networks.close()).unwrap();
+}
