@@ -38,8 +38,6 @@ mod udp;
 
 /// Questions that are being forwarded for one container, as many as Docker's. Beyond, the answer is SERVFAIL.
 pub(crate) const MOST_OF_A_CONTAINER: usize = 1024;
-/// The same for all containers: each costs a descriptor of the engine.
-pub(crate) const MOST_OF_ALL: usize = 4096;
 /// Name servers that are asked, as in glibc and Docker.
 const MOST_UPSTREAMS: usize = 3;
 /// How long a name server has when there is another one.
@@ -66,7 +64,8 @@ impl Sandbox {
     /// The answer to a question, whatever happens.
     pub(crate) async fn forward(&self, asked: Asked) -> Vec<u8> {
         let failure = || reply::code(&asked, ResponseCode::ServFail);
-        let (Ok(_own), Ok(_shared)) = (self.permits.try_acquire(), self.shared.permits.try_acquire()) else {
+        let (Ok(_own), Ok(_shared)) = (self.permits.try_acquire(), self.shared.limits.forwards.try_acquire())
+        else {
             tracing::debug!("too many questions of containers are being forwarded");
             return failure();
         };

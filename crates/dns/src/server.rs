@@ -21,13 +21,16 @@ use tokio::{
     task::AbortHandle,
 };
 
+use limits::Limits;
+
 use crate::{
     HostResolvers, View, Zones,
-    forward::{Health, MOST_OF_A_CONTAINER, MOST_OF_ALL, Opener},
+    forward::{Health, MOST_OF_A_CONTAINER, Opener},
 };
 
 pub(crate) mod answer;
 mod connection;
+mod limits;
 mod listen;
 
 /// The DNS server of an engine. Clones are the same server.
@@ -43,8 +46,7 @@ pub(crate) struct Shared {
     pub(crate) opener: Opener,
     /// Of the host's name servers.
     pub(crate) health: Health,
-    /// For questions that are being forwarded.
-    pub(crate) permits: Semaphore,
+    pub(crate) limits: Limits,
 }
 
 /// The sockets that a container's questions come by, made in its network namespace. They need not be non-blocking, and the
@@ -98,7 +100,7 @@ impl Server {
             runtime,
             opener: Opener::default(),
             health: Health::default(),
-            permits: Semaphore::new(MOST_OF_ALL),
+            limits: Limits::of_this_process(),
         }))
     }
 

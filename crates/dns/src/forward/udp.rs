@@ -2,8 +2,8 @@
 
 use std::{io, net, time::Duration};
 
-use rustix::net::SocketType;
-use tokio::{net::UdpSocket, time};
+use rustix::net::{RecvFlags, SocketType, recv};
+use tokio::{io::Interest, net::UdpSocket, time};
 
 use super::{AskError, check, opener::Opener, random};
 use crate::{query::Asked, view::Upstream};
@@ -14,6 +14,9 @@ const RESEND: Duration = Duration::from_secs(1);
 const MOST_NOISE: u32 = 16;
 /// Servers that know no EDNS may send what doesn't fit in 512 bytes all the same.
 const LARGEST: usize = 65_535;
+
+/// That nobody listens at a port comes as an error of the socket alone, not as something to read.
+const HEARD: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// What came back.
 pub(super) enum Heard {
@@ -43,8 +46,10 @@ pub(super) async fn ask(asked: &Asked, upstream: &Upstream, opener: &Opener) -> 
 
 async fn hear(socket: &UdpSocket, asked: &Asked, number: u16, noise: &mut u32) -> io::Result<Heard> {
     while *noise < MOST_NOISE {
-        socket.readable().await?;
-        match receive(socket, asked, number) {
+        let ready = socket.ready(HEARD).await?;
+        // One at a time: tokio's try_io knows no combinations, and would never call for them.
+        let heard = if ready.is_readable() { Interest::READABLE } else { Interest::ERROR };
+        match receive(socket, heard, asked, number) {
             Ok(Some(answer)) => return Ok(Heard::Answer(answer)),
             Ok(None) => *noise += 1,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -55,8 +60,8 @@ async fn hear(socket: &UdpSocket, asked: &Asked, number: u16, noise: &mut u32) -
 }
 
 /// The buffer is on the stack for this moment only, not in every question that waits.
-fn receive(socket: &UdpSocket, asked: &Asked, number: u16) -> io::Result<Option<Vec<u8>>> {
+fn receive(socket: &UdpSocket, heard: Interest, asked: &Asked, number: u16) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = [0; LARGEST];
-    let length = socket.try_recv(&mut buffer)?;
+    let (length, _) = socket.try_io(heard, || Ok(recv(socket, &mut buffer[..], RecvFlags::empty())?))?;
     Ok(check::accepted(&buffer[..length], number, asked))
 }

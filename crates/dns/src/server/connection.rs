@@ -21,14 +21,18 @@ use super::{
 use crate::query::Transport;
 
 /// Connections of one container at a time; others wait.
-pub(super) const MOST_CONNECTIONS: usize = 64;
-/// Questions of one connection that are being forwarded at a time; the next ones are not read until then.
-const MOST_PENDING: usize = 16;
+pub(super) const MOST_CONNECTIONS: usize = 32;
+/// Questions of one connection that are being forwarded, or answers that wait, at a time; the next ones are not read
+/// until then.
+const MOST_PENDING: usize = 4;
 /// How long a connection may say nothing, or not take an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Serves a connection until its client has asked all, or does something odd.
+/// Serves a connection until its client has asked all, or does something odd. One beyond what all containers may have
+/// ends at once.
 pub(super) async fn connection(sandbox: Arc<Sandbox>, stream: TcpStream) {
+    let shared = sandbox.shared.clone();
+    let Ok(_permit) = shared.limits.connections.try_acquire() else { return };
     let (reader, writer) = stream.into_split();
     let (answers, queue) = mpsc::channel(MOST_PENDING);
     let (read, written) = tokio::join!(read(sandbox, reader, answers), write(writer, queue));

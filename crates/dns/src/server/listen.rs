@@ -19,7 +19,7 @@ use crate::query::Transport;
 pub(super) const BACKLOG: i32 = 64;
 /// The longest question. A name has 255 bytes, and EDNS options some dozens.
 pub(super) const LONGEST_QUESTION: usize = 4096;
-/// Datagrams that are answered before connections get their turn.
+/// Datagrams that are answered before connections and other tasks of the engine get their turn.
 const BATCH: usize = 64;
 /// How long to leave a socket alone that fails, so that one without descriptors left doesn't turn in circles.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,9 +32,13 @@ pub(super) async fn listen(sandbox: Arc<Sandbox>, udp: UdpSocket, tcp: TcpListen
     loop {
         tokio::select! {
             ready = udp.readable() => {
-                if let Err(error) = ready.and_then(|()| datagrams(&sandbox, &udp, &mut tasks)) {
-                    tracing::debug!(%error, "a container's DNS socket");
-                    time::sleep(PAUSE).await;
+                match ready.and_then(|()| datagrams(&sandbox, &udp, &mut tasks)) {
+                    Ok(More::No) => {}
+                    Ok(More::Maybe) => tokio::task::yield_now().await,
+                    Err(error) => {
+                        tracing::debug!(%error, "a container's DNS socket");
+                        time::sleep(PAUSE).await;
+                    }
                 }
             }
             accepted = tcp.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
@@ -52,14 +56,20 @@ pub(super) async fn listen(sandbox: Arc<Sandbox>, udp: UdpSocket, tcp: TcpListen
     }
 }
 
+/// Whether datagrams are left.
+enum More {
+    No,
+    Maybe,
+}
+
 /// Answers what has come.
-fn datagrams(sandbox: &Arc<Sandbox>, udp: &Arc<UdpSocket>, tasks: &mut JoinSet<()>) -> io::Result<()> {
+fn datagrams(sandbox: &Arc<Sandbox>, udp: &Arc<UdpSocket>, tasks: &mut JoinSet<()>) -> io::Result<More> {
     let mut buffer = [0; LONGEST_QUESTION];
     let view = sandbox.view();
     for _ in 0..BATCH {
         let (length, client) = match udp.try_recv_from(&mut buffer) {
             Ok(received) => received,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(More::No),
             Err(error) => return Err(error),
         };
         let step = answer(&buffer[..length], Transport::Udp, &view, &sandbox.shared.zones.read());
@@ -72,7 +82,7 @@ fn datagrams(sandbox: &Arc<Sandbox>, udp: &Arc<UdpSocket>, tasks: &mut JoinSet<(
             }
         }
     }
-    Ok(())
+    Ok(More::Maybe)
 }
 
 /// What a full socket doesn't take is lost, as datagrams are; its client asks again.

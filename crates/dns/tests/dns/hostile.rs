@@ -65,7 +65,7 @@ fn malformed_questions_are_answered_with_an_error_no_longer_than_themselves() {
 fn connections_that_are_abused_end_alone() {
     let world = world();
     let container = world.container(view());
-    let mut idle: Vec<_> = (0..40).map(|_| container.connection()).collect();
+    let mut idle: Vec<_> = (0..20).map(|_| container.connection()).collect();
     for bytes in [&b"\xff\xff"[..], b"\0\0", b"\0\x03abc", b"\x10\x01"] {
         let mut stream = container.connection();
         stream.write_all(bytes).unwrap();

@@ -24,18 +24,22 @@ fn no_more_than_a_thousand_questions_wait_for_a_silent_name_server() {
     world.name(FRONT, "web", &["web"], "10.1.0.2", None);
     let container = world.container(view());
     let socket = container.socket();
-    // The first ones wait; the server has to have read all before an answer can come, which is to one beyond the limit.
     let mut reply = [0; 512];
-    let mut refused = 0;
-    for number in 0..1100 {
+    let mut code = |question: &[u8]| {
+        socket.send(question).unwrap();
+        socket.recv(&mut reply).unwrap();
+        reply[3] & 0xf
+    };
+    let web = b"\xff\xff\x01\x00\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01";
+    for number in 0..1024 {
+        // What is known is answered in the order it came, so the one before was read and waits.
         socket.send(&question(number)).unwrap();
-        if number >= 1024 {
-            socket.recv(&mut reply).unwrap();
-            assert_eq!(reply[3] & 0xf, 2, "SERVFAIL");
-            refused += 1;
-        }
+        assert_eq!(code(web), 0);
     }
-    assert_eq!(refused, 76);
+    for number in 1024..1100 {
+        // Not always to this one: which of those that come together are too many is for the server to choose.
+        assert_eq!(code(&question(number)), 2, "SERVFAIL");
+    }
     container.dig("web A").expect(&["600 A 10.1.0.2"]);
 }
 
