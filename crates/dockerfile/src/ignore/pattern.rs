@@ -148,56 +148,74 @@ fn class_character(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) ->
 }
 
 /// The places in a pattern that a path may be at.
-pub(super) struct Places(Vec<bool>);
+///
+/// `**` in the middle is at two places: `here`, where it may still be nothing, and `inside`, where it takes anything and goes on
+/// behind a `/`.
+pub(super) struct Places {
+    here: Vec<bool>,
+    inside: Vec<bool>,
+}
 
 impl Places {
+    fn none(tokens: &[Token]) -> Self {
+        Self { here: vec![false; tokens.len() + 1], inside: vec![false; tokens.len()] }
+    }
+
     /// Whether nothing more has to match.
     pub(super) fn at_end(&self, tokens: &[Token]) -> bool {
-        self.0[tokens.len()]
+        self.here[tokens.len()]
+    }
+
+    fn clear(&mut self) {
+        self.here.fill(false);
+        self.inside.fill(false);
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.here.contains(&true) && !self.inside.contains(&true)
     }
 
     /// Goes on to the places that need no character.
     fn spread(&mut self, tokens: &[Token]) {
         for (at, token) in tokens.iter().enumerate() {
-            if self.0[at] && matches!(token, Token::AnyName | Token::AnyRest | Token::AnyFolders) {
-                self.0[at + 1] = true;
+            if self.here[at] && matches!(token, Token::AnyName | Token::AnyRest | Token::AnyFolders) {
+                self.here[at + 1] = true;
             }
         }
     }
-}
 
-/// The places after a path; `None` when nothing that begins so can match.
-///
-/// `**` in the middle stays where it is until a `/` lets it go on. It is at two places at once: at its own, which takes
-/// anything, and behind itself, which it reaches without taking anything only at its beginning.
-pub(super) fn walk(tokens: &[Token], path: &str) -> Option<Places> {
-    // One place more behind each, for `**` that has begun and so may end only behind a `/`.
-    let mut places = Places(vec![false; tokens.len() + 1]);
-    let mut inside = vec![false; tokens.len()];
-    places.0[0] = true;
-    places.spread(tokens);
-    for c in path.chars() {
-        let mut next = Places(vec![false; tokens.len() + 1]);
-        let mut next_inside = vec![false; tokens.len()];
+    /// Where `c` leads from here.
+    fn step(&self, tokens: &[Token], c: char, next: &mut Self) {
         for (at, token) in tokens.iter().enumerate() {
-            let is_here = places.0[at];
+            let is_here = self.here[at];
             match token {
-                Token::AnyFolders if (is_here || inside[at]) && c != '\n' => {
-                    next_inside[at] = true;
-                    next.0[at + 1] |= c == '/';
+                Token::AnyFolders if (is_here || self.inside[at]) && c != '\n' => {
+                    next.inside[at] = true;
+                    next.here[at + 1] |= c == '/';
                 }
                 _ if !is_here => (),
-                Token::AnyName if c != '/' => next.0[at] = true,
-                Token::AnyRest if c != '\n' => next.0[at] = true,
-                _ if token.takes(c) => next.0[at + 1] = true,
+                Token::AnyName if c != '/' => next.here[at] = true,
+                Token::AnyRest if c != '\n' => next.here[at] = true,
+                _ if token.takes(c) => next.here[at + 1] = true,
                 _ => (),
             }
         }
         next.spread(tokens);
-        (places, inside) = (next, next_inside);
-        if !places.0.contains(&true) && !inside.contains(&true) {
+    }
+}
+
+/// The places after a path; `None` when nothing that begins so can match.
+pub(super) fn walk(tokens: &[Token], path: &str) -> Option<Places> {
+    let (mut places, mut next) = (Places::none(tokens), Places::none(tokens));
+    places.here[0] = true;
+    places.spread(tokens);
+    for c in path.chars() {
+        next.clear();
+        places.step(tokens, c, &mut next);
+        if next.is_empty() {
             return None;
         }
+        std::mem::swap(&mut places, &mut next);
     }
     Some(places)
 }
