@@ -52,6 +52,7 @@ pub(crate) async fn inspect(call: Call) -> Outcome {
     let mut container = respond::to_value(&container)?;
     legacy::container_network(&mut container);
     legacy::container_mac(call.version, &mut container);
+    legacy::container_aliases(call.version, &mut container);
     respond::shaped(StatusCode::OK, &shapes::CONTAINER_INSPECT, &container)
 }
 

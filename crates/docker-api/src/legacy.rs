@@ -85,6 +85,26 @@ pub(crate) fn container_mac(version: ApiVersion, container: &mut Value) {
     }
 }
 
+/// The beginning of a container's id and its host name, which were among its aliases on user-defined networks before API
+/// 1.45 gave it names of their own.
+pub(crate) fn container_aliases(version: ApiVersion, container: &mut Value) {
+    if version >= ApiVersion(1, 45) {
+        return;
+    }
+    let id = container["Id"].as_str().and_then(|id| id.get(..12)).unwrap_or_default().to_owned();
+    let hostname = container["Config"]["Hostname"].as_str().unwrap_or_default().to_owned();
+    let Some(Value::Object(networks)) = container.pointer_mut("/NetworkSettings/Networks") else { return };
+    for network in networks.values_mut().filter(|network| network["DNSNames"].is_array()) {
+        let mut aliases = network["Aliases"].as_array().cloned().unwrap_or_default();
+        for name in [&id, &hostname] {
+            if !name.is_empty() && !aliases.iter().any(|alias| alias == name) {
+                aliases.push(name.as_str().into());
+            }
+        }
+        network["Aliases"] = aliases.into();
+    }
+}
+
 /// Whether containers in a list are to be changed for a version: thousands may be, so others are left alone.
 pub(crate) fn summaries_differ(version: ApiVersion) -> bool {
     version < ApiVersion(1, 46)
@@ -173,6 +193,21 @@ mod tests {
         assert!(summaries_differ(ApiVersion(1, 45)) && !summaries_differ(ApiVersion(1, 46)));
         container_summary(&mut listed);
         assert_eq!(listed["HostConfig"], json!({"NetworkMode": "host"}));
+    }
+
+    #[test]
+    fn old_versions_see_id_and_host_name_among_the_aliases() {
+        let networks = json!({"Networks": {"bridge": {}, "mine": {"Aliases": ["db"], "DNSNames": ["web"]}}});
+        let container =
+            json!({"Id": "5".repeat(64), "Config": {"Hostname": "whale"}, "NetworkSettings": networks});
+        let mut old = container.clone();
+        container_aliases(ApiVersion(1, 44), &mut old);
+        let seen = &old["NetworkSettings"]["Networks"];
+        assert_eq!(seen["mine"]["Aliases"], json!(["db", "555555555555", "whale"]));
+        assert!(seen["bridge"].get("Aliases").is_none());
+        let mut new = container.clone();
+        container_aliases(ApiVersion(1, 45), &mut new);
+        assert_eq!(new, container);
     }
 
     #[test]

@@ -126,12 +126,12 @@ pub static ROUTES: &[Route] = routes! {
     DELETE "/volumes/{name}"               24 yes volumes::remove, "Remove a volume";
 
     GET    "/networks"                     24 yes networks::list, "List networks";
-    POST   "/networks/create"              24 no  networks::change, "Create a network";
+    POST   "/networks/create"              24 yes networks::create, "Create a network";
     POST   "/networks/prune"               25 yes networks::prune, "Remove unused networks";
     GET    "/networks/{name}"              24 yes networks::inspect, "Inspect a network";
     DELETE "/networks/{name}"              24 yes networks::remove, "Remove a network";
-    POST   "/networks/{name}/connect"      24 no  networks::change, "Connect a container to a network";
-    POST   "/networks/{name}/disconnect"   24 no  networks::change, "Disconnect a container from a network";
+    POST   "/networks/{name}/connect"      24 yes networks::connect, "Connect a container to a network";
+    POST   "/networks/{name}/disconnect"   24 yes networks::disconnect, "Disconnect a container from a network";
 
     GET    "/plugins"                      24 yes refusals::plugins, "List plugins";
     GET    "/plugins/privileges"           24 no  refusals::plugin_install, "What a plugin wants to be allowed";

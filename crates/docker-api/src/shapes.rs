@@ -39,6 +39,8 @@ shapes! {
     CONTAINERS_PRUNED = "containers_pruned";
     /// `POST /images/prune`
     IMAGES_PRUNED = "images_pruned";
+    /// `POST /networks/prune`
+    NETWORKS_PRUNED = "networks_pruned";
     /// `POST /volumes/prune`
     VOLUMES_PRUNED = "volumes_pruned";
     /// `GET /volumes`

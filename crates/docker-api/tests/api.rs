@@ -38,7 +38,7 @@ impl Rig {
             state: dir.path().join("state"),
             name_prefix: format!("a{}x{number}", std::process::id() % 100_000),
             runtime: dir.path().join("minke-oci"),
-            bridge_subnet: None,
+            networks: minke_engine::NetworkDefaults::default(),
             settings: Settings::default(),
             version: "0.0.1",
         };

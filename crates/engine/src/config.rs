@@ -1,6 +1,8 @@
 //! How one engine of this host differs from another: its folders, its names, its programs.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+pub use minke_network::{AddressPool, IpNet};
 
 use crate::Settings;
 
@@ -16,10 +18,67 @@ pub struct EngineConfig {
     pub name_prefix: String,
     /// The `minke-oci` program.
     pub runtime: PathBuf,
-    /// `--bip`: the default bridge's subnet; `None` takes a free one.
-    pub bridge_subnet: Option<String>,
+    /// How networks are made where nobody says otherwise.
+    pub networks: NetworkDefaults,
     /// What may change while the engine runs.
     pub settings: Settings,
     /// The product's version, as `version` and `info` report it.
     pub version: &'static str,
+}
+
+/// How networks are made where nobody says otherwise: dockerd's options, under their names.
+#[derive(Debug, Clone)]
+pub struct NetworkDefaults {
+    /// `--bip`: the default bridge's own IPv4 address with the prefix length of its subnet; `None` takes a free subnet.
+    pub bip: Option<IpNet>,
+    /// `--bip6`: the same in IPv6.
+    pub bip6: Option<IpNet>,
+    /// `--fixed-cidr`: the part of the default bridge's subnet that containers get addresses from.
+    pub fixed_cidr: Option<IpNet>,
+    /// `--fixed-cidr-v6`: the same in IPv6; without `bip6` it is the subnet.
+    pub fixed_cidr_v6: Option<IpNet>,
+    /// `--ipv6`: the default bridge has IPv6.
+    pub ipv6: bool,
+    /// `--mtu` of the default bridge, in bytes.
+    pub mtu: Option<u32>,
+    /// `--icc`: containers on the default bridge reach each other.
+    pub icc: bool,
+    /// `--ip-masq`: containers on the default bridge leave with the host's address.
+    pub ip_masq: bool,
+    /// `--ip`: the host's address that ports are published on when none is named.
+    pub ip: Option<IpAddr>,
+    /// `--default-address-pool`: what subnets are taken from when none is named, in order; empty takes Docker's.
+    pub address_pools: Vec<AddressPool>,
+    /// `--default-network-opt`: options of new networks, by their drivers.
+    pub default_options: BTreeMap<String, BTreeMap<String, String>>,
+    /// `--dns`: name servers of containers that name none.
+    pub dns: Vec<IpAddr>,
+    /// `--dns-search`
+    pub dns_search: Vec<String>,
+    /// `--dns-opt`
+    pub dns_options: Vec<String>,
+    /// `--host-gateway-ip`: what `host-gateway` means; empty is the gateway of the container's network.
+    pub host_gateway_ips: Vec<IpAddr>,
+}
+
+impl Default for NetworkDefaults {
+    fn default() -> Self {
+        Self {
+            bip: None,
+            bip6: None,
+            fixed_cidr: None,
+            fixed_cidr_v6: None,
+            ipv6: false,
+            mtu: None,
+            icc: true,
+            ip_masq: true,
+            ip: None,
+            address_pools: Vec::new(),
+            default_options: BTreeMap::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
+            host_gateway_ips: Vec::new(),
+        }
+    }
 }

@@ -9,10 +9,13 @@
 //! | `names`, `merge`, `ports`, `log_options` | what does a creation request mean? (pure) |
 //! | `create`, `launch`, `ending`, `removal` | how does it come to be, start, end, go? |
 //! | `sandbox` | which namespaces does it have or join? |
+//! | `connecting` | how does it come onto a network and off it? |
+//! | `resolver`, `links` | what do its hosts and resolv.conf say? |
 //! | `actor`, `requests` | in which order do things happen? |
 //! | `health` | is it well? |
 
 mod actor;
+mod connecting;
 mod create;
 mod ending;
 mod health;
@@ -28,8 +31,9 @@ mod ports;
 pub(crate) mod record;
 pub(crate) mod removal;
 mod requests;
+pub(crate) mod resolver;
 mod restart;
-mod sandbox;
+pub(crate) mod sandbox;
 mod status_text;
 mod summary;
 mod update;
@@ -45,8 +49,6 @@ use minke_network::Attachment;
 use minke_supervisor::Supervisor;
 use tokio::sync::{mpsc, watch};
 
-#[cfg(test)]
-pub(crate) use self::create::check_endpoint;
 pub(crate) use self::requests::{Wire, running};
 pub use self::waits::Waiter;
 pub(crate) use self::{

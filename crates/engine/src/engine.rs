@@ -17,8 +17,16 @@ use minke_network::Networks;
 pub(crate) use self::idle::{Busy, Idle};
 use self::registry::Registry;
 use crate::{
-    EngineConfig, Error, ErrorKind, events::Events, exec::Execs, host::Host, images::Downloads,
-    metrics::Counts, settings::Live, store::Store, volumes::Volumes,
+    EngineConfig, Error, ErrorKind,
+    events::Events,
+    exec::Execs,
+    host::Host,
+    images::Downloads,
+    metrics::Counts,
+    networks::{Names, NetworkTable},
+    settings::Live,
+    store::Store,
+    volumes::Volumes,
 };
 
 /// A handle to the engine; clones are the same engine.
@@ -34,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) downloads: Downloads,
     pub(crate) networks: Networks,
+    pub(crate) network_table: NetworkTable,
+    pub(crate) names: Names,
     pub(crate) volumes: Volumes,
     pub(crate) events: Events,
     pub(crate) counts: Counts,

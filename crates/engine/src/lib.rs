@@ -52,7 +52,7 @@ pub use minke_distribution::{Credentials, ProxySettings, RegistrySettings};
 pub use minke_supervisor::Streams;
 
 pub use crate::{
-    config::EngineConfig,
+    config::{AddressPool, EngineConfig, IpNet, NetworkDefaults},
     container::Waiter,
     engine::Engine,
     error::{Error, ErrorKind, OpenError},

@@ -209,7 +209,8 @@ pub(crate) fn oom_score_adj(host: &HostConfig, facts: &Facts) -> Result<Option<i
 /// `--sysctl`, and what Docker sets so that ordinary users can use low ports and ping.
 pub(crate) fn sysctls(host: &HostConfig, modes: &Modes) -> Result<BTreeMap<String, String>, Error> {
     let mut all = BTreeMap::new();
-    let own_network = matches!(modes.network, NetworkMode::Bridge | NetworkMode::None);
+    let own_network =
+        matches!(modes.network, NetworkMode::Bridge | NetworkMode::None | NetworkMode::Named(_));
     if own_network {
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());

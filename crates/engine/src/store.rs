@@ -1,4 +1,4 @@
-//! engine.db: the tables of containers and volumes. Every change is one transaction and durable when it
+//! engine.db: the tables of containers, networks and volumes. Every change is one transaction and durable when it
 //! returns; blocking, so it is called
 //! off the async threads.
 
@@ -9,11 +9,14 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use crate::{
     Error, ErrorKind,
     container::{Record, record::VERSION},
+    networks::{NetworkRecord, record},
     volumes::VolumeRecord,
 };
 
 /// Container id → [`Record`] as JSON.
 const CONTAINERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("containers");
+/// Network id → [`NetworkRecord`] as JSON.
+const NETWORKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("networks");
 /// Volume name → [`VolumeRecord`] as JSON.
 const VOLUMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("volumes");
 
@@ -29,6 +32,7 @@ impl Store {
     pub(crate) fn open(database: Arc<Database>) -> Result<Self, Error> {
         let store = Self(database);
         store.write("create tables", |_, _| Ok(()))?;
+        store.write_networks("create tables", |_| Ok(()))?;
         Ok(store)
     }
 
@@ -39,7 +43,7 @@ impl Store {
     pub(crate) fn containers(&self) -> Result<Vec<Record>, Error> {
         let records: Vec<Record> = self.all(CONTAINERS, "containers")?;
         match records.iter().find(|record| record.version > VERSION) {
-            None => Ok(records),
+            None => Ok(records.into_iter().map(Record::in_this_version).collect()),
             Some(record) => Err(Error::new(
                 ErrorKind::Internal,
                 format!(
@@ -49,6 +53,46 @@ impl Store {
                 ),
             )),
         }
+    }
+
+    /// Every network.
+    ///
+    /// # Errors
+    /// `Internal`, also for a record that this version can't read.
+    pub(crate) fn networks(&self) -> Result<Vec<NetworkRecord>, Error> {
+        let records: Vec<NetworkRecord> = self.all(NETWORKS, "networks")?;
+        match records.iter().find(|network| network.version > record::VERSION) {
+            None => Ok(records),
+            Some(network) => Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "network {} was written by a newer engine (record version {})",
+                    network.name, network.version
+                ),
+            )),
+        }
+    }
+
+    /// New or changed networks.
+    ///
+    /// # Errors
+    /// `Internal`; nothing has changed then.
+    pub(crate) fn put_networks(&self, networks: &[&NetworkRecord]) -> Result<(), Error> {
+        let values = networks.iter().map(|network| json(network)).collect::<Result<Vec<_>, _>>()?;
+        self.write_networks("store a network", |table| {
+            for (network, value) in networks.iter().zip(&values) {
+                table.insert(network.id.as_str(), value.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets a network.
+    ///
+    /// # Errors
+    /// `Internal`; nothing has changed then.
+    pub(crate) fn remove_network(&self, id: &str) -> Result<(), Error> {
+        self.write_networks("remove a network", |table| table.remove(id).map(drop))
     }
 
     /// Every volume.
@@ -121,6 +165,20 @@ impl Store {
                 let mut volumes = transaction.open_table(VOLUMES)?;
                 change(&mut containers, &mut volumes)?;
             }
+            transaction.commit()?;
+            Ok(())
+        };
+        run().map_err(|error| Error::internal(action, &error))
+    }
+
+    fn write_networks(
+        &self,
+        action: &str,
+        change: impl FnOnce(&mut Table<'_>) -> Result<(), redb::StorageError>,
+    ) -> Result<(), Error> {
+        let run = || -> Result<(), redb::Error> {
+            let transaction = self.0.begin_write()?;
+            change(&mut transaction.open_table(NETWORKS)?)?;
             transaction.commit()?;
             Ok(())
         };

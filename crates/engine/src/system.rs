@@ -194,7 +194,7 @@ impl Inner {
             docker_root_dir: Some(self.config.root.to_string_lossy().into_owned()),
             plugins: Some(PluginsInfo {
                 volume: list(&["local"]),
-                network: list(&["bridge", "host", "null"]),
+                network: list(&["bridge", "host", "ipvlan", "macvlan", "null"]),
                 authorization: None,
                 log: list(&log_options::DRIVERS),
             }),

@@ -10,6 +10,7 @@ mod idle;
 mod listen;
 mod log;
 mod metrics;
+mod networks;
 mod reload;
 mod service_manager;
 mod settings;
@@ -35,6 +36,7 @@ use tokio::{
 pub(crate) use self::log::Log;
 use self::{
     listen::{Address, Listening},
+    networks::NetworkArgs,
     settings::FileSettings,
     transport::{Tcp, Transport},
 };
@@ -62,9 +64,6 @@ pub(crate) struct Daemon {
     /// Further OCI runtime that containers may ask for by name; may be given several times
     #[arg(long, value_name = "name=path", value_parser = settings::runtime)]
     add_runtime: Vec<(String, RuntimeProgram)>,
-    /// Subnet of the default bridge, e.g. 172.29.0.1/16 (default: a free one)
-    #[arg(long, value_name = "subnet")]
-    bip: Option<String>,
     /// Configuration file, with dockerd's names; command line and file may not both set the same. Read again at SIGHUP
     #[arg(long, value_name = "file", default_value = settings::DEFAULT_FILE)]
     config_file: PathBuf,
@@ -107,6 +106,8 @@ pub(crate) struct Daemon {
     /// What names of the bridge, the nftables table and the cgroup parent begin with
     #[arg(long, value_name = "string", default_value = "minke")]
     name_prefix: String,
+    #[command(flatten)]
+    networks: NetworkArgs,
     /// Mirror of Docker Hub, tried before it; may be given several times
     #[arg(long, value_name = "list")]
     registry_mirror: Vec<String>,
@@ -211,6 +212,7 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     for address in &addresses {
         address.check(&tcp)?;
     }
+    args.networks.defaults()?;
     if args.validate {
         return output::line("configuration OK");
     }
@@ -297,12 +299,13 @@ async fn run(
     }
     let metrics = args.metrics_addr.as_deref().map(metrics::Listener::bind).transpose()?;
     let settings = command.settings(&args)?;
+    let networks = args.networks.defaults()?;
     let config = EngineConfig {
         root: args.root,
         state: args.state,
         name_prefix: args.name_prefix,
         runtime,
-        bridge_subnet: args.bip,
+        networks,
         settings,
         version: env!("CARGO_PKG_VERSION"),
     };

@@ -75,14 +75,14 @@ impl FromStr for ExtraHost {
 
 /// The container's `/etc/hosts`.
 ///
-/// `own` is the container's address, if it has one, which gets the line with its host name
-/// (and `hostname.domainname` before it). `gateway` is what `host-gateway` stands for; entries
+/// `own` are the container's addresses, each of which gets a line with its host name
+/// (and `hostname.domainname` before it). `gateways` is what `host-gateway` stands for; entries
 /// that ask for it are left out when there is none.
 pub fn hosts(
-    own: Option<IpAddr>,
+    own: &[IpAddr],
     hostname: &str,
     domainname: &str,
-    gateway: Option<IpAddr>,
+    gateways: &[IpAddr],
     extra: &[ExtraHost],
 ) -> String {
     let mut text = String::from(
@@ -94,15 +94,15 @@ pub fn hosts(
          ff02::2\tip6-allrouters\n",
     );
     for host in extra {
-        let address = match host.address {
-            HostAddress::Literal(address) => Some(address),
-            HostAddress::HostGateway => gateway,
+        let addresses = match &host.address {
+            HostAddress::Literal(address) => std::slice::from_ref(address),
+            HostAddress::HostGateway => gateways,
         };
-        if let Some(address) = address {
+        for address in addresses {
             let _ = writeln!(text, "{address}\t{}", host.name);
         }
     }
-    if let Some(own) = own {
+    for own in own {
         let _ = match domainname {
             "" => writeln!(text, "{own}\t{hostname}"),
             domain => writeln!(text, "{own}\t{hostname}.{domain} {hostname}"),
@@ -114,6 +114,32 @@ pub fn hosts(
 /// The container's `/etc/hostname`.
 pub fn hostname(name: &str) -> String {
     format!("{name}\n")
+}
+
+/// The same of a container that asks the name server at `server`, which asks the others: the host's search domains and
+/// options, and `ndots:0` unless somebody chose, since names of containers are single words.
+pub fn resolv_conf_of(server: IpAddr, host: &str, overrides: &DnsOverrides) -> String {
+    let host_conf = ResolvConf::parse(host);
+    let asked = if overrides.servers.is_empty() { &host_conf.servers } else { &overrides.servers };
+    let origin = |asked: &IpAddr| match overrides.servers.is_empty() {
+        true => format!("host({asked})"),
+        false => asked.to_string(),
+    };
+    let asked: Vec<String> = asked.iter().map(origin).collect();
+    let mut options =
+        if overrides.options.is_empty() { host_conf.options } else { overrides.options.clone() };
+    // One that is no number is none.
+    options.retain(|option| option.strip_prefix("ndots:").is_none_or(|dots| dots.parse::<u8>().is_ok()));
+    if !options.iter().any(|option| option.starts_with("ndots:")) {
+        options.push("ndots:0".to_owned());
+    }
+    let alone = DnsOverrides { servers: vec![server], search: overrides.search.clone(), options };
+    let own = resolv_conf(host, &alone);
+    let others = match asked.is_empty() {
+        true => "no name server but this one".to_owned(),
+        false => format!("which asks {}", asked.join(" ")),
+    };
+    format!("# The name server of minke, {others}.\n{own}")
 }
 
 /// The container's `/etc/resolv.conf`: the host's, without what a container on an IPv4 bridge
@@ -223,14 +249,14 @@ mod tests {
     fn hosts_has_docker_s_lines_the_extra_ones_and_the_container_s_own() {
         let extra: Vec<ExtraHost> =
             ["db:10.0.0.9", "up=host-gateway", "six:[::2]"].iter().map(|t| t.parse().unwrap()).collect();
-        let text = hosts(Some(ip("172.17.0.2")), "web", "", Some(ip("172.17.0.1")), &extra);
+        let text = hosts(&[ip("172.17.0.2"), ip("fd00::2")], "web", "", &[ip("172.17.0.1")], &extra);
         assert!(
             text.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
             "{text}"
         );
         assert!(
             text.ends_with(
-                "ff02::2\tip6-allrouters\n10.0.0.9\tdb\n172.17.0.1\tup\n::2\tsix\n172.17.0.2\tweb\n"
+                "ff02::2\tip6-allrouters\n10.0.0.9\tdb\n172.17.0.1\tup\n::2\tsix\n172.17.0.2\tweb\nfd00::2\tweb\n"
             ),
             "{text}"
         );
@@ -238,14 +264,14 @@ mod tests {
 
     #[test]
     fn a_domain_name_comes_before_the_short_one() {
-        let text = hosts(Some(ip("172.17.0.2")), "web", "example.org", None, &[]);
+        let text = hosts(&[ip("172.17.0.2")], "web", "example.org", &[], &[]);
         assert!(text.ends_with("172.17.0.2\tweb.example.org web\n"), "{text}");
     }
 
     #[test]
     fn a_container_without_an_address_has_no_line_of_its_own() {
         let extra = ["up:host-gateway".parse().unwrap()];
-        assert!(hosts(None, "web", "", None, &extra).ends_with("ip6-allrouters\n"));
+        assert!(hosts(&[], "web", "", &[], &extra).ends_with("ip6-allrouters\n"));
     }
 
     #[test]
@@ -286,6 +312,26 @@ mod tests {
         assert_eq!(
             resolv_conf(host, &only_server),
             "nameserver 1.1.1.1\nsearch lan.example\noptions edns0\n"
+        );
+    }
+
+    #[test]
+    fn a_name_server_of_our_own_keeps_the_hosts_domains_and_options() {
+        let host = "nameserver 127.0.0.53\nsearch lan.example\noptions edns0 ndots:x\n";
+        let own = ip("127.0.0.11");
+        assert_eq!(
+            resolv_conf_of(own, host, &DnsOverrides::default()),
+            "# The name server of minke, which asks host(127.0.0.53).\n\
+             nameserver 127.0.0.11\nsearch lan.example\noptions edns0 ndots:0\n"
+        );
+        let dns = DnsOverrides {
+            servers: vec![ip("10.0.0.53")],
+            search: vec![".".into()],
+            options: vec!["ndots:2".into()],
+        };
+        assert_eq!(
+            resolv_conf_of(own, host, &dns),
+            "# The name server of minke, which asks 10.0.0.53.\nnameserver 127.0.0.11\noptions ndots:2\n"
         );
     }
 

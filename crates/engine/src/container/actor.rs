@@ -157,11 +157,22 @@ impl Actor {
             }
             Message::Remove { options, reply } => self.remove_asked(inner, options, reply).await,
             Message::Replace { edit, reply } => {
-                let _ = reply.send(self.replace(inner, edit).await);
+                let replaced = self.replace(inner, edit).await;
+                // Its name may be another one.
+                if let Some(attachment) = self.container.look(|run| run.attachment.clone()) {
+                    inner.make_named(&self.container.record(), &attachment);
+                }
+                let _ = reply.send(replaced);
             }
             Message::Update { host, policy, reply } => {
                 self.machine.policy = policy;
                 let _ = reply.send(self.replace(inner, Box::new(move |record| record.host = *host)).await);
+            }
+            Message::Connect { network, settings, reply } => {
+                let _ = reply.send(self.connect(inner, &network, *settings).await);
+            }
+            Message::Disconnect { network, force, reply } => {
+                let _ = reply.send(self.disconnect(inner, &network, force).await);
             }
             Message::Attach { streams, reply } => {
                 let _ = reply.send(self.attach(streams).await);
@@ -428,7 +439,7 @@ impl Actor {
     }
 
     /// Changes the record, durably.
-    async fn replace(
+    pub(super) async fn replace(
         &self,
         inner: &Arc<Inner>,
         edit: Box<dyn FnOnce(&mut Record) + Send>,

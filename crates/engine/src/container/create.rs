@@ -3,27 +3,26 @@
 use std::{fs, os::unix::fs::OpenOptionsExt, sync::Arc, time::Instant};
 
 use bollard_stubs::models::{
-    ContainerConfig, ContainerCreateBody, ContainerCreateResponse, EndpointSettings, HostConfig,
-    HostConfigCgroupnsModeEnum, RestartPolicy as WirePolicy, RestartPolicyNameEnum,
+    ContainerConfig, ContainerCreateBody, ContainerCreateResponse, HostConfig, HostConfigCgroupnsModeEnum,
+    RestartPolicy as WirePolicy, RestartPolicyNameEnum,
 };
 use minke_model::ContainerId;
 
 use super::{
     Container, Record, RestartPolicy, health::HealthSpec, launch, links, log_options, merge, names, ports,
-    record::VERSION, sandbox,
+    record::NewRecord, resolver,
 };
 use crate::{
     Engine, Error,
     engine::Inner,
     files,
     metrics::ContainerAction,
-    random,
+    networks, random,
     spec::{
         self,
         modes::{IpcMode, Modes, NetworkMode},
         resources::HostResources,
     },
-    time_text,
     volumes::{self, Settled},
 };
 
@@ -92,10 +91,11 @@ fn create(
     }
     adapt(&mut host, inner.host.facts.resources)?;
     pin_donors(inner, &mut host);
-    links::pin(inner, &mut host)?;
     let id = ContainerId::from_random(random::bytes()?);
     // Docker shows the host name that the container will see.
     let modes = Modes::parse(&host, inner.host.facts.resources.unified)?;
+    let networks = networks::wanted(&inner.network_table, &modes.network, &mut host, networking)?;
+    links::pin(inner, &mut host)?;
     check_hostname(&config, &modes)?;
     if config.hostname.as_deref().unwrap_or("").is_empty() {
         config.hostname = match &modes.network {
@@ -113,21 +113,19 @@ fn create(
         let found = inner.find_image(&image.reference).map_err(|error| Error::invalid(error.to_string()))?;
         image.id = Some(found.id);
     }
-    let record = Record {
-        version: VERSION,
-        id: id.clone(),
+    let new = NewRecord {
+        id,
         name: String::new(),
-        created: time_text::now(),
         image: image.id,
         config,
         host,
-        networking,
+        networks,
         mounts: settled.mounts.clone(),
-        stopped_by_hand: false,
     };
+    let mut record = Record::from(new);
     check(inner, &record, &modes)?;
     let name = inner.reserve_name(name, &record.id)?;
-    let record = Record { name: name.clone(), ..record };
+    record.name.clone_from(&name);
     match make(inner, &record, &settled) {
         Ok(()) => Ok((record, settled.new_volumes.into_iter().map(|volume| volume.name).collect())),
         Err(error) => {
@@ -214,8 +212,8 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     }
     launch::devices(record)?;
     launch::cdi_edits(record)?;
-    launch::dns(record)?;
-    launch::extra_hosts(record)?;
+    resolver::dns(inner, record)?;
+    resolver::extra_hosts(record)?;
     check_network(record, modes)?;
     // As in Docker the network's donor may come later. That the others are missing is no 404: the clients
     // would take that for a missing image.
@@ -253,9 +251,7 @@ fn check_foreign(inner: &Inner, record: &Record) -> Result<(), Error> {
 fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {
     let published = ports::requests(&record.config, &record.host)?;
     for port in record.config.exposed_ports.iter().flatten() {
-        ports::parse(port.split('-').next().unwrap_or(port)).or_else(|error| {
-            if port.ends_with("/sctp") { Ok((1, minke_network::Protocol::Tcp)) } else { Err(error) }
-        })?;
+        ports::parse(port.split('-').next().unwrap_or(port))?;
     }
     if let NetworkMode::Container(_) = modes.network {
         if !published.is_empty() {
@@ -267,10 +263,6 @@ fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {
         if record.host.extra_hosts.iter().flatten().next().is_some() {
             return Err(conflict("custom host-to-IP mapping", "network"));
         }
-    }
-    sandbox::mac(record)?;
-    for (name, endpoint) in record.networking.endpoints_config.iter().flatten() {
-        check_endpoint(name, endpoint, modes)?;
     }
     Ok(())
 }
@@ -287,41 +279,6 @@ fn check_hostname(config: &ContainerConfig, modes: &Modes) -> Result<(), Error> 
 
 fn conflict(what: &str, mode: &str) -> Error {
     Error::invalid(format!("conflicting options: {what} and the {mode} mode"))
-}
-
-pub(crate) fn check_endpoint(name: &str, endpoint: &EndpointSettings, modes: &Modes) -> Result<(), Error> {
-    let known = ["", "default", "bridge", "host", "none"].contains(&name)
-        || matches!(&modes.network, NetworkMode::Container(_))
-        || matches!(&modes.network, NetworkMode::Named(named) if named == name);
-    if !known {
-        return Err(Error::not_found(format!("network {name} not found")));
-    }
-    let ipam = endpoint.ipam_config.as_ref();
-    let asks = |field: Option<&String>| field.is_some_and(|text| !text.is_empty());
-    if ipam.is_some_and(|ipam| asks(ipam.ipv4_address.as_ref()) || asks(ipam.ipv6_address.as_ref())) {
-        return Err(Error::invalid(
-            "invalid config for network bridge: user specified IP address is supported on user defined networks only",
-        ));
-    }
-    if endpoint.aliases.iter().flatten().next().is_some() {
-        return Err(Error::invalid(
-            "invalid config for network bridge: network-scoped aliases are only supported for user-defined networks",
-        ));
-    }
-    if endpoint.links.iter().flatten().next().is_some() {
-        return Err(Error::invalid(
-            "invalid config for network bridge: links of an endpoint are only supported for user-defined networks; use HostConfig.Links",
-        ));
-    }
-    if ipam.is_some_and(|ipam| ipam.link_local_ips.iter().flatten().next().is_some()) {
-        return Err(Error::not_implemented("LinkLocalIPs can't be honoured: an interface has one address"));
-    }
-    if let Some(option) = endpoint.driver_opts.iter().flatten().map(|(key, _)| key).min() {
-        return Err(Error::not_implemented(format!(
-            "DriverOpts can't be honoured: the networks have no option {option:?}"
-        )));
-    }
-    Ok(())
 }
 
 /// Only a shareable container's IPC namespace can be joined, since its /dev/shm must be a directory that
@@ -434,15 +391,5 @@ mod tests {
         adapt(&mut host, HostResources { cpus: 2, unified: true }).unwrap();
         assert_eq!((host.masked_paths, host.readonly_paths), (None, None));
         assert_eq!((host.oom_kill_disable, host.memory_swappiness), (None, None));
-    }
-
-    #[test]
-    fn unknown_networks_and_addresses_on_the_default_one_are_refused() {
-        let modes = Modes::parse(&HostConfig::default(), false).unwrap();
-        let endpoint = |json: &str| serde_json::from_str::<EndpointSettings>(json).unwrap();
-        assert!(check_endpoint("default", &endpoint("{}"), &modes).is_ok());
-        assert!(check_endpoint("blue", &endpoint("{}"), &modes).unwrap_err().to_string().contains("blue"));
-        let fixed = endpoint(r#"{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}"#);
-        assert!(check_endpoint("bridge", &fixed, &modes).is_err());
     }
 }

@@ -13,7 +13,9 @@ use super::{
     machine::Event,
     waits::Outcome,
 };
-use crate::{Changed, engine::Inner, events::About, metrics::NetworkAction, time_text};
+use crate::{
+    Changed, engine::Inner, events::About, metrics::NetworkAction, networks::NetworkRecord, time_text,
+};
 
 /// The exit code of a container whose supervisor vanished without a record: it was killed.
 const KILLED: i32 = 137;
@@ -90,11 +92,12 @@ impl Actor {
     pub(super) async fn release(&mut self, inner: &Arc<Inner>) {
         self.publish();
         let run = self.container.run();
+        let was_connected = run.attachment.is_some() || run.supervisor.is_some();
         if let Some(attachment) = run.attachment {
             inner.detach(attachment).await;
-            inner.network_event("disconnect", "bridge", &self.container);
-        } else if run.supervisor.is_some() {
-            inner.network_event_by_mode("disconnect", &self.container);
+        }
+        if was_connected {
+            inner.connected_events("disconnect", &self.container);
         }
         if run.supervisor.is_some() {
             inner.volume_mount_events("unmount", &self.container);
@@ -146,9 +149,10 @@ impl Actor {
 }
 
 impl Inner {
-    /// Takes a container off the bridge.
+    /// Takes a container off its networks.
     pub(crate) async fn detach(&self, attachment: Attachment) {
         let began = Instant::now();
+        self.forget_named(&attachment);
         let networks = self.networks.clone();
         let detached = tokio::task::spawn_blocking(move || networks.detach(&attachment)).await;
         match detached {
@@ -177,26 +181,26 @@ impl Inner {
     pub(super) fn started_events(&self, container: &super::Container) {
         links::refresh(self, container);
         self.volume_mount_events("mount", container);
-        self.network_event_by_mode("connect", container);
+        self.connected_events("connect", container);
         self.container_event(container, "start", []);
     }
 
-    pub(super) fn network_event_by_mode(&self, action: &str, container: &super::Container) {
-        let record = container.record();
-        let name = match record.host.network_mode.as_deref().unwrap_or("") {
-            "" | "default" | "bridge" => "bridge",
-            "host" => "host",
-            "none" => "none",
-            _ => return,
-        };
-        self.network_event(action, name, container);
+    /// An event for each of a container's networks.
+    fn connected_events(&self, action: &str, container: &super::Container) {
+        for name in container.record().networks.keys() {
+            if let Ok(network) = self.network_table.find(name) {
+                self.connected_event(action, &network, container);
+            }
+        }
     }
 
-    fn network_event(&self, action: &str, name: &str, container: &super::Container) {
-        let driver = if name == "none" { "null" } else { name };
-        let attributes = [("container", container.id.as_str()), ("name", name), ("type", driver)];
-        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        self.events.emit(About::Network, action, &self.network_id(name), attributes);
+    pub(super) fn connected_event(
+        &self,
+        action: &str,
+        network: &NetworkRecord,
+        container: &super::Container,
+    ) {
+        self.network_event(action, network, [("container".to_owned(), container.id.to_string())]);
     }
 
     pub(super) fn volume_mount_events(&self, action: &str, container: &super::Container) {

@@ -3,18 +3,15 @@
 //!
 //! Nothing here waits for the disk. Whatever fails, what was made before it is taken down again.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
 
-use minke_network::{
-    Attachment,
-    files::{self, DnsOverrides, ExtraHost},
-};
+use minke_network::{Attachment, files};
 use minke_supervisor::{
     CallError, Failure, FailureKind, Inherit, NETNS_FD, SpawnError, Spawned, Supervisor, SupervisorConfig,
 };
 
 use super::{
-    Container, Places, Record, RunNote, links, log_options,
+    Container, Places, Record, RunNote, links, log_options, resolver,
     sandbox::{self, SandboxNetwork},
 };
 use crate::{
@@ -83,10 +80,13 @@ pub(super) async fn create(
     let (network, bundle) = tokio::join!(network, bundle);
     let panicked = |error: tokio::task::JoinError| Error::internal("prepare the start", &error);
     let (network, bundle) = (network.map_err(panicked), bundle.map_err(panicked));
-    let network = network.and_then(|result| result)?;
+    let mut network = network.and_then(|result| result)?;
     let attachment = network.attachment.clone();
     let launched = async {
         let held = bundle.and_then(|result| result)?;
+        if let Some(attachment) = &attachment {
+            make_named(inner, &record, attachment, &mut network)?;
+        }
         let note = RunNote {
             boot: inner.host.boot.clone(),
             started_at: time_text::now(),
@@ -106,6 +106,19 @@ pub(super) async fn create(
         inner.detach(attachment).await;
     }
     result
+}
+
+/// Makes the container's names known, and serves it those of others.
+fn make_named(
+    inner: &Inner,
+    record: &Record,
+    attachment: &Attachment,
+    network: &mut SandboxNetwork,
+) -> Result<(), Error> {
+    inner.make_named(record, attachment);
+    let (Some(sockets), Some(netns)) = (network.dns.take(), &network.netns) else { return Ok(()) };
+    let netns = netns.try_clone().map_err(|error| Error::internal("keep a network namespace", &error))?;
+    inner.tell_names(record, attachment, netns, sockets)
 }
 
 /// Executes the program of a created container.
@@ -219,7 +232,7 @@ fn write_bundle(
     let file_places = donor_files.as_ref().unwrap_or(places);
     let hostname = hostname(inner, record, modes)?;
     if donor_files.is_none() {
-        let resolv_conf = resolv_conf(record, modes)?;
+        let resolv_conf = resolver::resolv_conf(inner, record, modes)?;
         fs::write(places.directory.join("resolv.conf"), resolv_conf).map_err(failed("write resolv.conf"))?;
         fs::write(places.directory.join("hostname"), files::hostname(&hostname))
             .map_err(failed("write hostname"))?;
@@ -263,104 +276,8 @@ fn finish_bundle(
     places: &Places,
     note: &RunNote,
 ) -> Result<(), Error> {
-    write_hosts(inner, record, modes, places, note.attachment.as_ref())?;
+    resolver::write_hosts(inner, record, modes, places, note.attachment.as_ref())?;
     note.write(&places.directory).map_err(failed("write the run's note"))
-}
-
-/// Writes /etc/hosts, in place: a running container has this very file bound.
-pub(super) fn write_hosts(
-    inner: &Inner,
-    record: &Record,
-    modes: &Modes,
-    places: &Places,
-    attachment: Option<&Attachment>,
-) -> Result<(), Error> {
-    let place = attachment.and_then(|attachment| attachment.endpoints.first());
-    let own = place.and_then(|place| place.address_ipv4()).map(IpAddr::V4);
-    let gateway = place.and_then(|place| place.gateway_ipv4).map(IpAddr::V4);
-    if matches!(modes.network, NetworkMode::Container(_)) {
-        return Ok(());
-    }
-    let mut extra = links::hosts(inner, record);
-    extra.extend(extra_hosts(record)?);
-    let text = match modes.network {
-        NetworkMode::Host => host_hosts(&extra),
-        _ => {
-            let (name, domain) = names(record);
-            files::hosts(own, name, domain, gateway, &extra)
-        }
-    };
-    fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts"))
-}
-
-/// The host's and the domain's name; `--hostname a.b.c` is both.
-fn names(record: &Record) -> (&str, &str) {
-    match record.config.domainname.as_deref().filter(|domain| !domain.is_empty()) {
-        Some(domain) => (record.hostname(), domain),
-        None => record.hostname().split_once('.').unwrap_or((record.hostname(), "")),
-    }
-}
-
-/// A container on the host's network sees the host's own names, with its extra ones.
-fn host_hosts(extra: &[ExtraHost]) -> String {
-    let mut text = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    for host in extra {
-        let address = match host.address {
-            files::HostAddress::Literal(address) => address,
-            files::HostAddress::HostGateway => std::net::Ipv4Addr::LOCALHOST.into(),
-        };
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text.push_str(&format!("{address}\t{}\n", host.name));
-    }
-    text
-}
-
-/// `--add-host`.
-///
-/// # Errors
-/// `InvalidParameter`.
-pub(super) fn extra_hosts(record: &Record) -> Result<Vec<ExtraHost>, Error> {
-    let hosts = record.host.extra_hosts.iter().flatten();
-    hosts
-        .map(|text| text.parse().map_err(|error: files::ExtraHostError| Error::invalid(error.to_string())))
-        .collect()
-}
-
-/// `--dns` and its relatives.
-///
-/// # Errors
-/// `InvalidParameter`.
-pub(super) fn dns(record: &Record) -> Result<DnsOverrides, Error> {
-    let list = |field: &Option<Vec<String>>| field.clone().unwrap_or_default();
-    let servers =
-        record.host.dns.iter().flatten().map(|text| {
-            text.parse().map_err(|_| Error::invalid(format!("invalid IP address in --dns: {text}")))
-        });
-    let overrides = DnsOverrides {
-        servers: servers.collect::<Result<_, _>>()?,
-        search: list(&record.host.dns_search),
-        options: list(&record.host.dns_options),
-    };
-    let lines = overrides.search.iter().chain(&overrides.options);
-    if let Some(bad) = lines.into_iter().find(|text| text.contains(char::is_whitespace)) {
-        return Err(Error::invalid(format!("{bad:?} is not a valid domain or option")));
-    }
-    Ok(overrides)
-}
-
-fn resolv_conf(record: &Record, modes: &Modes) -> Result<String, Error> {
-    let host =
-        files::host_resolv_conf().map_err(|error| Error::internal("read the host's resolv.conf", &error))?;
-    let overrides = dns(record)?;
-    let as_it_is = modes.network == NetworkMode::Host && overrides == DnsOverrides::default();
-    // On the host's network its loopback name servers can be reached.
-    Ok(if as_it_is {
-        fs::read_to_string("/etc/resolv.conf").unwrap_or(host)
-    } else {
-        files::resolv_conf(&host, &overrides)
-    })
 }
 
 /// An error about a file, for `map_err`.

@@ -1,22 +1,16 @@
 //! Legacy links (`--link db:alias`): on the default bridge, which resolves no names, a container learns the addresses of
 //! others from its /etc/hosts and its environment, as they are when it is started.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use bollard_stubs::models::{ContainerConfig, HostConfig};
-use minke_network::{
-    Attachment,
-    files::{ExtraHost, HostAddress},
-};
+use minke_network::files::{ExtraHost, HostAddress};
 
-use super::{Container, Record, launch, ports};
+use super::{Container, Record, ports, resolver};
 use crate::{
     Error,
     engine::Inner,
-    spec::{
-        env,
-        modes::{Modes, NetworkMode},
-    },
+    spec::{env, modes::Modes},
 };
 
 /// A link of a container's: to whom, and under which name.
@@ -44,17 +38,13 @@ pub(super) fn pin(inner: &Inner, host: &mut HostConfig) -> Result<(), Error> {
     let mode = host.network_mode.as_deref().unwrap_or("");
     let kind = match mode {
         "host" => Some("host"),
+        "none" => Some("none"),
         _ if mode.starts_with("container:") => Some("container"),
         _ => None,
     };
     if let Some(kind) = kind {
         return Err(Error::invalid(format!(
             "conflicting options: {kind} type networking can't be used with links. This would result in undefined behavior"
-        )));
-    }
-    if !matches!(mode, "bridge" | "default" | "") {
-        return Err(Error::not_implemented(format!(
-            "Links can't be honoured: they are there on the default bridge only, and the network mode is {mode:?}"
         )));
     }
     for link in list {
@@ -94,15 +84,14 @@ pub(crate) fn targets(inner: &Inner, record: &Record) -> Vec<Arc<Container>> {
 /// The lines of /etc/hosts for those that run.
 pub(super) fn hosts(inner: &Inner, record: &Record) -> Vec<ExtraHost> {
     let links = links(inner, record);
-    let address = |link: &Link| link.attachment(record).ok()?.endpoints.first()?.address_ipv4();
-    let running = links.iter().filter_map(|link| Some((link, address(link)?)));
-    let line = |(link, address): (&Link, std::net::Ipv4Addr)| {
+    let running = links.iter().filter_map(|link| Some((link, link.address(inner, record).ok()?)));
+    let line = |(link, address): (&Link, IpAddr)| {
         let target = link.target.record();
         let mut name = format!("{} {}", link.alias, target.hostname());
         if link.alias != target.name {
             name = format!("{name} {}", target.name);
         }
-        ExtraHost { name, address: HostAddress::Literal(address.into()) }
+        ExtraHost { name, address: HostAddress::Literal(address) }
     };
     running.map(line).collect()
 }
@@ -110,7 +99,7 @@ pub(super) fn hosts(inner: &Inner, record: &Record) -> Vec<ExtraHost> {
 /// The environment with what links to those that run add to it.
 pub(crate) fn environment_of(inner: &Inner, record: &Record) -> Vec<String> {
     let links = links(inner, record);
-    let told = links.iter().filter_map(|link| link.variables(record).ok());
+    let told = links.iter().filter_map(|link| link.variables(inner, record).ok());
     env::merge(&told.flatten().collect::<Vec<_>>(), record.config.env.as_deref().unwrap_or(&[]))
 }
 
@@ -120,7 +109,7 @@ pub(crate) fn environment_of(inner: &Inner, record: &Record) -> Vec<String> {
 /// `Conflict` when one of the others does not run.
 pub(super) fn with_environment(inner: &Inner, record: &Record) -> Result<ContainerConfig, Error> {
     for link in links(inner, record) {
-        let _ = link.variables(record)?;
+        let _ = link.variables(inner, record)?;
     }
     Ok(ContainerConfig { env: Some(environment_of(inner, record)), ..record.config.clone() })
 }
@@ -152,17 +141,20 @@ fn environment(alias: &str, own: &str, address: &str, target: &Record) -> Vec<St
 }
 
 impl Link {
-    fn variables(&self, record: &Record) -> Result<Vec<String>, Error> {
-        let attachment = self.attachment(record)?;
-        let address = attachment.endpoints.first().and_then(|place| place.address_ipv4());
-        let address = address.map(|address| address.to_string()).unwrap_or_default();
+    fn variables(&self, inner: &Inner, record: &Record) -> Result<Vec<String>, Error> {
+        let address = self.address(inner, record)?.to_string();
         Ok(environment(&self.alias, &record.name, &address, &self.target.record()))
     }
 
-    /// The other's place on the bridge.
-    fn attachment(&self, record: &Record) -> Result<Attachment, Error> {
-        let run = self.target.run();
-        run.attachment.filter(|_| run.phase.is_alive()).ok_or_else(|| {
+    /// The other's address on the default bridge.
+    fn address(&self, inner: &Inner, record: &Record) -> Result<IpAddr, Error> {
+        let bridge = inner.network_table.named("bridge");
+        let address = self.target.look(|run| {
+            let attachment = run.attachment.as_ref().filter(|_| run.phase.is_alive())?;
+            let endpoint = attachment.endpoint(&bridge.as_ref()?.id)?;
+            endpoint.address_ipv4().map(IpAddr::V4).or(endpoint.address_ipv6().map(IpAddr::V6))
+        });
+        address.ok_or_else(|| {
             Error::conflict(format!(
                 "Cannot link to a non running container: /{} AS /{}/{}",
                 self.target.record().name,
@@ -182,11 +174,8 @@ pub(super) fn refresh(inner: &Inner, started: &Container) {
             continue;
         }
         let Ok(modes) = Modes::parse(&record.host, inner.host.facts.resources.unified) else { continue };
-        if modes.network != NetworkMode::Bridge {
-            continue;
-        }
         let (places, attachment) = (inner.places(&record.id), container.run().attachment);
-        if let Err(error) = launch::write_hosts(inner, &record, &modes, &places, attachment.as_ref()) {
+        if let Err(error) = resolver::write_hosts(inner, &record, &modes, &places, attachment.as_ref()) {
             tracing::warn!(%error, container = record.id.short(), "tell a container of a link's new address");
         }
     }

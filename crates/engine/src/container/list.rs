@@ -168,8 +168,11 @@ impl<'a> Wanted<'a> {
                 mount.name.as_deref() == Some(wanted) || mount.destination == wanted || mount.source == wanted
             })
         };
-        let mode = record.host.network_mode.as_deref().unwrap_or("bridge");
-        let network = |wanted: &str| wanted == mode || self.inner.network_id(mode).starts_with(wanted);
+        let network = |wanted: &str| {
+            record.networks.keys().any(|name| {
+                name == wanted || !wanted.is_empty() && self.inner.network_id(name).starts_with(wanted)
+            })
+        };
         Ok(filters.any("id", |id| record.id.as_str().starts_with(id))
             && filters.any("name", name)
             && filters.any("status", |status| status == run.phase.as_str())

@@ -10,7 +10,7 @@ use crate::Error;
 /// The ports to publish, in order: those of `-p`, with `-P` all exposed ones too.
 ///
 /// # Errors
-/// `InvalidParameter` for malformed ports, `NotImplemented` for SCTP.
+/// `InvalidParameter` for malformed ports.
 pub(super) fn requests(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<PortRequest>, Error> {
     let mut requests = Vec::new();
     for (key, bindings) in host.port_bindings.iter().flatten() {
@@ -44,9 +44,7 @@ pub(super) fn parse(key: &str) -> Result<(u16, Protocol), Error> {
     match protocol.to_ascii_lowercase().as_str() {
         "tcp" => Ok((number, Protocol::Tcp)),
         "udp" => Ok((number, Protocol::Udp)),
-        "sctp" => Err(Error::not_implemented(format!(
-            "port {key} can't be published: this engine forwards tcp and udp only"
-        ))),
+        "sctp" => Ok((number, Protocol::Sctp)),
         _ => Err(Error::invalid(format!("invalid proto: {protocol}"))),
     }
 }
@@ -108,7 +106,7 @@ mod tests {
         for json in [
             r#"{"PortBindings":{"x":[{}]}}"#,
             r#"{"PortBindings":{"0/tcp":[{}]}}"#,
-            r#"{"PortBindings":{"80/sctp":[{}]}}"#,
+            r#"{"PortBindings":{"80/icmp":[{}]}}"#,
             r#"{"PortBindings":{"80/tcp":[{"HostPort":"9-8"}]}}"#,
             r#"{"PortBindings":{"80/tcp":[{"HostIp":"localhost"}]}}"#,
         ] {

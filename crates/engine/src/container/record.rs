@@ -5,17 +5,19 @@
 //! stands is derived when an
 //! engine opens: from [`RunNote`], the supervisor's exit record, the supervisor's socket and the boot id.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
-use bollard_stubs::models::{ContainerConfig, HostConfig, NetworkingConfig};
+use bollard_stubs::models::{ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig};
 use minke_model::{ContainerId, ImageId};
 use minke_network::Attachment;
 use serde::{Deserialize, Serialize};
 
-use crate::volumes::MountRecord;
+use crate::{time_text, volumes::MountRecord};
 
 /// The version that this engine writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// The first one knew one network, that of the network mode.
+const ONE_NETWORK: u32 = 1;
 
 /// A container in engine.db.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,14 +34,64 @@ pub(crate) struct Record {
     /// Merged with the image's.
     pub(crate) config: ContainerConfig,
     pub(crate) host: HostConfig,
-    pub(crate) networking: NetworkingConfig,
+    /// What it asks of each of its networks, by their names. One that was not there yet when it was asked for may stand
+    /// under the beginning of its id.
+    #[serde(default)]
+    pub(crate) networks: BTreeMap<String, EndpointSettings>,
+    /// The same in the first version.
+    #[serde(default, skip_serializing)]
+    networking: NetworkingConfig,
     pub(crate) mounts: Vec<MountRecord>,
     /// Somebody stopped it, and its restart policy must respect that after a reboot.
     #[serde(default)]
     pub(crate) stopped_by_hand: bool,
 }
 
+/// What a new container is.
+pub(crate) struct NewRecord {
+    pub(crate) id: ContainerId,
+    pub(crate) name: String,
+    pub(crate) image: ImageId,
+    pub(crate) config: ContainerConfig,
+    pub(crate) host: HostConfig,
+    pub(crate) networks: BTreeMap<String, EndpointSettings>,
+    pub(crate) mounts: Vec<MountRecord>,
+}
+
+impl From<NewRecord> for Record {
+    fn from(new: NewRecord) -> Self {
+        let NewRecord { id, name, image, config, host, networks, mounts } = new;
+        Self {
+            version: VERSION,
+            id,
+            name,
+            created: time_text::now(),
+            image,
+            config,
+            host,
+            networks,
+            networking: NetworkingConfig::default(),
+            mounts,
+            stopped_by_hand: false,
+        }
+    }
+}
+
 impl Record {
+    /// A record of any version in the form of this one.
+    pub(crate) fn in_this_version(mut self) -> Self {
+        if self.version == ONE_NETWORK {
+            let asked = self.networking.endpoints_config.take().unwrap_or_default();
+            let settings = asked.into_iter().next().map(|(_, settings)| settings).unwrap_or_default();
+            let mode = self.host.network_mode.as_deref().filter(|mode| !mode.is_empty()).unwrap_or("bridge");
+            if !mode.starts_with("container:") {
+                self.networks = BTreeMap::from([(mode.to_owned(), settings)]);
+            }
+            self.version = VERSION;
+        }
+        self
+    }
+
     /// The host name it sees, unless it has the host's or another container's.
     pub(crate) fn hostname(&self) -> &str {
         self.config.hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(|| self.id.short())
@@ -74,7 +126,7 @@ pub(crate) struct RunNote {
     pub(crate) boot: String,
     /// RFC 3339.
     pub(crate) started_at: String,
-    /// Its place on the bridge.
+    /// Its places on its networks.
     pub(crate) attachment: Option<Attachment>,
     /// How often the policy has started it again.
     pub(crate) restart_count: u32,
@@ -118,6 +170,7 @@ impl Record {
             image: format!("sha256:{}", "5".repeat(64)).parse().expect("it is an id"),
             config,
             host: HostConfig::default(),
+            networks: BTreeMap::new(),
             networking: NetworkingConfig::default(),
             mounts: Vec::new(),
             stopped_by_hand: false,
@@ -128,6 +181,23 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_of_the_first_version_is_on_the_network_of_its_mode() {
+        let mut old = serde_json::to_value(Record::for_tests()).unwrap();
+        old["version"] = 1.into();
+        old["networking"] =
+            serde_json::json!({"EndpointsConfig": {"default": {"MacAddress": "02:42:ac:11:00:09"}}});
+        let read = |old: &serde_json::Value| {
+            serde_json::from_value::<Record>(old.clone()).unwrap().in_this_version()
+        };
+        let record = read(&old);
+        assert_eq!(record.networks["bridge"].mac_address.as_deref(), Some("02:42:ac:11:00:09"));
+        old["host"]["NetworkMode"] = "container:abc".into();
+        assert!(read(&old).networks.is_empty());
+        let new = serde_json::to_value(record).unwrap();
+        assert!(new.get("networking").is_none() && new["version"] == 2);
+    }
 
     #[test]
     fn a_note_survives_and_damage_is_no_note() {

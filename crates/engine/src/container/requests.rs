@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bollard_stubs::models::HostConfig;
+use bollard_stubs::models::{EndpointSettings, HostConfig};
 use minke_supervisor::{ExitRecord, Streams, Target};
 use tokio::{net::UnixStream, sync::oneshot};
 
@@ -45,6 +45,18 @@ pub(super) enum Message {
     Update {
         host: Box<HostConfig>,
         policy: RestartPolicy,
+        reply: Reply<()>,
+    },
+    /// Put it on a network.
+    Connect {
+        network: String,
+        settings: Box<EndpointSettings>,
+        reply: Reply<()>,
+    },
+    /// Take it off a network.
+    Disconnect {
+        network: String,
+        force: bool,
         reply: Reply<()>,
     },
     Attach {

@@ -5,12 +5,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use minke_kernel::namespace;
 use minke_model::runtime_spec::NamespaceType;
-use minke_network::{AttachRequest, Attached, Attachment, EndpointRequest, Mac, loopback_only};
+use minke_network::{AttachRequest, Attached, Attachment, DnsSockets, EndpointRequest, loopback_only};
 
 use super::{Container, Record, ports};
 use crate::{
     Error,
     engine::Inner,
+    networks::{self, Kind, endpoint},
     spec::{
         Joined,
         modes::{IpcMode, Modes, NetworkMode, SharedMode},
@@ -24,9 +25,14 @@ pub(super) struct SandboxNetwork {
     pub(super) netns: Option<OwnedFd>,
     /// Sockets that reserve the published ports.
     pub(super) held: Vec<OwnedFd>,
-    /// The place on the bridge.
+    /// The places on its networks.
     pub(super) attachment: Option<Attachment>,
+    /// Where it asks for names, on user-defined networks.
+    pub(super) dns: Option<DnsSockets>,
 }
+
+/// What a failed start says first.
+const ACTION: &str = "failed to set up container networking";
 
 /// Makes or joins the network namespace. Blocking.
 ///
@@ -35,52 +41,45 @@ pub(super) struct SandboxNetwork {
 pub(super) fn network(inner: &Inner, record: &Record, modes: &Modes) -> Result<SandboxNetwork, Error> {
     match &modes.network {
         NetworkMode::Host => Ok(SandboxNetwork::default()),
-        NetworkMode::None => {
-            let netns =
-                loopback_only().map_err(|error| Error::internal("make a network namespace", &error))?;
-            Ok(SandboxNetwork { netns: Some(netns), ..SandboxNetwork::default() })
-        }
         NetworkMode::Container(name) => {
             let donor = inner.find(name).map_err(|error| joining(&error))?;
             let netns = namespace_of(&donor, NamespaceType::Network).map_err(|error| joining(&error))?;
             Ok(SandboxNetwork { netns: Some(netns), ..SandboxNetwork::default() })
         }
-        NetworkMode::Named(name) => {
-            Err(Error::not_found(format!("failed to set up container networking: network {name} not found")))
-        }
-        NetworkMode::Bridge => {
-            let network = inner.default_network().ok_or_else(|| Error::not_found("network bridge not found"))?;
-            let request = AttachRequest {
-                id: record.id.clone(),
-                endpoints: vec![EndpointRequest { mac: mac(record)?, ..EndpointRequest::new(network, "bridge") }],
-                ports: ports::requests(&record.config, &record.host)?,
-                dns: false,
-            };
-            let Attached { netns, held, attachment, dns: _ } = inner
-                .networks
-                .attach(request)
-                .map_err(|error| Error::internal("failed to set up container networking", &error))?;
-            Ok(SandboxNetwork { netns: Some(netns), held, attachment: Some(attachment) })
-        }
+        _ => own_network(inner, record, modes),
     }
+}
+
+fn own_network(inner: &Inner, record: &Record, modes: &Modes) -> Result<SandboxNetwork, Error> {
+    let told = |error: Error| Error::new(error.kind(), format!("{ACTION}: {error}"));
+    let (mut others, mut endpoints): (Vec<std::sync::Arc<networks::NetworkRecord>>, Vec<EndpointRequest>) =
+        (Vec::new(), Vec::new());
+    for (name, settings) in &record.networks {
+        let network = inner.network_table.find(name).map_err(told)?;
+        networks::check_together(&modes.network, others.iter().map(AsRef::as_ref), &network).map_err(told)?;
+        if matches!(network.kind, Kind::Made(_)) {
+            endpoints.push(endpoint::request(&network, settings).map_err(told)?);
+        }
+        others.push(network);
+    }
+    if endpoints.is_empty() {
+        let netns = loopback_only().map_err(|error| Error::internal("make a network namespace", &error))?;
+        return Ok(SandboxNetwork { netns: Some(netns), ..SandboxNetwork::default() });
+    }
+    let request = AttachRequest {
+        id: record.id.clone(),
+        endpoints,
+        ports: ports::requests(&record.config, &record.host)?,
+        dns: others.iter().any(|network| network.is_user_defined()),
+    };
+    let Attached { netns, held, attachment, dns } =
+        inner.networks.attach(request).map_err(|error| networks::errors::attach(ACTION, &error))?;
+    Ok(SandboxNetwork { netns: Some(netns), held, attachment: Some(attachment), dns })
 }
 
 /// What is wrong with the other container is this one's failure, not a missing object.
 fn joining(error: &Error) -> Error {
     Error::conflict(format!("joining network namespace of container: {error}"))
-}
-
-/// The address that `--mac-address` asks for.
-///
-/// # Errors
-/// `InvalidParameter`.
-pub(super) fn mac(record: &Record) -> Result<Option<Mac>, Error> {
-    let endpoints = record.networking.endpoints_config.iter().flatten();
-    let asked =
-        endpoints.filter_map(|(_, endpoint)| endpoint.mac_address.as_deref()).find(|mac| !mac.is_empty());
-    asked
-        .map(|text| text.parse().map_err(|error: minke_network::MacError| Error::invalid(error.to_string())))
-        .transpose()
 }
 
 /// Namespaces of other containers, by paths that stay good as long as the descriptors in `held` are open.
@@ -110,7 +109,7 @@ pub(super) fn join(inner: &Inner, modes: &Modes, held: &mut Vec<OwnedFd>) -> Res
 /// A namespace of a running container. The pid is checked after the namespace was opened, so it can't be
 /// that of
 /// another process which got the number meanwhile.
-fn namespace_of(container: &Container, kind: NamespaceType) -> Result<OwnedFd, Error> {
+pub(crate) fn namespace_of(container: &Container, kind: NamespaceType) -> Result<OwnedFd, Error> {
     let not_running =
         || Error::conflict(format!("cannot join namespace of a non running container: {}", container.id));
     let (pid, start_time) = container.run().process.ok_or_else(not_running)?;

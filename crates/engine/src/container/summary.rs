@@ -6,11 +6,11 @@ use bollard_stubs::models::{
     ContainerSummary, ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, ContainerSummaryStateEnum,
     EndpointSettings, MountPoint, PortBinding, PortMap, PortSummary, PortSummaryTypeEnum,
 };
-use minke_network::{Attachment, Protocol};
+use minke_network::{Attachment, Endpoint, Protocol};
 use time::OffsetDateTime;
 
 use super::{Container, Phase, Record, RunView, ports, status_text};
-use crate::{engine::Inner, spec, time_text, volumes::MountKind};
+use crate::{engine::Inner, networks::endpoint::dns_names, spec, time_text, volumes::MountKind};
 
 /// The line of `ps`; `image` is the name to show.
 pub(super) fn summary(
@@ -114,39 +114,52 @@ pub(super) fn port_map(record: &Record, attachment: &Attachment) -> PortMap {
     map
 }
 
-/// The container's network with its addresses, while it has them.
+/// The container's networks with what was asked of them, and its addresses while it has them.
 pub(super) fn endpoints(inner: &Inner, record: &Record, run: &RunView) -> HashMap<String, EndpointSettings> {
-    let name = record.host.network_mode.as_deref().unwrap_or("bridge");
-    if name.starts_with("container:") {
-        return HashMap::new();
-    }
-    let asked = record.networking.endpoints_config.iter().flatten().next().map(|(_, endpoint)| endpoint);
-    let text = String::new;
-    let mut endpoint = EndpointSettings {
-        network_id: Some(if run.phase == Phase::Created { text() } else { inner.network_id(name) }),
-        endpoint_id: Some(text()),
-        gateway: Some(text()),
-        ip_address: Some(text()),
-        mac_address: Some(asked.and_then(|endpoint| endpoint.mac_address.clone()).unwrap_or_default()),
-        ip_prefix_len: Some(0),
-        ipv6_gateway: Some(text()),
-        global_ipv6_address: Some(text()),
-        global_ipv6_prefix_len: Some(0),
-        gw_priority: Some(0),
-        ..EndpointSettings::default()
+    let shown = |(name, asked): (&String, &EndpointSettings)| {
+        let network = inner.network_table.find(name).ok();
+        let endpoint = network.as_ref().and_then(|network| {
+            run.attachment.as_ref().and_then(|attachment| attachment.endpoint(&network.id))
+        });
+        let id = network.as_ref().map(|network| network.id.to_string()).unwrap_or_default();
+        let mut settings = shown_endpoint(asked, endpoint);
+        settings.network_id = Some(if run.phase == Phase::Created { String::new() } else { id });
+        if run.phase.is_alive() && network.as_ref().is_some_and(|network| network.spec().is_none()) {
+            // There is no endpoint; clients take an empty id for "not connected".
+            settings.endpoint_id = Some(record.id.to_string());
+        }
+        if network.is_some_and(|network| network.is_user_defined()) {
+            settings.dns_names = Some(dns_names(record, asked));
+        }
+        (name.clone(), settings)
     };
-    if run.phase.is_alive() && matches!(name, "host" | "none") {
-        // There is no endpoint; clients take an empty id for "not connected".
-        endpoint.endpoint_id = Some(record.id.to_string());
+    record.networks.iter().map(shown).collect()
+}
+
+fn shown_endpoint(asked: &EndpointSettings, endpoint: Option<&Endpoint>) -> EndpointSettings {
+    let text = |value: Option<String>| Some(value.unwrap_or_default());
+    let (ipv4, ipv6) = (endpoint.and_then(|e| e.ipv4), endpoint.and_then(|e| e.ipv6));
+    let length = |net: Option<minke_network::IpNet>| Some(net.map_or(0, |net| net.prefix_len().into()));
+    let gateway = endpoint.and_then(|endpoint| endpoint.gateway_ipv4);
+    let gateway_ipv6 = endpoint.and_then(|endpoint| endpoint.gateway_ipv6);
+    let mac = endpoint.map(|endpoint| endpoint.mac.to_string()).or_else(|| asked.mac_address.clone());
+    EndpointSettings {
+        ipam_config: asked.ipam_config.clone(),
+        links: asked.links.clone().filter(|links| !links.is_empty()),
+        mac_address: text(mac),
+        aliases: asked.aliases.clone().filter(|aliases| !aliases.is_empty()),
+        driver_opts: asked.driver_opts.clone().filter(|options| !options.is_empty()),
+        gw_priority: Some(asked.gw_priority.unwrap_or(0)),
+        network_id: None,
+        endpoint_id: text(endpoint.map(|endpoint| endpoint.endpoint_id.clone())),
+        gateway: text(gateway.map(|gateway| gateway.to_string())),
+        ip_address: text(ipv4.map(|net| net.address().to_string())),
+        ip_prefix_len: length(ipv4),
+        ipv6_gateway: text(gateway_ipv6.map(|gateway| gateway.to_string())),
+        global_ipv6_address: text(ipv6.map(|net| net.address().to_string())),
+        global_ipv6_prefix_len: length(ipv6),
+        dns_names: None,
     }
-    if let Some(place) = run.attachment.as_ref().and_then(|attachment| attachment.endpoints.first()) {
-        endpoint.endpoint_id = Some(place.endpoint_id.clone());
-        endpoint.gateway = Some(place.gateway_ipv4.map(|address| address.to_string()).unwrap_or_default());
-        endpoint.ip_address = Some(place.address_ipv4().map(|address| address.to_string()).unwrap_or_default());
-        endpoint.ip_prefix_len = Some(place.ipv4.map_or(0, |net| net.prefix_len().into()));
-        endpoint.mac_address = Some(place.mac.to_string());
-    }
-    HashMap::from([(name.to_owned(), endpoint)])
 }
 
 /// The mounts that Docker lists.

@@ -4,29 +4,34 @@
 use std::{
     collections::BTreeSet,
     fs,
+    net::IpAddr,
+    os::fd::AsFd,
     path::Path,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, Weak},
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream};
 use minke_image::ImageStore;
 use minke_kernel::cgroup::Cgroup;
+use minke_model::runtime_spec::NamespaceType;
 use minke_network::{Attachment, NetworkConfig, Networks};
 use minke_supervisor::{Supervisor, Target, read_exit_record};
+use tokio::runtime::Handle;
 
 use super::{Engine, Idle, Inner, lock};
 use crate::{
     EngineConfig, OpenError,
     container::{
         Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME,
-        SOCKETS, links, removal,
+        SOCKETS, links, removal, sandbox,
     },
     events::Events,
     exec::Execs,
     host::Host,
     images::Downloads,
     metrics::Counts,
+    networks::{Names, errors::attach, open::open},
     settings::Live,
     spec::modes::Modes,
     store::Store,
@@ -38,6 +43,8 @@ use crate::{
 const SUPERVISORS_AT_ONCE: usize = 32;
 /// How long a container that joins another's namespaces waits for that to start.
 const DONOR_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the networks are still as they were made.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Opens the engine of a root: living containers are taken over, those that should run are started.
@@ -52,10 +59,14 @@ impl Engine {
             let run = find_run(&inner, &record).await;
             (record, run)
         });
-        let found: Vec<_> = found.buffer_unordered(SUPERVISORS_AT_ONCE).collect().await;
+        let mut found: Vec<_> = found.buffer_unordered(SUPERVISORS_AT_ONCE).collect().await;
         let living = found
-            .iter()
-            .filter_map(|(_, run)| run.attachment.clone().filter(|_| run.phase.is_alive()))
+            .iter_mut()
+            .filter(|(_, run)| run.phase.is_alive())
+            .filter_map(|(record, run)| {
+                inner.drop_unwanted(record, run.attachment.as_mut()?);
+                run.attachment.clone()
+            })
             .collect();
         let (inner, found) = tokio::task::spawn_blocking(move || {
             clean_up(&inner, &found, living);
@@ -64,6 +75,7 @@ impl Engine {
         .await
         .map_err(|error| part("the engine", error))?;
         inner.take_over(found);
+        tokio::spawn(reconciling(Arc::downgrade(&inner)));
         Ok(Self(inner))
     }
 
@@ -89,6 +101,21 @@ impl Engine {
             }
         });
         let _ = closing.await;
+    }
+}
+
+/// Repairs now and then what other programs have flushed or deleted of our networks.
+async fn reconciling(engine: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(RECONCILE_EVERY).await;
+        let Some(inner) = engine.upgrade() else { return };
+        if !inner.containers().iter().any(|container| container.look(|run| run.attachment.is_some())) {
+            continue;
+        }
+        let reconciled = tokio::task::spawn_blocking(move || inner.networks.reconcile()).await;
+        if let Ok(Err(error)) = reconciled {
+            tracing::warn!(%error, "repair the networks");
+        }
     }
 }
 
@@ -119,14 +146,10 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
     let database = Arc::new(database);
     let store = Store::open(Arc::clone(&database)).map_err(|error| part("the container store", error))?;
     let images = ImageStore::open(&config.root, database).map_err(|error| part("the image store", error))?;
-    let subnet = config.bridge_subnet.as_deref().map(str::parse).transpose();
     let id = engine_id(&config.root).map_err(io("read", &config.root))?;
-    let networks = Networks::open(NetworkConfig {
-        seed: id.clone(),
-        subnet: subnet.map_err(|error| part("the networks", error))?,
-        ..NetworkConfig::new(&config.name_prefix, &config.state)
-    });
-    let networks = networks.map_err(|error| part("the networks", error))?;
+    let networks =
+        Networks::open(network_config(&config, &id)).map_err(|error| part("the networks", error))?;
+    let network_table = open(&store, &networks).map_err(|error| part("the networks", error))?;
     let host =
         Host::read().map_err(|source| OpenError::Io { action: "read", path: "/proc".into(), source })?;
     let records = store.containers().map_err(|error| part("the container store", error))?;
@@ -143,6 +166,8 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
         live: RwLock::new(Arc::new(live)),
         downloads,
         networks,
+        network_table,
+        names: Names::new(Handle::current()),
         volumes,
         events: Events::new(),
         counts: Counts::default(),
@@ -152,10 +177,28 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
         registry: RwLock::default(),
         _lock: lock,
     };
-    if let Some(id) = inner.default_network() {
-        inner.networks.default_bridge(id).map_err(|error| part("the networks", error))?;
-    }
     Ok((Arc::new(inner), records))
+}
+
+/// What the network crate has to know of the configuration.
+fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
+    let defaults = &config.networks;
+    NetworkConfig {
+        seed: id.to_owned(),
+        subnet: defaults.bip,
+        range: defaults.fixed_cidr,
+        ipv6: defaults.ipv6,
+        subnet_ipv6: defaults.bip6.or(defaults.fixed_cidr_v6),
+        pools: defaults.address_pools.clone(),
+        mtu: defaults.mtu,
+        icc: defaults.icc,
+        masquerade: defaults.ip_masq,
+        host_binding: defaults.ip.and_then(|address| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }),
+        ..NetworkConfig::new(&config.name_prefix, &config.state)
+    }
 }
 
 /// Where a container stands: told by its supervisor if that lives, else by what the last run left.
@@ -242,6 +285,7 @@ impl Inner {
             let remove = ended && record.host.auto_remove == Some(true);
             let container = Container::spawn(self, record, Some(run));
             self.register(&container);
+            self.name_again(&container);
             resumed.push((container, Adopted { start, remove }));
         }
         for (container, adopted) in resumed {
@@ -259,6 +303,44 @@ impl Inner {
                 container.resume(adopted);
             });
         }
+    }
+
+    /// Forgets places on networks that the record doesn't ask for: an engine was killed while the container was put on
+    /// them or taken off them.
+    fn drop_unwanted(&self, record: &Record, attachment: &mut Attachment) {
+        let wanted: BTreeSet<_> = record
+            .networks
+            .keys()
+            .filter_map(|name| Some(self.network_table.find(name).ok()?.id.clone()))
+            .collect();
+        attachment.endpoints.retain(|endpoint| wanted.contains(&endpoint.network));
+    }
+
+    /// Makes a living container's names known, and serves it those of others, as the engine before did.
+    fn name_again(self: &Arc<Self>, container: &Arc<Container>) {
+        let Some(attachment) = container.run().attachment else { return };
+        let record = container.record();
+        self.make_named(&record, &attachment);
+        if !self.has_names(&attachment) {
+            return;
+        }
+        let (inner, container) = (Arc::clone(self), Arc::clone(container));
+        tokio::task::spawn_blocking(move || {
+            let again = || -> Result<(), crate::Error> {
+                let netns = sandbox::namespace_of(&container, NamespaceType::Network)?;
+                let sockets =
+                    inner.networks.dns_sockets(netns.as_fd()).map_err(|error| attach("", &error))?;
+                inner.tell_names(&record, &attachment, netns, sockets)?;
+                if container.look(|run| run.attachment.is_none()) {
+                    // It has ended meanwhile.
+                    inner.forget_named(&attachment);
+                }
+                Ok(())
+            };
+            if let Err(error) = again() {
+                tracing::warn!(%error, container = record.id.short(), "serve names to a container again");
+            }
+        });
     }
 
     fn donors(&self, container: &Container) -> Vec<Arc<Container>> {

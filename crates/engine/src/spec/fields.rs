@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use crate::{Error, container, spec::modes::Modes};
+use crate::{Error, networks, spec::modes::Modes};
 
 /// Gives the names of a type's fields instead of a value.
 struct Names<'a>(&'a mut Vec<&'static str>);
@@ -81,8 +81,7 @@ fn refusal(field: &str, value: Value) -> Option<Error> {
     let (kind, name) = field.split_once('.').unwrap_or(("", field));
     let one = json!({ name: value });
     let endpoint = |endpoint: Value| {
-        let modes = Modes::parse(&api::HostConfig::default(), false).unwrap();
-        container::check_endpoint("bridge", &serde_json::from_value(endpoint).unwrap(), &modes).err()
+        networks::endpoint::check("blue", None, &serde_json::from_value(endpoint).unwrap()).err()
     };
     match kind {
         "" => super::refuse::check(&serde_json::from_value(one).unwrap(), &api::HostConfig::default()).err(),
@@ -93,7 +92,6 @@ fn refusal(field: &str, value: Value) -> Option<Error> {
                 .or_else(|| Modes::parse(&host, false).err())
         }
         "EndpointSettings" => endpoint(one),
-        "EndpointIPAMConfig" => endpoint(json!({ "IPAMConfig": one })),
         _ => None,
     }
 }

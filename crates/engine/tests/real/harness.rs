@@ -204,7 +204,7 @@ fn config(root: &Path, prefix: &str) -> EngineConfig {
         state: root.join("state"),
         name_prefix: prefix.to_owned(),
         runtime: runtime(),
-        bridge_subnet: None,
+        networks: minke_engine::NetworkDefaults::default(),
         settings: Settings { runtimes: [(FOREIGN.to_owned(), foreign)].into(), ..Settings::default() },
         version: "0.0.0-test",
     }

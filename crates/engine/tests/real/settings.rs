@@ -180,7 +180,7 @@ fn the_engine_tells_about_itself() {
         assert_eq!((info.images, info.server_version.as_deref()), (Some(1), Some("0.0.0-test")));
         assert_eq!(test.engine.version().api_version.as_deref(), Some("1.51"));
         assert!(test.engine.disk_usage().await.unwrap().image_usage.unwrap().total_size.unwrap() > 0);
-        assert_eq!(test.engine.network_list(&Filters::default()).await.unwrap().len(), 3);
+        assert_eq!(test.engine.network_list(&Filters::default(), false).await.unwrap().len(), 3);
         assert!(test.engine.is_idle_since().is_some());
         let id = test.start("", "exec sleep 1000", |_, _| {}).await;
         assert!(test.engine.is_idle_since().is_none());

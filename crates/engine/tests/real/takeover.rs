@@ -141,7 +141,7 @@ fn two_engines_never_share_a_root() {
             state: test.dir.path().join("state2"),
             name_prefix: "other".into(),
             runtime: "/bin/false".into(),
-            bridge_subnet: None,
+            networks: minke_engine::NetworkDefaults::default(),
             settings: Settings::default(),
             version: "0",
         };

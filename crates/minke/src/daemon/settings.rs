@@ -7,13 +7,14 @@ use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
 use minke_engine::RuntimeProgram;
 use serde::Deserialize;
 
-use super::{Daemon, LEVELS};
+use super::{Daemon, LEVELS, networks::Pool};
 use crate::failure::Failure;
 
 /// The file that is read when it is there.
@@ -24,19 +25,37 @@ pub(super) const DEFAULT_FILE: &str = "/etc/minke/daemon.json";
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FileSettings {
     bip: Option<String>,
+    bip6: Option<String>,
     data_root: Option<String>,
     debug: Option<bool>,
+    default_address_pools: Option<Vec<Pool>>,
+    default_network_opts: Option<BTreeMap<String, BTreeMap<String, String>>>,
     default_runtime: Option<String>,
+    dns: Option<Vec<IpAddr>>,
+    dns_opts: Option<Vec<String>>,
+    dns_search: Option<Vec<String>>,
     exec_root: Option<String>,
+    fixed_cidr: Option<String>,
+    fixed_cidr_v6: Option<String>,
     group: Option<String>,
+    host_gateway_ip: Option<IpAddr>,
+    host_gateway_ips: Option<Vec<IpAddr>>,
     hosts: Option<Vec<String>>,
+    icc: Option<bool>,
     insecure_registries: Option<Vec<String>>,
+    ip: Option<IpAddr>,
+    ip_forward: Option<bool>,
+    ip_masq: Option<bool>,
+    ip6tables: Option<bool>,
+    iptables: Option<bool>,
+    ipv6: Option<bool>,
     labels: Option<Vec<String>>,
     live_restore: Option<bool>,
     log_level: Option<String>,
     max_concurrent_downloads: Option<usize>,
     max_concurrent_uploads: Option<usize>,
     metrics_addr: Option<String>,
+    mtu: Option<u32>,
     registry_mirrors: Option<Vec<String>>,
     runtimes: Option<BTreeMap<String, Runtime>>,
     tls: Option<bool>,
@@ -44,6 +63,7 @@ pub(super) struct FileSettings {
     tlscert: Option<PathBuf>,
     tlskey: Option<PathBuf>,
     tlsverify: Option<bool>,
+    userland_proxy: Option<bool>,
 }
 
 /// A further OCI runtime, in Docker's shape.
@@ -95,6 +115,16 @@ impl FileSettings {
                 "live-restore: containers always outlive the engine: leave it away, or say true".to_owned()
             );
         }
+        for (key, value) in [("iptables", self.iptables), ("ip6tables", self.ip6tables)] {
+            if value == Some(false) {
+                return Err(format!(
+                    "{key}: the engine's rules are in a table of its own and touch no others: leave it away, or say true"
+                ));
+            }
+        }
+        if self.ip_forward == Some(false) {
+            return Err("ip-forward: forwarding is turned on when the first container needs it, and only between what was asked for: leave it away, or say true".to_owned());
+        }
         if let Some(level) = self.log_level.as_deref().filter(|level| !LEVELS.contains(level)) {
             return Err(format!("log-level: {level:?} is none of {}", LEVELS.join(", ")));
         }
@@ -110,7 +140,35 @@ impl FileSettings {
     /// When both say something, with the name of the setting.
     pub(super) fn apply(self, args: &mut Daemon, given: &dyn Fn(&str) -> bool) -> Result<(), Failure> {
         let mut merge = Merge { given, both: Vec::new() };
-        merge.set("bip", "bip", self.bip.map(Some), &mut args.bip);
+        let networks = &mut args.networks;
+        merge.set("bip", "bip", self.bip.map(Some), &mut networks.bip);
+        merge.set("bip6", "bip6", self.bip6.map(Some), &mut networks.bip6);
+        let options = self.default_network_opts.map(|drivers| {
+            let options = drivers.into_iter().flat_map(|(driver, options)| {
+                options.into_iter().map(move |(name, value)| (driver.clone(), name, value))
+            });
+            options.collect()
+        });
+        merge.set("default-network-opts", "default_network_opt", options, &mut networks.default_network_opt);
+        let pools = self.default_address_pools;
+        merge.set("default-address-pools", "default_address_pool", pools, &mut networks.default_address_pool);
+        merge.set("dns", "dns", self.dns, &mut networks.dns);
+        merge.set("dns-opts", "dns_opt", self.dns_opts, &mut networks.dns_opt);
+        merge.set("dns-search", "dns_search", self.dns_search, &mut networks.dns_search);
+        merge.set("fixed-cidr", "fixed_cidr", self.fixed_cidr.map(Some), &mut networks.fixed_cidr);
+        merge.set(
+            "fixed-cidr-v6",
+            "fixed_cidr_v6",
+            self.fixed_cidr_v6.map(Some),
+            &mut networks.fixed_cidr_v6,
+        );
+        let gateways = self.host_gateway_ips.or(self.host_gateway_ip.map(|address| vec![address]));
+        merge.set("host-gateway-ips", "host_gateway_ip", gateways, &mut networks.host_gateway_ip);
+        merge.set("icc", "icc", self.icc, &mut networks.icc);
+        merge.set("ip", "ip", self.ip.map(Some), &mut networks.ip);
+        merge.set("ip-masq", "ip_masq", self.ip_masq, &mut networks.ip_masq);
+        merge.set("ipv6", "ipv6", self.ipv6, &mut networks.ipv6);
+        merge.set("mtu", "mtu", self.mtu.map(Some), &mut networks.mtu);
         merge.set("data-root", "root", self.data_root.map(PathBuf::from), &mut args.root);
         merge.set("debug", "debug", self.debug, &mut args.debug);
         merge.set(
@@ -169,10 +227,25 @@ impl FileSettings {
     pub(super) fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let differs = [
             ("bip", self.bip != new.bip),
+            ("bip6", self.bip6 != new.bip6),
             ("data-root", self.data_root != new.data_root),
+            ("default-address-pools", self.default_address_pools != new.default_address_pools),
+            ("default-network-opts", self.default_network_opts != new.default_network_opts),
+            ("dns", self.dns != new.dns),
+            ("dns-opts", self.dns_opts != new.dns_opts),
+            ("dns-search", self.dns_search != new.dns_search),
             ("exec-root", self.exec_root != new.exec_root),
+            ("fixed-cidr", self.fixed_cidr != new.fixed_cidr),
+            ("fixed-cidr-v6", self.fixed_cidr_v6 != new.fixed_cidr_v6),
             ("group", self.group != new.group),
+            ("host-gateway-ip", self.host_gateway_ip != new.host_gateway_ip),
+            ("host-gateway-ips", self.host_gateway_ips != new.host_gateway_ips),
             ("hosts", self.hosts != new.hosts),
+            ("icc", self.icc != new.icc),
+            ("ip", self.ip != new.ip),
+            ("ip-masq", self.ip_masq != new.ip_masq),
+            ("ipv6", self.ipv6 != new.ipv6),
+            ("mtu", self.mtu != new.mtu),
             ("tls", self.tls != new.tls),
             ("tlscacert", self.tlscacert != new.tlscacert),
             ("tlscert", self.tlscert != new.tlscert),
@@ -212,7 +285,8 @@ mod tests {
     #[test]
     fn dockers_names_are_known_and_fill_in_what_no_flag_says() {
         let text = r#"{"registry-mirrors": ["https://mirror.example"], "insecure-registries": ["10.0.0.0/8"], "max-concurrent-downloads": 2,
-            "runtimes": {"crun": {"path": "/usr/bin/crun", "runtimeArgs": ["--debug"]}}, "data-root": "/srv/x", "bip": "10.9.0.1/16", "hosts": ["unix:///tmp/s"]}"#;
+            "runtimes": {"crun": {"path": "/usr/bin/crun", "runtimeArgs": ["--debug"]}}, "data-root": "/srv/x", "bip": "10.9.0.1/16", "hosts": ["unix:///tmp/s"], "icc": false, "userland-proxy": false,
+            "default-address-pools": [{"base": "10.80.0.0/16", "size": 24}], "default-network-opts": {"bridge": {"a": "b"}}, "dns": ["10.0.0.53"]}"#;
         let mut args = args();
         parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
         assert_eq!(args.registry_mirror, ["https://mirror.example"]);
@@ -222,6 +296,9 @@ mod tests {
         assert_eq!(args.add_runtime, [("crun".to_owned(), crun)]);
         assert_eq!(args.root, Path::new("/srv/x"));
         assert_eq!(args.host, ["unix:///tmp/s"]);
+        let networks = args.networks.defaults().unwrap();
+        assert_eq!((networks.icc, networks.address_pools.len(), networks.dns.len()), (false, 1, 1));
+        assert_eq!(networks.default_options["bridge"]["a"], "b");
     }
 
     #[test]
@@ -244,13 +321,18 @@ mod tests {
     fn values_that_mean_nothing_here_are_refused_by_name() {
         for (text, part) in [
             (r#"{"live-restore": false}"#, "live-restore"),
+            (r#"{"iptables": false}"#, "iptables"),
+            (r#"{"ip-forward": false}"#, "ip-forward"),
             (r#"{"log-level": "loud"}"#, "log-level"),
             (r#"{"labels": ["x"]}"#, "labels: \"x\""),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(part), "{error}");
         }
-        assert!(parse(r#"{"live-restore": true, "labels": ["a=b"], "tlsverify": true}"#).is_ok());
+        assert!(
+            parse(r#"{"live-restore": true, "labels": ["a=b"], "tlsverify": true, "iptables": true}"#)
+                .is_ok()
+        );
     }
 
     #[test]
