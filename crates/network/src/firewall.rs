@@ -213,7 +213,7 @@ impl Inner {
     }
 
     /// Takes the change into the wish; returns the elements that are to be deleted and added.
-    fn wish(&mut self, change: &Change) -> Result<[BTreeMap<Key, Element>; 2], PortError> {
+    fn wish(&mut self, change: &Change) -> [BTreeMap<Key, Element>; 2] {
         let (mut gone, mut new) = (BTreeMap::new(), BTreeMap::new());
         for item in &change.remove {
             if let Item::Port(port, target) = item
@@ -244,7 +244,7 @@ impl Inner {
             Some(other) if other == element => new.remove(key).is_none(),
             _ => true,
         });
-        Ok([gone, new])
+        [gone, new]
     }
 }
 
@@ -304,7 +304,7 @@ impl Firewall {
                 return Err(PortError::Allocated { address: port.host_address, port: port.host_port }.into());
             }
         }
-        let [gone, new] = inner.wish(change)?;
+        let [gone, new] = inner.wish(change);
         self.transact(&mut inner, &gone, &new).map_err(|source| self.failed(source))?;
         self.forget_flows(&mut inner, change);
         Ok(())
@@ -316,7 +316,7 @@ impl Firewall {
         inner.rules = inner.rules.on_this_host(strangers);
         inner.wanted.clear();
         inner.ports.clear();
-        inner.wish(&Change { add: items, remove: Vec::new() })?;
+        inner.wish(&Change { add: items, remove: Vec::new() });
         inner.rebuild(&self.tables).map_err(|source| self.failed(source))
     }
 

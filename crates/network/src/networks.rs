@@ -30,7 +30,7 @@ mod running;
 
 use std::{
     net::IpAddr,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd as _, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
@@ -160,7 +160,7 @@ impl Networks {
         making.publish()?;
         sandbox.join(&mut host, making.places())?;
         let netns = sandbox.netns;
-        let dns = if request.dns { Some(dns::open(std::os::fd::AsFd::as_fd(&netns))?) } else { None };
+        let dns = if request.dns { Some(dns::open(netns.as_fd())?) } else { None };
         Ok(Attached { netns, held, attachment: making.keep(), dns })
     }
 

@@ -3,7 +3,11 @@
 
 use minke_netlink::route::{Batch, IpvlanMode as Layer, MacvlanMode as Reach, RouteSocket, SlaveKind};
 
-use crate::{AttachError, Driver, IpvlanMode, MacvlanMode, NetworkSpec, bridge::GROUP, naming::Names};
+use crate::{
+    AttachError, Driver, IpvlanMode, MacvlanMode, NetworkSpec,
+    bridge::{self, GROUP_BELOW},
+    naming::Names,
+};
 
 /// The interface below, and what is made on top of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,12 @@ pub(crate) fn plan(spec: &NetworkSpec) -> Option<(SlaveKind, Option<&str>, Optio
     }
 }
 
+/// The name of the interface below; for a bridge network, which has none, one that nothing has.
+pub(crate) fn parent_name(spec: &NetworkSpec) -> String {
+    let parent = plan(spec).and_then(|(_, parent, _)| parent);
+    parent.map_or_else(|| Names::network_dummy(&spec.id), str::to_owned)
+}
+
 fn reach(mode: MacvlanMode) -> Reach {
     match mode {
         MacvlanMode::Bridge => Reach::Bridge,
@@ -63,7 +73,7 @@ pub(crate) fn make(
     spec: &NetworkSpec,
 ) -> Result<(Parent, Option<String>), AttachError> {
     let (kind, parent, mtu) = plan(spec).ok_or_else(|| AttachError::NoParent(String::new()))?;
-    let name = parent.map_or_else(|| Names::network_dummy(&spec.id), str::to_owned);
+    let name = parent_name(spec);
     let failed = |source| AttachError::Bridge { bridge: name.clone(), source };
     let (link, missing) = match route.link(&name).map_err(failed)? {
         Some(link) => (link, false),
@@ -75,7 +85,7 @@ pub(crate) fn make(
     if !link.up {
         route.run(Batch::new().up(&name)).map_err(failed)?;
     }
-    let made = missing || link.group == GROUP;
+    let made = missing || bridge::is_ours(&link);
     Ok((Parent { index: link.index, kind, mtu, mac: link.mac }, made.then_some(name)))
 }
 
@@ -88,12 +98,12 @@ fn make_missing(route: &mut RouteSocket, parent: Option<&str>, name: &str) -> Re
         }
     };
     let Some(parent) = parent else {
-        return route.run(Batch::new().dummy(name, GROUP)).map_err(failed("dummy"));
+        return route.run(Batch::new().dummy(name, GROUP_BELOW)).map_err(failed("dummy"));
     };
     let missing = || AttachError::NoParent(parent.to_owned());
     let (below, number) = sub_interface(parent).ok_or_else(missing)?;
     let link = route.link(below).map_err(failed("vlan"))?.ok_or_else(missing)?;
-    route.run(Batch::new().vlan(name, link.index, number, GROUP)).map_err(failed("vlan"))
+    route.run(Batch::new().vlan(name, link.index, number, GROUP_BELOW)).map_err(failed("vlan"))
 }
 
 #[cfg(test)]

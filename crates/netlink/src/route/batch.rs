@@ -147,6 +147,14 @@ impl Batch {
         self.change(format!("bring interface {name} up"), RouteNetlinkMessage::SetLink(message))
     }
 
+    /// Renames the link with this index, which must be down.
+    pub fn rename(self, index: u32, name: &str) -> Self {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.change(format!("rename interface {index} to {name}"), RouteNetlinkMessage::SetLink(message))
+    }
+
     /// Changes the hardware address of the link of this name.
     pub fn hardware_address(self, name: &str, mac: [u8; 6]) -> Self {
         let mut message = LinkMessage::default();

@@ -126,8 +126,12 @@ impl Inner {
                 let index = bridge::find(host, name)?.map(|link| link.index);
                 Ok((index == Some(made.index)).then(|| self.bridge_device(spec, *made)).flatten())
             }
-            // The index of one that is gone refuses the attach.
-            Some(Made::Vlan(parent)) => Ok(Some(Device::Vlan(*parent))),
+            Some(Made::Vlan(parent)) => {
+                let name = vlan::parent_name(spec);
+                let failed = |source| AttachError::Bridge { bridge: name.clone(), source };
+                let index = host.link(&name).map_err(failed)?.map(|link| link.index);
+                Ok((index == Some(parent.index)).then_some(Device::Vlan(*parent)))
+            }
             None => Ok(None),
         }
     }

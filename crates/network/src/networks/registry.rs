@@ -11,8 +11,7 @@ use minke_netlink::{
 use super::{Networks, book::Book, locked};
 use crate::{
     BridgeOptions, CreateError, Driver, Failures, GatewayMode, IpNet, MacvlanMode, NetworkConfig,
-    NetworkRequest, NetworkSpec, OpenError, OptionError, Pool, PoolRequest, RemoveError,
-    bridge::{self, GROUP},
+    NetworkRequest, NetworkSpec, OpenError, OptionError, Pool, PoolRequest, RemoveError, bridge,
     error::chain,
     firewall::{Change, Item},
     naming::Names,
@@ -194,7 +193,7 @@ impl super::Inner {
             let remove = || -> Result<(), Error> {
                 let mut host = RouteSocket::open()?;
                 match host.link(&name)? {
-                    Some(link) if link.group == GROUP => host.run(Batch::new().remove(&name)),
+                    Some(link) if bridge::is_ours(&link) => host.run(Batch::new().remove(&name)),
                     _ => Ok(()),
                 }
             };

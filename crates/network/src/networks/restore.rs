@@ -19,7 +19,7 @@ use minke_netlink::{
 use super::{Inner, book::Living, devices::turn_forwarding_on, locked};
 use crate::{
     AttachError, Attachment, Endpoint, NetworkSpec,
-    bridge::{BridgePlan, GROUP, MadeBridge},
+    bridge::{self, BridgePlan, MadeBridge},
     error::chain,
     firewall::Item,
     publish, sandbox, sysctl,
@@ -284,7 +284,7 @@ fn remove_links(inner: &Inner, names: &BTreeSet<String>) -> Result<(), Error> {
     let links = host.links(None)?;
     let ours = links.iter().filter(|link| names.contains(&link.name));
     let bridges: HashSet<u32> = ours.clone().map(|link| link.index).collect();
-    let ours = ours.filter(|link| link.group == GROUP);
+    let ours = ours.filter(|link| bridge::is_ours(link));
     let is_port = |link: &&Link| {
         link.controller.is_some_and(|index| bridges.contains(&index))
             && inner.names.is_host_interface(&link.name)

@@ -3,7 +3,6 @@
 use std::{os::fd::BorrowedFd, sync::PoisonError};
 
 use minke_model::NetworkId;
-use minke_netlink::route::Batch;
 
 use super::{Networks, locked, making::Making, open_route};
 use crate::{
@@ -101,8 +100,10 @@ impl Networks {
         failures.extend(inner.firewall.apply(&change).err().map(|error| chain(&error)));
         let leave = || -> Result<(), AttachError> {
             let mut sandbox = Sandbox::enter(netns)?;
-            let interface = endpoint.interface.clone();
-            sandbox.remove(&interface).map_err(|source| AttachError::Plumb { interface, source })?;
+            if endpoint.host_interface.is_none() || sandbox.retire(endpoint).is_err() {
+                let interface = endpoint.interface.clone();
+                sandbox.remove(&interface).map_err(|source| AttachError::Plumb { interface, source })?;
+            }
             let moved = |ipv4| {
                 let gone =
                     attachment.gateway(ipv4).is_some_and(|old| old.endpoint_id == endpoint.endpoint_id);
@@ -111,15 +112,7 @@ impl Networks {
             sandbox.set_default_routes(&[], &DefaultRoutes { ipv4: moved(true), ipv6: moved(false) })
         };
         failures.extend(leave().err().map(|error| chain(&error)));
-        if let Some(bridge) = locked(&inner.devices).bridge(network)
-            && let Ok(mut host) = open_route(&inner.names)
-        {
-            let forget =
-                |batch: Batch, net: crate::IpNet| batch.forget_neighbour(bridge.index, net.address());
-            if let Err(error) = host.run(endpoint.addresses().fold(Batch::new(), forget)) {
-                tracing::debug!(error = chain(&error), "forget a neighbour");
-            }
-        }
+        inner.bury(endpoint);
         locked(&inner.book).leave(std::slice::from_ref(endpoint));
         if failures.is_empty() {
             return Ok(after);

@@ -347,3 +347,43 @@ fn pools_come_to_an_end_and_are_given_back() {
     let again = world.network(&networks, "again", &[]);
     assert_eq!(again.ipv4, made[7].ipv4);
 }
+
+#[test]
+fn places_that_can_not_be_are_refused_and_nothing_is_left() {
+    let world = World::new();
+    let networks = world.networks("hostile");
+    let spec = world.network(&networks, "x", &[]);
+    let kept = world.on(&networks, &[&spec], vec![]);
+    let links = world.links();
+    type Change = fn(&mut EndpointRequest);
+    let changes: [(Change, &str); 6] = [
+        (|wish| wish.interface = Some("a/b".to_owned()), "can't be the name of an interface"),
+        (|wish| wish.interface = Some("x".repeat(300)), "can't be the name of an interface"),
+        (|wish| wish.interface = Some("lo".to_owned()), "has an interface lo already"),
+        (
+            |wish| wish.sysctls = vec![("kernel.panic".to_owned(), "1".to_owned())],
+            "can't be set for an endpoint",
+        ),
+        (|wish| wish.ipv4 = Some([192, 0, 2, 1].into()), "is outside of the subnet"),
+        (|wish| wish.ipv6 = Some(std::net::Ipv6Addr::LOCALHOST), "the network has no IPv6"),
+    ];
+    for (change, text) in changes {
+        let mut wish = request(vec![tcp(8080, 80)]);
+        wish.endpoints = vec![EndpointRequest::new(spec.id.clone(), "x")];
+        change(&mut wish.endpoints[0]);
+        let error = world.on_host(|| networks.attach(wish)).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    }
+    let error = world.try_on(&networks, &[&spec, &spec], vec![]).unwrap_err();
+    assert!(matches!(error, AttachError::Twice(_)), "{error}");
+    let mut taken = request(vec![]);
+    taken.endpoints = vec![EndpointRequest::new(spec.id.clone(), "x")];
+    taken.endpoints[0].ipv4 = Some(kept.attachment.ip());
+    let error = world.on_host(|| networks.attach(taken)).unwrap_err().to_string();
+    assert!(error.contains("is in use"), "{error}");
+    assert_eq!((world.links(), world.elements("hostile", "ports4")), (links, 0));
+    assert_eq!(world.bridge_elements("hostile", "guarded"), 1);
+    // All addresses that were taken on the way are free again.
+    let next = world.on(&networks, &[&spec], vec![]);
+    assert_eq!(next.attachment.endpoints.len(), 1);
+}
