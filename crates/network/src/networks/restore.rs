@@ -34,7 +34,8 @@ pub(super) fn restore(inner: &Inner, living: &[Attachment]) -> Vec<String> {
     let mut failures = Vec::new();
     let outcome = RouteSocket::open().map_err(|error| chain(&error)).and_then(|mut host| {
         restore_networks(inner, &mut host, living, &mut failures).map_err(|error| chain(&error))?;
-        restore_ports(inner, &mut host).map_err(|error| chain(&error))
+        let links = host.links(None).map_err(|error| chain(&error))?;
+        restore_ports(inner, &mut host, links).map_err(|error| chain(&error))
     });
     failures.extend(outcome.err());
     failures
@@ -52,8 +53,11 @@ pub(super) fn reconcile(inner: &Inner) -> Vec<String> {
         Err(error) => failures.push(chain(&error)),
     }
     let outcome = RouteSocket::open().map_err(|error| chain(&error)).and_then(|mut host| {
-        repair_bridges(inner, &mut host, &mut failures).map_err(|error| chain(&error))?;
-        restore_ports(inner, &mut host).map_err(|error| chain(&error))
+        let mut links = host.links(None).map_err(|error| chain(&error))?;
+        if repair_bridges(inner, &mut host, &links, &mut failures).map_err(|error| chain(&error))? {
+            links = host.links(None).map_err(|error| chain(&error))?;
+        }
+        restore_ports(inner, &mut host, links).map_err(|error| chain(&error))
     });
     failures.extend(outcome.err());
     failures.extend(repair_settings(inner).err().map(|error| chain(&error)));
@@ -157,9 +161,15 @@ fn used_specs(inner: &Inner) -> Vec<Arc<NetworkSpec>> {
     book.used_networks().iter().filter_map(|id| book.spec(id)).collect()
 }
 
-/// Makes bridges anew that were deleted, taken down or have lost an address.
-fn repair_bridges(inner: &Inner, host: &mut RouteSocket, failures: &mut Vec<String>) -> Result<(), Error> {
-    let (links, addresses) = (host.links(None)?, host.addresses()?);
+/// Makes bridges anew that were deleted, taken down or have lost an address; returns whether there were any.
+fn repair_bridges(
+    inner: &Inner,
+    host: &mut RouteSocket,
+    links: &[Link],
+    failures: &mut Vec<String>,
+) -> Result<bool, Error> {
+    let addresses = host.addresses()?;
+    let mut repaired = false;
     let links: HashMap<&str, &Link> = links.iter().map(|link| (link.name.as_str(), link)).collect();
     let mut devices = locked(&inner.devices);
     for spec in used_specs(inner) {
@@ -176,8 +186,9 @@ fn repair_bridges(inner: &Inner, host: &mut RouteSocket, failures: &mut Vec<Stri
         }
         tracing::warn!(bridge = plan.name, "somebody changed a bridge of ours; it is made as it was");
         failures.extend(inner.make_device(host, &mut devices, &spec).err().map(|error| chain(&error)));
+        repaired = true;
     }
-    Ok(())
+    Ok(repaired)
 }
 
 /// What others may have switched off.
@@ -214,11 +225,11 @@ struct Owned {
 }
 
 /// Removes ports of our bridges that nobody owns, and joins again what lost its bridge or was taken down.
-fn restore_ports(inner: &Inner, host: &mut RouteSocket) -> Result<(), Error> {
+fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Result<(), Error> {
     let owned = owned(inner);
     let bridges: HashSet<u32> = owned.values().map(|owned| owned.bridge.index).collect();
     let (mut batch, mut strays, mut joined_again) = (Batch::new(), Vec::new(), Vec::new());
-    for link in host.links(None)? {
+    for link in links {
         match owned.get(&link.name) {
             // Whether bridged packets are filtered may have changed.
             Some(owned)

@@ -236,3 +236,19 @@ fn a_udp_client_that_goes_on_reaches_the_next_container_on_the_port() {
     serve_udp(&second.netns, "second", 53);
     assert_eq!(ask_udp_with(&client, HOST, 5353).unwrap(), format!("second {LAN}"));
 }
+
+#[test]
+fn sctp_ports_are_published_without_a_socket_too() {
+    let world = World::new();
+    let networks = world.networks("sctp");
+    let any = || PortRequest { protocol: Protocol::Sctp, host_ports: None, ..tcp(0, 80) };
+    let (a, b) = (world.attach(&networks, vec![any()]), world.attach(&networks, vec![any()]));
+    let port = |sandbox: &minke_network::Attached| sandbox.attachment.ports[0].host_port;
+    assert!(port(&a) != 0 && port(&a) != port(&b));
+    assert_eq!(world.elements("sctp", "ports4"), 2);
+    let taken = PortRequest { protocol: Protocol::Sctp, ..tcp(port(&a), 80) };
+    let error = world.try_attach(&networks, vec![taken]).unwrap_err();
+    assert!(error.to_string().contains("in use") || error.to_string().contains("allocated"), "{error}");
+    // The same number of another protocol is another port.
+    world.attach(&networks, vec![tcp(port(&a), 80)]);
+}
