@@ -1,0 +1,73 @@
+//! What becomes of a build's result, and what its client is told in the end.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use minke_engine::ByteStream;
+
+use crate::{ContextError, Tree};
+
+/// One `--output`.
+#[derive(Clone)]
+pub struct Output {
+    /// What is written.
+    pub kind: OutputKind,
+    /// `name`, `push`, `compression`, `rewrite-timestamp` … as given.
+    pub attributes: BTreeMap<String, String>,
+    /// Who takes it; nobody for an image in the engine's store.
+    pub destination: Option<Arc<dyn Destination>>,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("kind", &self.kind)
+            .field("attributes", &self.attributes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Kinds of outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    /// An image in the engine's store, under the request's tags and the attribute `name`.
+    Image,
+    /// The files, as a directory.
+    Local,
+    /// The files, as a tar.
+    Tar,
+    /// The image as an archive of the OCI layout.
+    Oci,
+    /// The image as an archive of `docker save`.
+    Docker,
+    /// Nothing is kept but the cache (`type=cacheonly`).
+    CacheOnly,
+}
+
+/// Takes what is written.
+pub trait Destination: Send + Sync {
+    /// The files of [`OutputKind::Local`].
+    ///
+    /// # Errors
+    /// [`ContextError`].
+    fn directory(&self, tree: Tree) -> BoxFuture<'_, Result<(), ContextError>>;
+
+    /// The bytes of [`OutputKind::Tar`], [`OutputKind::Oci`] and [`OutputKind::Docker`].
+    ///
+    /// # Errors
+    /// [`ContextError`].
+    fn stream(&self, bytes: ByteStream) -> BoxFuture<'_, Result<(), ContextError>>;
+}
+
+/// How a build ended well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildResult {
+    /// The image's id (its configuration's digest), `sha256:…`; `None` when no image was made.
+    pub image: Option<String>,
+    /// The digest of its manifest, or of the index over several platforms.
+    pub manifest: Option<String>,
+    /// The names it got, in familiar form.
+    pub names: Vec<String>,
+    /// BuildKit's exporter response: `containerimage.digest`, `containerimage.config.digest`, `image.name` …
+    pub exporter_response: BTreeMap<String, String>,
+}
