@@ -35,6 +35,7 @@ pub(crate) mod resolver;
 mod restart;
 pub(crate) mod sandbox;
 mod status_text;
+mod step;
 mod summary;
 mod update;
 mod waits;

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod build;
 mod config;
 mod container;
 mod detach_keys;
@@ -52,6 +53,9 @@ pub use minke_distribution::{Credentials, ProxySettings, RegistrySettings};
 pub use minke_supervisor::Streams;
 
 pub use crate::{
+    build::{
+        StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_root, owner_in,
+    },
     config::{AddressPool, EngineConfig, IpNet, NetworkDefaults},
     container::Waiter,
     engine::Engine,

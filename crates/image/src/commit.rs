@@ -103,7 +103,7 @@ impl ImageStore {
 
     /// The layers' blobs of an image, which stay until the operation ends, under OCI's media types: they are to stand in
     /// an OCI manifest.
-    fn held_blobs(&self, image: &Image, staging: &mut Staging) -> Result<Vec<Descriptor>, StoreError> {
+    pub(crate) fn held_blobs(&self, image: &Image, staging: &mut Staging) -> Result<Vec<Descriptor>, StoreError> {
         let blobs = self.index().record(&image.id).and_then(|record| record.manifests.first().cloned());
         let mut blobs = blobs.map(|manifest| manifest.layers).unwrap_or_default();
         for (blob, layer) in blobs.iter_mut().zip(&image.layers) {
@@ -152,7 +152,7 @@ fn child_of(parent: &ImageConfig, options: &CommitOptions) -> ImageConfig {
 }
 
 /// Writes the layer's tar as a staged blob while it is packed.
-fn stage_layer(
+pub(crate) fn stage_layer(
     upper: BorrowedFd<'_>,
     mut leave_out: BTreeSet<PathBuf>,
     staging: &mut Staging,

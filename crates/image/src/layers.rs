@@ -42,13 +42,14 @@ pub(crate) struct LayerTask {
 pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<LayerId> {
     let mut chain: Vec<LayerId> = Vec::with_capacity(diff_ids.len());
     for diff_id in diff_ids {
-        let id = match chain.last() {
-            Some(parent) => digest_of(format!("{parent} {diff_id}").as_bytes()),
-            None => *diff_id,
-        };
-        chain.push(id);
+        chain.push(chain_id(chain.last().copied(), *diff_id));
     }
     chain
+}
+
+/// The chain id of one layer more.
+pub(crate) fn chain_id(below: Option<LayerId>, diff_id: Digest) -> LayerId {
+    below.map_or(diff_id, |below| digest_of(format!("{below} {diff_id}").as_bytes()))
 }
 
 /// Unpacks layers into `staged`, several at a time, each chain id once.

@@ -16,6 +16,7 @@
 
 pub mod archive;
 pub mod changes;
+mod build;
 mod commit;
 mod compression;
 mod content;
@@ -32,6 +33,7 @@ mod receive;
 mod save;
 mod store;
 
+pub use build::{BuiltLayer, Composition, HeldLayers, Pin};
 pub use commit::{CommitError, CommitOptions};
 pub use image::{HistoryEntry, Image, LayerId, Removed, User};
 pub use import::ImportOptions;

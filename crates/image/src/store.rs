@@ -30,13 +30,13 @@ pub use error::{FindError, OpenError, RemoveError, StoreError, TagError};
 pub(crate) use find::find;
 pub(crate) use index::Index;
 pub use manifests::{KnownManifest, ManifestKind};
-pub(crate) use records::{ImageRecord, LayerRecord, ManifestRecord, NameRecord};
+pub(crate) use records::{ImageRecord, LayerRecord, ManifestRecord, NameRecord, PinRecord};
 pub use stage::StagedLayer;
 pub(crate) use stage::{NewImage, Staging};
 pub(crate) use tag::checked as checked_name;
 
 use crate::{Image, archive::Limits, content::Content};
-use change::Change;
+pub(crate) use change::Change;
 
 /// The image store of one engine. Clones share it.
 #[derive(Clone)]
@@ -134,12 +134,12 @@ impl ImageStore {
     }
 
     /// One writer at a time, from its decision until the index has it.
-    fn write(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn write(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a change durable, then visible. The caller holds [`ImageStore::write`].
-    fn apply(&self, change: Change) -> Result<(), StoreError> {
+    pub(crate) fn apply(&self, change: Change) -> Result<(), StoreError> {
         records::write(&self.0.db, &change)?;
         self.index_mut().apply(change);
         Ok(())
@@ -147,7 +147,7 @@ impl ImageStore {
 
     /// Removes the files of those `candidates` that nothing needs any more. The caller holds [`ImageStore::write`]
     /// and has already removed them from the database, so a failure only leaves work for the next start.
-    fn collect(&self, candidates: &BTreeSet<Digest>) {
+    pub(crate) fn collect(&self, candidates: &BTreeSet<Digest>) {
         let index = self.index();
         for digest in candidates {
             let blob = if index.needs_blob(digest) { Ok(()) } else { self.0.content.remove_blob(digest) };

@@ -147,7 +147,7 @@ fn pin_donors(inner: &Inner, host: &mut HostConfig) {
 }
 
 /// Defaults that Docker writes into the configuration.
-fn adapt(host: &mut HostConfig, on: HostResources) -> Result<(), Error> {
+pub(super) fn adapt(host: &mut HostConfig, on: HostResources) -> Result<(), Error> {
     spec::resources::adapt(host, on);
     let privileged = host.privileged == Some(true);
     if host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY) {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The directory in the bundle that the root is mounted on.
-const ROOT: &str = "rootfs";
+pub(super) const ROOT: &str = "rootfs";
 
 /// A container that has been created by its supervisor and waits for its program to be executed.
 #[derive(Debug)]
@@ -116,6 +116,16 @@ fn make_named(
     network: &mut SandboxNetwork,
 ) -> Result<(), Error> {
     inner.make_named(record, attachment);
+    tell_names(inner, record, attachment, network)
+}
+
+/// Serves a container the names of others, where a network of its has names.
+pub(super) fn tell_names(
+    inner: &Inner,
+    record: &Record,
+    attachment: &Attachment,
+    network: &mut SandboxNetwork,
+) -> Result<(), Error> {
     let (Some(sockets), Some(netns)) = (network.dns.take(), &network.netns) else { return Ok(()) };
     let netns = netns.try_clone().map_err(|error| Error::internal("keep a network namespace", &error))?;
     inner.tell_names(record, attachment, netns, sockets)
@@ -133,7 +143,7 @@ pub(super) async fn execute(supervisor: &Supervisor, record: &Record) -> Result<
     }
 }
 
-async fn spawn(
+pub(super) async fn spawn(
     inner: &Inner,
     record: &Record,
     places: &Places,
@@ -165,7 +175,7 @@ async fn spawn(
 }
 
 /// Docker's clients take the exit code from words in the message.
-fn refused(failure: &Failure, record: &Record) -> LaunchError {
+pub(super) fn refused(failure: &Failure, record: &Record) -> LaunchError {
     let program = spec::arguments(&record.config).first().cloned().unwrap_or_default();
     let message = &failure.message;
     let (hint, exit_code, kind) = match failure.kind {
@@ -281,11 +291,11 @@ fn finish_bundle(
 }
 
 /// An error about a file, for `map_err`.
-fn failed(action: &'static str) -> impl Fn(std::io::Error) -> Error {
+pub(super) fn failed(action: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |error| Error::internal(action, &error)
 }
 
-fn netns_path(modes: &Modes) -> Option<String> {
+pub(super) fn netns_path(modes: &Modes) -> Option<String> {
     (modes.network != NetworkMode::Host).then(|| format!("/proc/self/fd/{NETNS_FD}"))
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use minke_model::{Digest, ImageId, Reference};
 
-use super::records::{ImageRecord, LayerRecord, NameRecord};
+use super::records::{ImageRecord, LayerRecord, NameRecord, PinRecord};
 
 /// Everything one transaction does. Order within it does not matter to its author: layers enter before images,
 /// images before names, and leave the other way round.
@@ -16,4 +16,6 @@ pub(crate) struct Change {
     pub(crate) remove_names: BTreeSet<Reference>,
     pub(crate) remove_images: Vec<ImageId>,
     pub(crate) remove_layers: Vec<Digest>,
+    pub(crate) set_pins: Vec<(Digest, PinRecord)>,
+    pub(crate) remove_pins: BTreeSet<Digest>,
 }

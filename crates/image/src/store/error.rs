@@ -66,6 +66,12 @@ pub enum StoreError {
         /// The layer.
         layer: Digest,
     },
+    /// A layer of a build is gone.
+    #[error("layer {layer} is missing from the store: build again")]
+    LostLayer {
+        /// The layer.
+        layer: Digest,
+    },
 }
 
 /// Why an image was not found.

@@ -10,7 +10,7 @@ use std::{
 use minke_model::{Descriptor, Digest, ImageId, Reference};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Change, ImageRecord, LayerRecord, NameRecord};
+use super::{Change, ImageRecord, LayerRecord, NameRecord, PinRecord};
 use crate::{Image, ImageConfig};
 
 /// One image with what was derived from its records.
@@ -29,9 +29,10 @@ pub(crate) struct Index {
     images: BTreeMap<ImageId, Entry>,
     names: BTreeMap<Reference, NameRecord>,
     layers: BTreeMap<Digest, LayerRecord>,
-    /// How many images need a blob.
+    pins: BTreeMap<Digest, PinRecord>,
+    /// How many images and pins need a blob.
     blob_uses: HashMap<Digest, u32>,
-    /// How many images need a layer.
+    /// How many images and pins need a layer.
     layer_uses: HashMap<Digest, u32>,
     /// Operations under way that need a blob or a layer, whatever the images say.
     leases: HashMap<Digest, u32>,
@@ -47,6 +48,17 @@ impl Index {
         for (name, record) in change.set_names {
             self.remove_name(&name);
             self.add_name(name, record);
+        }
+        for (key, record) in change.set_pins {
+            self.remove_pin(&key);
+            for layer in &record.layers {
+                *self.blob_uses.entry(layer.blob.digest).or_default() += 1;
+                *self.layer_uses.entry(layer.chain).or_default() += 1;
+            }
+            self.pins.insert(key, record);
+        }
+        for key in &change.remove_pins {
+            self.remove_pin(key);
         }
         for name in &change.remove_names {
             self.remove_name(name);
@@ -115,7 +127,23 @@ impl Index {
         }
     }
 
-    /// Whether an image or an operation needs the blob. A blob and a layer may have the same digest (an
+    fn remove_pin(&mut self, key: &Digest) {
+        let Some(record) = self.pins.remove(key) else { return };
+        for layer in &record.layers {
+            release(&mut self.blob_uses, layer.blob.digest);
+            release(&mut self.layer_uses, layer.chain);
+        }
+    }
+
+    pub(crate) fn pin(&self, key: &Digest) -> Option<&PinRecord> {
+        self.pins.get(key)
+    }
+
+    pub(crate) fn pins(&self) -> impl Iterator<Item = (&Digest, &PinRecord)> {
+        self.pins.iter()
+    }
+
+    /// Whether an image, a pin or an operation needs the blob. A blob and a layer may have the same digest (an
     /// uncompressed lowest layer), so the two questions are kept apart.
     pub(crate) fn needs_blob(&self, digest: &Digest) -> bool {
         self.blob_uses.contains_key(digest) || self.leases.contains_key(digest)
@@ -134,7 +162,7 @@ impl Index {
         self.layers.get(chain)
     }
 
-    /// How many images have a layer.
+    /// How many images and pins have a layer.
     pub(crate) fn layer_users(&self, chain: &Digest) -> u32 {
         self.layer_uses.get(chain).copied().unwrap_or(0)
     }

@@ -10,6 +10,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableErro
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Change, Index, OpenError, StoreError};
+use crate::{BuiltLayer, build::boot};
 
 const VERSION: u32 = 1;
 
@@ -23,6 +24,9 @@ const CONFIGS: Table = TableDefinition::new("image.configs");
 const NAMES: Table = TableDefinition::new("image.names");
 /// Chain id (hex) → [`LayerRecord`].
 const LAYERS: Table = TableDefinition::new("image.layers");
+
+/// Pin key (hex) → [`PinRecord`].
+const PINS: Table = TableDefinition::new("image.pins");
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +74,25 @@ pub(crate) struct LayerRecord {
     /// Whether it hides everything below it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) opaque: bool,
+}
+
+/// Layers that stay without an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PinRecord {
+    pub(crate) version: u32,
+    /// Lowest first.
+    pub(crate) layers: Vec<BuiltLayer>,
+    pub(crate) note: String,
+    /// The boot that it is to be believed in: its files were not synced yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unsynced: Option<String>,
+}
+
+impl PinRecord {
+    /// A pin of this moment.
+    pub(crate) fn new(layers: Vec<BuiltLayer>, note: String) -> Self {
+        Self { version: VERSION, layers, note, unsynced: Some(boot()) }
+    }
 }
 
 impl ImageRecord {
@@ -144,9 +167,32 @@ pub(crate) fn read(db: &Database) -> Result<Index, OpenError> {
         let reference: Reference = key.parse().map_err(|error| corrupt("image.names", &key, error))?;
         change.set_names.push((reference, record("image.names", &key, &value)?));
     }
+    for (key, value) in all(db, PINS)? {
+        change.set_pins.push((digest("image.pins", &key)?, record("image.pins", &key, &value)?));
+    }
     let mut index = Index::default();
     index.apply(change);
+    forget_unsynced(db, &mut index)?;
     Ok(index)
+}
+
+/// Drops pins of an earlier boot whose files may not have reached the disk, and layers that only they had.
+fn forget_unsynced(db: &Database, index: &mut Index) -> Result<(), StoreError> {
+    let now = boot();
+    let stale = |record: &PinRecord| record.unsynced.as_ref().is_some_and(|boot| *boot != now);
+    let doomed: Vec<_> = index.pins().filter(|(_, record)| stale(record)).map(|(key, r)| (*key, r.clone())).collect();
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    let remove_pins = doomed.iter().map(|(key, _)| *key).collect();
+    let change = Change { remove_pins, ..Change::default() };
+    write(db, &change)?;
+    index.apply(change);
+    let chains = doomed.iter().flat_map(|(_, record)| record.layers.iter().map(|layer| &layer.chain));
+    let change = Change { remove_layers: index.unused_layers(chains), ..Change::default() };
+    write(db, &change)?;
+    index.apply(change);
+    Ok(())
 }
 
 /// Writes a change in one durable transaction.
@@ -158,6 +204,13 @@ pub(crate) fn write(db: &Database, change: &Change) -> Result<(), StoreError> {
             let mut configs = transaction.open_table(CONFIGS)?;
             let mut names = transaction.open_table(NAMES)?;
             let mut layers = transaction.open_table(LAYERS)?;
+            let mut pins = transaction.open_table(PINS)?;
+            for (key, record) in &change.set_pins {
+                pins.insert(key.hex().as_str(), json(record)?.as_slice())?;
+            }
+            for key in &change.remove_pins {
+                pins.remove(key.hex().as_str())?;
+            }
             for (chain, record) in &change.add_layers {
                 layers.insert(chain.hex().as_str(), json(record)?.as_slice())?;
             }

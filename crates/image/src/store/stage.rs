@@ -9,7 +9,7 @@ use std::{
 
 use minke_model::{Descriptor, Digest, ImageId, Reference};
 
-use super::{Change, ImageRecord, ImageStore, LayerRecord, NameRecord, StoreError};
+use super::{Change, ImageRecord, ImageStore, LayerRecord, NameRecord, PinRecord, StoreError};
 use crate::content::{StagedFolders, WriteError, io_error};
 
 /// Content of one operation that is under way. Dropping it removes what was not committed.
@@ -141,6 +141,41 @@ impl Staging {
     /// Registers a layer that was unpacked into this operation's folders.
     pub(crate) fn add_layer(&mut self, chain: Digest, record: LayerRecord) {
         self.layers.insert(chain, record);
+    }
+
+    /// Moves a folder of the same file system in as a layer.
+    pub(crate) fn take_layer(&self, folder: &Path, chain: &Digest) -> Result<(), StoreError> {
+        let to = self.folders.new_layer(chain)?;
+        std::fs::rename(folder, &to).map_err(io_error("rename", folder))
+    }
+
+    /// Publishes the layers that were staged for a pin, and the pin. Killing the engine loses nothing of it; a power cut
+    /// loses the pin.
+    pub(crate) fn commit_pin(&mut self, key: Digest, pin: PinRecord) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let _turn = store.write();
+        let content = store.content();
+        let mut change = Change::default();
+        let mut added = BTreeSet::new();
+        for (chain, record) in &self.layers {
+            if store.index().layer(chain).is_none() {
+                content.publish_layer(&self.folders, chain)?;
+                added.insert(*chain);
+                change.add_layers.push((*chain, record.clone()));
+            }
+        }
+        for blob in &self.blobs {
+            if !content.blob(blob).exists() {
+                content.publish_blob(&self.folders, blob)?;
+                added.insert(*blob);
+            }
+        }
+        change.set_pins.push((key, pin));
+        let result = store.apply(change);
+        if result.is_err() {
+            store.collect(&added);
+        }
+        result
     }
 
     /// Publishes the images and everything they need. After this returns they survive a crash.

@@ -1,0 +1,363 @@
+//! A step of a build: a program runs on layers, in a container that no list shows, confined as any other.
+//!
+//! Its supervisor is spawned as a container's; what follows is simpler, since nobody can pause, attach to or restart it. When
+//! whoever waits goes away, it is killed.
+
+use std::{collections::BTreeSet, fs, os::fd::AsRawFd, path::PathBuf, sync::Arc};
+
+use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigLogConfig, NetworkingConfig, ResourcesUlimits};
+use minke_model::{Digest, runtime_spec::Mount};
+use minke_network::files;
+use minke_supervisor::{Streams, Supervisor, Target};
+use tokio::io::AsyncReadExt;
+
+use super::{
+    Record, SIGKILL, create,
+    launch::{self, LaunchError},
+    record::VERSION,
+    resolver, sandbox,
+};
+use crate::{
+    Engine, Error, StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace,
+    files::engine_made,
+    networks::wanted,
+    rootfs,
+    spec::{self, Inputs, modes::Modes},
+    time_text,
+};
+
+/// What Docker's builder calls the host that a step runs on.
+const HOSTNAME: &str = "buildkitsandbox";
+/// Pieces of output at most so long.
+const PIECE: usize = 32 << 10;
+
+/// Kills the step when whoever waits for it is gone.
+struct KillOnDrop(Option<Supervisor>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.0.take() {
+            tokio::spawn(async move { supervisor.signal(Target::Init, SIGKILL).await });
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a program on layers; what it changes is in the workspace's upper directory afterwards, without the mount points
+    /// that the engine made. When this is dropped the program is killed.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what can't be, `Internal`; a program that could not be executed is no error but an exit code
+    /// of 126 or 127.
+    pub async fn run_step(
+        &self,
+        workspace: Arc<Workspace>,
+        step: StepSpec,
+        output: impl Fn(StepStream, &[u8]) + Send + Sync,
+    ) -> Result<StepExit, Error> {
+        let record = Arc::new(record(&workspace, &step)?);
+        let modes = Modes::parse(&record.host, workspace.inner.host.facts.resources.unified)?;
+        let (mounts, lower) = (step.mounts, step.lower);
+        let targets: Vec<String> = mounts.iter().map(|mount| mount.target.clone()).collect();
+        let network = {
+            let (workspace, record, modes) = (Arc::clone(&workspace), Arc::clone(&record), modes.clone());
+            tokio::task::spawn_blocking(move || sandbox::network(&workspace.inner, &record, &modes)).await
+        };
+        let mut network = network.map_err(|error| Error::internal("prepare a step", &error))??;
+        let attachment = network.attachment.clone();
+        let ran = async {
+            if let Some(attachment) = &attachment {
+                launch::tell_names(&workspace.inner, &record, attachment, &mut network)?;
+            }
+            let (w, r, m, l) = (Arc::clone(&workspace), Arc::clone(&record), modes.clone(), lower.clone());
+            let bundle = tokio::task::spawn_blocking(move || write_bundle(&w, &r, &m, &l, mounts)).await;
+            // Handles on what is mounted stay open until the container has been made.
+            let held = bundle.map_err(|error| Error::internal("prepare a step", &error))??;
+            resolver::write_hosts(&workspace.inner, &record, &modes, &workspace.places, attachment.as_ref())?;
+            let spawned = launch::spawn(&workspace.inner, &record, &workspace.places, network).await;
+            drop(held);
+            match spawned {
+                Ok(spawned) => execute(&spawned.supervisor, &record, output).await,
+                Err(failure) => never_ran(failure),
+            }
+        };
+        let exit = ran.await;
+        if let Some(attachment) = attachment {
+            workspace.inner.detach(attachment).await;
+        }
+        let exit = exit?;
+        let swept = self.blocking(move |_| sweep_mount_points(&workspace, &lower, &targets)).await;
+        swept.map(|()| exit)
+    }
+}
+
+/// That the program is not there or not executable is the step's failure, as in a shell.
+fn never_ran(failure: LaunchError) -> Result<StepExit, Error> {
+    match failure.exit_code {
+        126 | 127 => Ok(StepExit {
+            code: failure.exit_code,
+            oom_killed: false,
+            error: Some(failure.error.to_string()),
+        }),
+        _ => Err(failure.error),
+    }
+}
+
+async fn execute(
+    supervisor: &Supervisor,
+    record: &Record,
+    output: impl Fn(StepStream, &[u8]) + Send + Sync,
+) -> Result<StepExit, Error> {
+    let mut guard = KillOnDrop(Some(supervisor.clone()));
+    let failed = |error: minke_supervisor::CallError| Error::internal("run a step", &error);
+    let streams = Streams { stdin: false, stdout: true, stderr: true };
+    let mut stream = supervisor.attach(streams).await.map_err(failed)?;
+    if let Err(failure) = launch::execute(supervisor, record).await {
+        let _ = supervisor.wait(Target::Init).await;
+        guard.0 = None;
+        return never_ran(failure);
+    }
+    copy_output(&mut stream, output).await.map_err(|error| Error::internal("read a step's output", &error))?;
+    let exit = supervisor.wait(Target::Init).await.map_err(failed)?;
+    guard.0 = None;
+    Ok(StepExit { code: exit.exit_code.into(), oom_killed: exit.oom_killed, error: None })
+}
+
+/// Docker's frames: a header of the stream's number and the payload's length.
+async fn copy_output(
+    stream: &mut tokio::net::UnixStream,
+    output: impl Fn(StepStream, &[u8]),
+) -> std::io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let mut header = [0; 8];
+        match stream.read_exact(&mut header).await {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+            read => read?,
+        };
+        let kind = if header[0] == crate::frames::STDERR { StepStream::Stderr } else { StepStream::Stdout };
+        let mut left = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        while left > 0 {
+            let length = left.min(PIECE);
+            stream.read_exact(&mut piece[..length]).await?;
+            output(kind, &piece[..length]);
+            left -= length;
+        }
+    }
+}
+
+/// The step as a container's record, so that everything about containers holds for it.
+fn record(workspace: &Workspace, step: &StepSpec) -> Result<Record, Error> {
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let number = |number: i64| Some(number).filter(|number| *number != 0);
+    let host_network = step.network == StepNetwork::Host;
+    let hostname = if step.hostname.is_empty() { HOSTNAME } else { &step.hostname };
+    let config = ContainerConfig {
+        hostname: (!host_network).then(|| hostname.to_owned()),
+        cmd: Some(step.arguments.clone()),
+        env: Some(step.environment.clone()),
+        working_dir: text(&step.directory),
+        user: text(&step.user),
+        ..ContainerConfig::default()
+    };
+    let ulimits = step.ulimits.iter().map(|text| ulimit(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut host = HostConfig {
+        network_mode: Some(match &step.network {
+            StepNetwork::Default => "default".to_owned(),
+            StepNetwork::None => "none".to_owned(),
+            StepNetwork::Host => "host".to_owned(),
+            StepNetwork::Named(name) => name.clone(),
+        }),
+        privileged: Some(step.insecure),
+        extra_hosts: Some(step.extra_hosts.clone()),
+        shm_size: step.shm_size,
+        ulimits: Some(ulimits),
+        cgroup_parent: text(&step.cgroup_parent),
+        memory: number(step.memory.0),
+        memory_swap: number(step.memory.1),
+        cpu_shares: number(step.cpu.0),
+        cpu_period: number(step.cpu.1),
+        cpu_quota: number(step.cpu.2),
+        cpuset_cpus: text(&step.cpusets.0),
+        cpuset_mems: text(&step.cpusets.1),
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        ..HostConfig::default()
+    };
+    let resources = workspace.inner.host.facts.resources;
+    create::adapt(&mut host, resources)?;
+    spec::resources::check(&host, resources)?;
+    let mode = Modes::parse(&host, resources.unified)?.network;
+    let networks = wanted(&workspace.inner.network_table, &mode, &mut host, NetworkingConfig::default())?;
+    Ok(Record {
+        version: VERSION,
+        id: workspace.id.clone(),
+        name: String::new(),
+        created: time_text::now(),
+        image: Digest::from_bytes([0; 32]),
+        config,
+        host,
+        networks,
+        mounts: Vec::new(),
+        stopped_by_hand: false,
+    })
+}
+
+/// `nofile=1024:2048`.
+fn ulimit(text: &str) -> Result<ResourcesUlimits, Error> {
+    let invalid = || Error::invalid(format!("invalid ulimit argument: {text}"));
+    let (name, values) = text.split_once('=').ok_or_else(invalid)?;
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let number = |text: &str| text.parse().map_err(|_| invalid());
+    Ok(ResourcesUlimits { name: Some(name.to_owned()), soft: Some(number(soft)?), hard: Some(number(hard)?) })
+}
+
+/// Writes the bundle, and gives what must stay open until the container has been created.
+fn write_bundle(
+    workspace: &Workspace,
+    record: &Record,
+    modes: &Modes,
+    lower: &[PathBuf],
+    mounts: Vec<StepMount>,
+) -> Result<Vec<StepMount>, Error> {
+    let (inner, places) = (&workspace.inner, &workspace.places);
+    let layers = workspace.layers(lower);
+    let root = layers.read_only().map_err(launch::failed("look at the image's files"))?;
+    let accounts = rootfs::accounts(&root).map_err(launch::failed("read the image's users"))?;
+    let user = accounts.resolve(record.config.user.as_deref().unwrap_or(""), &[])?;
+    drop(root);
+    let resolv_conf = resolver::resolv_conf(inner, record, modes)?;
+    fs::write(places.directory.join("resolv.conf"), resolv_conf).map_err(launch::failed("write resolv.conf"))?;
+    let hostname = record.config.hostname.clone().unwrap_or_else(|| inner.host.name.clone());
+    fs::write(places.directory.join("hostname"), files::hostname(&hostname))
+        .map_err(launch::failed("write hostname"))?;
+    let paths = ["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"]
+        .map(|inside| (inside, places.directory.join(inside.trim_start_matches("/etc/"))));
+    let paths: Vec<_> = paths.iter().map(|(inside, path)| (*inside, path.as_path())).collect();
+    let (devices, device_rules) = launch::devices(record)?;
+    let mut joined = sandbox::join(inner, modes, &mut Vec::new())?;
+    joined.network = launch::netns_path(modes);
+    let mut spec = spec::build(Inputs {
+        facts: &inner.host.facts,
+        config: &record.config,
+        host: &record.host,
+        modes,
+        joined: &joined,
+        user: &user,
+        root: launch::ROOT,
+        mounts: &[],
+        sources: &[],
+        images: &Default::default(),
+        files: &paths,
+        init: None,
+        shared_shm: None,
+        devices,
+        device_rules,
+        cgroup: &inner.cgroup_of(record),
+        hostname: &hostname,
+    })?;
+    spec.mounts.retain(|mount| !mounts.iter().any(|own| own.target == mount.destination));
+    let mut own = mounts
+        .iter()
+        .enumerate()
+        .map(|(number, mount)| oci_mount(workspace, number, mount))
+        .collect::<Result<Vec<_>, _>>()?;
+    own.sort_by_key(|mount| mount.destination.split('/').filter(|part| !part.is_empty()).count());
+    spec.mounts.extend(own);
+    match lower.is_empty() {
+        // `FROM scratch`: the upper directory alone is the root.
+        true => {
+            if let Some(root) = &mut spec.root {
+                root.path = layers.upper.to_string_lossy().into_owned();
+            }
+        }
+        false => layers.annotate(&mut spec),
+    }
+    let json = serde_json::to_vec(&spec).map_err(|error| Error::internal("write config.json", &error))?;
+    fs::write(places.directory.join("config.json"), json).map_err(launch::failed("write config.json"))?;
+    Ok(mounts)
+}
+
+fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<Mount, Error> {
+    let handle = |fd: &std::os::fd::OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+    let access = if mount.read_only { "ro" } else { "rw" };
+    let (kind, source, options) = match &mount.kind {
+        StepMountKind::Bind(fd) => {
+            ("bind", handle(fd), vec!["bind".to_owned(), "rprivate".to_owned(), access.to_owned()])
+        }
+        StepMountKind::Tmpfs(size) => {
+            let mut options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).to_vec();
+            options.extend(size.map(|size| format!("size={size}")));
+            ("tmpfs", "tmpfs".to_owned(), options)
+        }
+        StepMountKind::Overlay(layers) => {
+            let mut options: Vec<String> =
+                layers.iter().map(|layer| format!("lowerdir+={}", handle(layer))).collect();
+            // The kernel overlays at least two directories, and writing needs an upper one.
+            let directory = workspace.places.directory.join(format!("mount-{number}"));
+            for name in ["upper", "work", "empty"] {
+                fs::create_dir_all(directory.join(name)).map_err(launch::failed("make a mount's directories"))?;
+            }
+            let path = |name: &str| directory.join(name).display().to_string();
+            match mount.read_only {
+                true => options.push(format!("lowerdir+={}", path("empty"))),
+                false => {
+                    options.push(format!("upperdir={}", path("upper")));
+                    options.push(format!("workdir={}", path("work")));
+                }
+            }
+            options.push(access.to_owned());
+            ("overlay", "overlay".to_owned(), options)
+        }
+    };
+    Ok(Mount {
+        destination: mount.target.clone(),
+        kind: Some(kind.to_owned()),
+        source: Some(source),
+        options,
+        ..Mount::default()
+    })
+}
+
+/// Takes mount points that the engine made out of what the step has changed: empty files and directories that the layers
+/// below don't have. Links are never followed: the tree is a stranger's.
+fn sweep_mount_points(workspace: &Workspace, lower: &[PathBuf], targets: &[String]) -> Result<(), Error> {
+    use rustix::fs::{AtFlags, OFlags};
+    let failed = launch::failed("look at what a step has changed");
+    let image = match lower.is_empty() {
+        true => None,
+        false => Some(crate::build::layers_root(lower).map_err(&failed)?),
+    };
+    let upper = workspace.upper();
+    let below = image.as_ref();
+    let mounts: Vec<crate::volumes::MountRecord> = targets
+        .iter()
+        .map(|target| crate::volumes::MountRecord { destination: target.clone(), ..Default::default() })
+        .collect();
+    let nothing = minke_kernel::path::Root::open(&workspace.places.directory.join("rootfs")).map_err(&failed)?;
+    let mut made: BTreeSet<PathBuf> =
+        engine_made(&upper, &mounts, below.unwrap_or(&nothing)).map_err(&failed)?;
+    // Directories above a mount's target, which were made with it.
+    for target in targets {
+        let parents = std::path::Path::new(target.trim_start_matches('/')).ancestors().skip(1);
+        made.extend(parents.filter(|parent| !parent.as_os_str().is_empty()).map(PathBuf::from));
+    }
+    let root = minke_kernel::path::Root::open(&upper).map_err(&failed)?;
+    for path in made.iter().rev() {
+        let inside = std::path::Path::new("/").join(path);
+        if below.is_some_and(|image| image.locate(&inside).is_ok()) {
+            continue;
+        }
+        let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else { continue };
+        let Ok(parent) = root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY) else { continue };
+        let Ok(stat) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+            // One that has something in it stays: what is in it is the step's.
+            rustix::fs::FileType::Directory => drop(rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)),
+            rustix::fs::FileType::RegularFile if stat.st_size == 0 => {
+                let _ = rustix::fs::unlinkat(&parent, name, AtFlags::empty());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
