@@ -13,6 +13,8 @@ pub enum BuildError {
     Step {
         /// `process "/bin/sh -c make" did not complete successfully: exit code: 2`.
         message: String,
+        /// The program with its arguments.
+        command: String,
         /// Its exit status.
         code: i64,
         /// The instruction's lines in the Dockerfile, from 1.
@@ -24,7 +26,33 @@ pub enum BuildError {
     /// An image or the store.
     #[error("{0}")]
     Engine(#[from] minke_engine::Error),
+    /// This host: its disk, its store.
+    #[error("{0}")]
+    Failed(String),
+    /// Another step of the same build failed, which is told by its own.
+    #[error("{0}")]
+    Shared(std::sync::Arc<BuildError>),
     /// The client has left or asked for an end.
     #[error("the build was cancelled")]
     Cancelled,
+}
+
+impl BuildError {
+    /// The same, with the instruction's lines where it has none yet.
+    pub(crate) fn at(self, first: u32, last: u32) -> Self {
+        match self {
+            Self::Step { message, command, code, lines } => {
+                Self::Step { message, command, code, lines: lines.or(Some((first, last))) }
+            }
+            error => error,
+        }
+    }
+
+    /// The error itself, where it was another's.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.root(),
+            error => error,
+        }
+    }
 }

@@ -7,16 +7,34 @@
 
 #![forbid(unsafe_code)]
 
+mod build;
+mod builder;
+mod cache;
+mod caches;
 mod client;
 mod context;
+mod copy;
+mod directory;
 mod error;
+mod exclude;
+mod export;
+mod files;
+mod glob;
+mod images;
 mod output;
+mod prepare;
 mod progress;
+mod remote;
 mod request;
+mod ssh;
 
+pub use builder::{Builder, PruneOptions, Pruned};
+pub use cache::CacheEntry;
 pub use client::{AgentStream, Auth, Client, Secrets, SshAgents};
 pub use context::{Context, ContextError, Tree, Wanted};
+pub use directory::{DirectoryContext, NoContext};
 pub use error::BuildError;
 pub use output::{BuildResult, Destination, Output, OutputKind};
 pub use progress::{Event, LogStream, Progress, Status, Step, Vertex, Warning};
+pub use remote::remote_context;
 pub use request::{BuildRequest, CacheEndpoint, NamedContext, NetworkMode, ResourceLimits};

@@ -1,7 +1,11 @@
 //! What is told while a build goes on: BuildKit's vocabulary (`StatusResponse`), with what the classic stream needs besides.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use minke_model::Digest;
 use time::OffsetDateTime;
+
+use crate::BuildError;
 
 /// Is told what happens, in order. Must not block: who is slow buffers or drops.
 pub trait Progress: Send + Sync {
@@ -112,4 +116,86 @@ pub struct Warning {
     pub file: String,
     /// The lines that it is about, first and last, from 1.
     pub lines: Vec<(u32, u32)>,
+}
+
+/// A vertex that is being worked on: tells its progress whenever it changes.
+#[derive(Clone)]
+pub(crate) struct Node {
+    progress: Arc<dyn Progress>,
+    vertex: Arc<Mutex<Vertex>>,
+}
+
+impl Node {
+    /// One of the builder's own.
+    pub(crate) fn new(progress: &Arc<dyn Progress>, digest: Digest, name: String) -> Self {
+        Self::of(
+            progress,
+            Vertex {
+                digest,
+                inputs: Vec::new(),
+                name,
+                started: None,
+                completed: None,
+                cached: false,
+                error: String::new(),
+                step: None,
+            },
+        )
+    }
+
+    pub(crate) fn of(progress: &Arc<dyn Progress>, vertex: Vertex) -> Self {
+        progress.event(Event::Vertex(vertex.clone()));
+        Self { progress: Arc::clone(progress), vertex: Arc::new(Mutex::new(vertex)) }
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.vertex.lock().unwrap_or_else(PoisonError::into_inner).digest
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vertex)) {
+        let mut vertex = self.vertex.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = vertex.clone();
+        change(&mut vertex);
+        if *vertex != before {
+            self.progress.event(Event::Vertex(vertex.clone()));
+        }
+    }
+
+    pub(crate) fn start(&self) {
+        self.change(|vertex| {
+            vertex.started.get_or_insert_with(OffsetDateTime::now_utc);
+        });
+    }
+
+    /// It is done; `image` is the name of what it made.
+    pub(crate) fn done(&self, cached: bool, image: Option<Digest>) {
+        self.change(|vertex| {
+            if vertex.completed.is_some() {
+                return;
+            }
+            let now = OffsetDateTime::now_utc();
+            vertex.started.get_or_insert(now);
+            vertex.completed = Some(now);
+            vertex.cached = cached;
+            if let Some(step) = &mut vertex.step {
+                step.image = image;
+            }
+        });
+    }
+
+    pub(crate) fn end(&self, error: Option<&BuildError>) {
+        match error {
+            None => self.done(false, None),
+            Some(error) => self.change(|vertex| {
+                vertex.started.get_or_insert_with(OffsetDateTime::now_utc);
+                vertex.completed = Some(OffsetDateTime::now_utc());
+                vertex.error = error.to_string();
+            }),
+        }
+    }
+
+    pub(crate) fn log(&self, stream: LogStream, bytes: &[u8]) {
+        let time = OffsetDateTime::now_utc();
+        self.progress.event(Event::Log { vertex: self.digest(), stream, bytes: bytes.to_vec(), time });
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
+use minke_build::Builder;
 use minke_engine::Engine;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,6 +21,7 @@ use crate::version::ApiVersion;
 /// What all requests of a server share.
 pub(crate) struct Context {
     pub(crate) engine: Engine,
+    pub(crate) builder: Builder,
     /// The `Server` header.
     pub(crate) server: String,
     pub(crate) life: Life,

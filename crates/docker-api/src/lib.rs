@@ -20,6 +20,7 @@
 
 mod activity;
 mod body;
+mod build;
 mod call;
 mod connection;
 mod containers;

@@ -27,19 +27,6 @@ pub(crate) async fn swarm_leave(_: Call) -> Outcome {
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This node is not part of a swarm"))
 }
 
-/// `POST /build`
-pub(crate) async fn build(_: Call) -> Outcome {
-    Err(ApiError::not_implemented(
-        "minke cannot build images yet: build with another tool and load the result with `minke load`, or import \
-         a root file system with `minke import`",
-    ))
-}
-
-/// `POST /build/prune`: there is no build cache.
-pub(crate) async fn build_prune(_: Call) -> Outcome {
-    respond::json(StatusCode::OK, &json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
-}
-
 /// `POST /build/cancel`, `/session`, `/grpc`: BuildKit's.
 pub(crate) async fn buildkit(_: Call) -> Outcome {
     Err(ApiError::not_implemented("minke does not serve BuildKit's protocol yet"))

@@ -14,7 +14,7 @@ use crate::containers::{archive, commit, life, stats, streams};
 use crate::images::{registries, transfer};
 use crate::respond::Outcome;
 use crate::version::ApiVersion;
-use crate::{containers, events, exec, images, networks, path, refusals, system, volumes};
+use crate::{build, containers, events, exec, images, networks, path, refusals, system, volumes};
 
 type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
@@ -112,8 +112,8 @@ pub static ROUTES: &[Route] = routes! {
     POST   "/images/{name*}/push"          24 yes registries::push, "Push an image to a registry";
     DELETE "/images/{name*}"               24 yes images::remove, "Remove an image";
     GET    "/distribution/{name*}/json"    30 yes registries::inspect, "Ask a registry about an image";
-    POST   "/build"                        24 no  refusals::build, "Build an image";
-    POST   "/build/prune"                  31 yes refusals::build_prune, "Empty the build cache";
+    POST   "/build"                        24 yes build::build, "Build an image";
+    POST   "/build/prune"                  31 yes build::prune, "Empty the build cache";
     POST   "/build/cancel"                 37 no  refusals::buildkit, "Cancel a build";
     POST   "/session"                      31 no  refusals::buildkit, "BuildKit's session";
     POST   "/grpc"                         38 no  refusals::buildkit, "BuildKit's API";

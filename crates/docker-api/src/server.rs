@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use minke_build::Builder;
 use minke_engine::Engine;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,13 +39,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server in front of `engine`.
+    /// A server in front of `engine`, with a builder of its own.
     pub fn new(engine: Engine) -> Self {
+        let builder = Builder::new(engine.clone());
+        Self::with_builder(engine, builder)
+    }
+
+    /// A server in front of `engine` and its one builder: all servers of an engine are to share that.
+    pub fn with_builder(engine: Engine, builder: Builder) -> Self {
         let (stop, stopping) = watch::channel(false);
         let version = engine.version().version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
         let server = format!("Minke/{version} (linux)");
         let life = Life { activity: Activity::new(), stopping };
-        Self { context: Arc::new(Context { engine, server, life }), stop }
+        Self { context: Arc::new(Context { engine, builder, server, life }), stop }
     }
 
     /// Who is talking to the engine; stays valid after the server has ended.

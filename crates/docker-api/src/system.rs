@@ -11,7 +11,7 @@ use crate::query::Query;
 use crate::respond::{self, Outcome, Response};
 use crate::shape::Filled;
 use crate::version::ApiVersion;
-use crate::{legacy, shapes};
+use crate::{build, legacy, shapes};
 
 /// `GET /_ping`
 pub(crate) async fn ping(_: Call) -> Outcome {
@@ -103,7 +103,10 @@ fn describe_engine(version: &mut Value) {
 /// `GET /system/df`
 pub(crate) async fn disk_usage(call: Call) -> Outcome {
     let kinds = Kinds::from(&call.query)?;
-    let usage = call.engine().disk_usage().await?;
+    let mut usage = call.engine().disk_usage().await?;
+    if kinds.build_cache {
+        usage.build_cache_usage = Some(build::usage(&call.context.builder).await?);
+    }
     respond::json(StatusCode::OK, &classic_usage(usage, kinds, call.version)?)
 }
 

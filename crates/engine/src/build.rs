@@ -14,12 +14,13 @@ use std::{
 use minke_image::ImageStore;
 use minke_kernel::path::Root;
 use minke_model::ContainerId;
+use tokio::io::AsyncRead;
 
 use crate::{
     Engine, Error,
     container::{Places, removal},
     engine::{Busy, Inner},
-    random,
+    pipes, random,
     rootfs::{self, Layers},
 };
 
@@ -130,12 +131,38 @@ impl Engine {
         &self.inner().images
     }
 
+    /// Tells listeners of events that a build has named an image.
+    pub fn image_built(&self, id: &str, name: &str) {
+        self.inner().image_event("tag", id, &crate::images::familiar(name));
+    }
+
+    /// A place below the engine's root, on the file system of its layers.
+    pub fn build_path(&self, name: &str) -> PathBuf {
+        self.untouched().config.root.join("build").join(name)
+    }
+
+    /// Lets blocking work read what an async stream brings.
+    ///
+    /// # Errors
+    /// When the work panicked.
+    pub async fn read_blocking<T: Send + 'static>(
+        &self,
+        from: impl AsyncRead + Send + Unpin + 'static,
+        work: impl FnOnce(&mut (dyn io::Read + Send)) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (pipe, mut reader) = pipes::to_blocking();
+        let pumping = tokio::spawn(pipes::pump(from, pipe));
+        let result = self.blocking(move |_| Ok(work(&mut reader))).await;
+        pumping.abort();
+        result
+    }
+
     /// A directory below the engine's root, on the file system of its layers, made where missing. Only root may look in.
     ///
     /// # Errors
     /// When it can't be made.
     pub fn build_directory(&self, name: &str) -> Result<PathBuf, Error> {
-        let path = self.inner().config.root.join("build").join(name);
+        let path = self.build_path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|error| Error::internal(format!("make {}", path.display()), &error))?;
         Ok(path)
@@ -205,7 +232,8 @@ pub fn layers_root(lower: &[PathBuf]) -> io::Result<Root> {
 /// # Errors
 /// `InvalidParameter` when a name is in neither of its files.
 pub fn owner_in(root: &Root, user: &str) -> Result<(u32, u32), Error> {
-    let accounts = rootfs::accounts(root).map_err(|error| Error::internal("read the image's users", &error))?;
+    let accounts =
+        rootfs::accounts(root).map_err(|error| Error::internal("read the image's users", &error))?;
     let resolved = accounts.resolve(user, &[])?;
     Ok((resolved.uid, resolved.gid))
 }

@@ -385,7 +385,7 @@ impl Inner {
         Ok(items)
     }
 
-    fn image_event(&self, action: &str, id: &str, name: &str) {
+    pub(crate) fn image_event(&self, action: &str, id: &str, name: &str) {
         // As in Docker with the image's labels, as long as it is there.
         let labels = self.images.find(id).map(|image| image.config.config.labels.clone()).unwrap_or_default();
         let attributes = labels.into_iter().chain([("name".to_owned(), name.to_owned())]);
@@ -394,7 +394,7 @@ impl Inner {
 }
 
 /// A name as people write it, with its tag.
-fn familiar(name: &str) -> String {
+pub(crate) fn familiar(name: &str) -> String {
     name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.with_default_tag().familiar())
 }
 

@@ -54,7 +54,8 @@ pub use minke_supervisor::Streams;
 
 pub use crate::{
     build::{
-        StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_root, owner_in,
+        StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_root,
+        owner_in,
     },
     config::{AddressPool, EngineConfig, IpNet, NetworkDefaults},
     container::Waiter,
@@ -73,4 +74,6 @@ pub use crate::{
     },
     session::AttachSession,
     settings::{RuntimeProgram, Settings},
+    time_text::until as time_before,
+    volumes::{Seen as LayersAt, seen as layers_at},
 };

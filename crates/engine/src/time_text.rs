@@ -56,7 +56,7 @@ pub(crate) fn go_duration(duration: Duration) -> String {
 ///
 /// # Errors
 /// `InvalidParameter`.
-pub(crate) fn until(text: &str) -> Result<OffsetDateTime, crate::Error> {
+pub fn until(text: &str) -> Result<OffsetDateTime, crate::Error> {
     let error = || crate::Error::invalid(format!("invalid filter 'until={text}': want a time or a duration"));
     if let Some(time) = parse(text) {
         return Ok(time);

@@ -19,9 +19,9 @@ use std::{
 use bollard_stubs::models::{ContainerConfig, HostConfig};
 use minke_kernel::path::Root;
 
+pub use self::image::{Seen, seen};
 pub(crate) use self::{
     copy_up::copy_up,
-    image::{Seen, seen},
     local::Held,
     parse::clean as clean_path,
     record::{ImageMount, MountKind, MountRecord, VolumeRecord},

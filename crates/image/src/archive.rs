@@ -18,6 +18,7 @@ mod tree;
 mod unpack;
 mod writer;
 
+pub use crate::compression::decompress;
 pub(crate) use entry::{Entry, EntryKind, printable};
 pub use error::{PackError, UnpackError};
 pub use limits::Limits;
@@ -26,6 +27,11 @@ pub use pack::{PackOptions, Packed, pack};
 pub(crate) use reader::{ReadError, TarReader};
 pub use unpack::{AbsoluteNames, Parents, UnpackOptions, Unpacked, unpack};
 pub(crate) use writer::TarWriter;
+
+/// Whether these are the first bytes of an uncompressed tar.
+pub fn is_header(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|block| block[0] != 0 && header::Header(block).checksum_holds())
+}
 
 /// How "this name is deleted" and "this directory hides the one below" are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -176,8 +176,9 @@ impl ImageStore {
                 *uses.entry(layer.chain).or_default() += 1;
                 candidates.extend([layer.chain, layer.blob.digest]);
             }
-            let is_freed =
-                |(chain, count): &(&Digest, &u32)| index.layer_users(chain) == **count && !index.is_leased(chain);
+            let is_freed = |(chain, count): &(&Digest, &u32)| {
+                index.layer_users(chain) == **count && !index.is_leased(chain)
+            };
             let freed: Vec<Digest> = uses.iter().filter(is_freed).map(|(chain, _)| *chain).collect();
             let bytes = freed.iter().filter_map(|chain| index.layer(chain)).map(|layer| layer.size).sum();
             let remove_pins = doomed.into_keys().collect();
@@ -210,7 +211,9 @@ impl ImageStore {
         let mut staging = self.stage()?;
         let blobs = self.held_blobs(image, &mut staging)?;
         let layers = image.layers.iter().zip(&image.diff_ids).zip(blobs);
-        Ok(layers.map(|((chain, diff_id), blob)| BuiltLayer { chain: *chain, diff_id: *diff_id, blob }).collect())
+        Ok(layers
+            .map(|((chain, diff_id), blob)| BuiltLayer { chain: *chain, diff_id: *diff_id, blob })
+            .collect())
     }
 
     /// The folders that overlayfs mounts as lower directories, topmost first.
@@ -247,7 +250,8 @@ impl ImageStore {
         }
         let (id, _) = staging.write_bytes(image.config)?;
         let blobs = image.layers.iter().map(|layer| layer.blob.clone()).collect();
-        let mut plan = Plan::without_manifest("the new image", blobs, id, image.config.to_vec(), &mut staging)?;
+        let mut plan =
+            Plan::without_manifest("the new image", blobs, id, image.config.to_vec(), &mut staging)?;
         plan.names = names;
         plan.parent = image.parent;
         let manifest = plan.manifest.descriptor.digest;

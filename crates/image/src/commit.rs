@@ -103,7 +103,11 @@ impl ImageStore {
 
     /// The layers' blobs of an image, which stay until the operation ends, under OCI's media types: they are to stand in
     /// an OCI manifest.
-    pub(crate) fn held_blobs(&self, image: &Image, staging: &mut Staging) -> Result<Vec<Descriptor>, StoreError> {
+    pub(crate) fn held_blobs(
+        &self,
+        image: &Image,
+        staging: &mut Staging,
+    ) -> Result<Vec<Descriptor>, StoreError> {
         let blobs = self.index().record(&image.id).and_then(|record| record.manifests.first().cloned());
         let mut blobs = blobs.map(|manifest| manifest.layers).unwrap_or_default();
         for (blob, layer) in blobs.iter_mut().zip(&image.layers) {

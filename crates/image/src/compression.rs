@@ -43,7 +43,7 @@ impl Compression {
 ///
 /// # Errors
 /// When the first bytes cannot be read, or the compression is one that minke does not read.
-pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+pub fn decompress<'a>(source: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::with_capacity(SNIFF);
     let mut source = source;
     source.by_ref().take(SNIFF as u64).read_to_end(&mut start)?;

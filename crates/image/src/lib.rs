@@ -15,8 +15,8 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
-pub mod changes;
 mod build;
+pub mod changes;
 mod commit;
 mod compression;
 mod content;

@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod attach;
 mod batch;
+pub(crate) mod build;
 pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod containers;

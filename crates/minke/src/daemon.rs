@@ -336,10 +336,11 @@ async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Failure> {
     let (ending, ended) = watch::channel(false);
+    let builder = minke_build::Builder::new(engine.clone());
     let (mut servers, mut activities, mut bound) = (JoinSet::new(), Vec::new(), Vec::new());
     for place in listening {
         bound.extend(place.bound);
-        let server = Server::new(engine.clone());
+        let server = Server::with_builder(engine.clone(), builder.clone());
         activities.push(server.activity());
         let mut ended = ended.clone();
         servers.spawn(server.serve(place.listener, async move {

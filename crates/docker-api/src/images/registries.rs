@@ -1,5 +1,7 @@
 //! Images and registries: pull, push, search, log in. Progress travels as Docker's "JSON messages", one a line.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
@@ -142,20 +144,52 @@ pub(crate) async fn auth(mut call: Call) -> Outcome {
 fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
     let Some(value) = headers.get(REGISTRY_AUTH).filter(|value| !value.is_empty()) else { return Ok(None) };
     let invalid = |problem: &str| ApiError::invalid(format!("invalid X-Registry-Auth header: {problem}"));
-    // Some clients send the other alphabet.
-    let text: Vec<u8> = value
-        .as_bytes()
-        .iter()
-        .map(|byte| match byte {
-            b'+' => b'-',
-            b'/' => b'_',
-            byte => *byte,
-        })
-        .collect();
+    let text: Vec<u8> = value.as_bytes().iter().map(|byte| url_safe(*byte)).collect();
     let bytes = LENIENT.decode(text).map_err(|error| invalid(&error.to_string()))?;
     let config: Option<AuthConfig> = serde_json::from_slice(&bytes)
         .map_err(|error| invalid(&format!("its content is no AuthConfig: {error}")))?;
     config.unwrap_or_default().into_credentials()
+}
+
+/// The credentials of several registries, in the header of a build: a map of `AuthConfig`s.
+///
+/// # Errors
+/// 400 when the header is not of that form.
+pub(crate) fn all_credentials(headers: &HeaderMap) -> Result<HashMap<String, Credentials>, ApiError> {
+    let Some(value) = headers.get("x-registry-config").filter(|value| !value.is_empty()) else {
+        return Ok(HashMap::new());
+    };
+    let invalid = |problem: String| ApiError::invalid(format!("invalid X-Registry-Config header: {problem}"));
+    let text: Vec<u8> = value.as_bytes().iter().map(|byte| url_safe(*byte)).collect();
+    let bytes = LENIENT.decode(text).map_err(|error| invalid(error.to_string()))?;
+    let configs: Option<HashMap<String, AuthConfig>> =
+        serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let mut all = HashMap::new();
+    for (host, config) in configs.unwrap_or_default() {
+        // The Hub's name in configuration files is the address of its first API.
+        let host = match host.as_str() {
+            "https://index.docker.io/v1/" | "index.docker.io" => "docker.io",
+            host => host
+                .trim_start_matches("https://")
+                .trim_start_matches("http://")
+                .split('/')
+                .next()
+                .unwrap_or(host),
+        };
+        if let Some(credentials) = config.into_credentials()? {
+            all.insert(host.to_owned(), credentials);
+        }
+    }
+    Ok(all)
+}
+
+/// Some clients send the other alphabet.
+fn url_safe(byte: u8) -> u8 {
+    match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        byte => byte,
+    }
 }
 
 impl AuthConfig {

@@ -3,11 +3,19 @@
 //! Its supervisor is spawned as a container's; what follows is simpler, since nobody can pause, attach to or restart it. When
 //! whoever waits goes away, it is killed.
 
-use std::{collections::BTreeSet, fs, os::fd::AsRawFd, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::fd::AsRawFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigLogConfig, NetworkingConfig, ResourcesUlimits};
+use bollard_stubs::models::{
+    ContainerConfig, HostConfig, HostConfigLogConfig, NetworkingConfig, ResourcesUlimits,
+};
 use minke_model::{Digest, runtime_spec::Mount};
-use minke_network::files;
+use minke_network::{Attachment, files};
 use minke_supervisor::{Streams, Supervisor, Target};
 use tokio::io::AsyncReadExt;
 
@@ -31,14 +39,44 @@ const HOSTNAME: &str = "buildkitsandbox";
 /// Pieces of output at most so long.
 const PIECE: usize = 32 << 10;
 
-/// Kills the step when whoever waits for it is gone.
-struct KillOnDrop(Option<Supervisor>);
+/// What a step has taken, to be given back: in order by [`Taken::end`], or when whoever waits for it is gone.
+struct Taken {
+    workspace: Arc<Workspace>,
+    attachment: Option<Attachment>,
+    /// Of a step that runs.
+    supervisor: Mutex<Option<Supervisor>>,
+}
 
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        if let Some(supervisor) = self.0.take() {
-            tokio::spawn(async move { supervisor.signal(Target::Init, SIGKILL).await });
+impl Taken {
+    fn running(&self, supervisor: Option<&Supervisor>) {
+        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = supervisor.cloned();
+    }
+
+    async fn end(mut self) {
+        if let Some(attachment) = self.attachment.take() {
+            self.workspace.inner.detach(attachment).await;
         }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let attachment = self.attachment.take();
+        if supervisor.is_none() && attachment.is_none() {
+            return;
+        }
+        let workspace = Arc::clone(&self.workspace);
+        tokio::spawn(async move {
+            if let Some(supervisor) = supervisor {
+                let _ = supervisor.signal(Target::Init, SIGKILL).await;
+                let _ = supervisor.wait(Target::Init).await;
+            }
+            if let Some(attachment) = attachment {
+                workspace.inner.detach(attachment).await;
+            }
+            drop(workspace);
+        });
     }
 }
 
@@ -65,6 +103,11 @@ impl Engine {
         };
         let mut network = network.map_err(|error| Error::internal("prepare a step", &error))??;
         let attachment = network.attachment.clone();
+        let taken = Taken {
+            workspace: Arc::clone(&workspace),
+            attachment: attachment.clone(),
+            supervisor: Mutex::default(),
+        };
         let ran = async {
             if let Some(attachment) = &attachment {
                 launch::tell_names(&workspace.inner, &record, attachment, &mut network)?;
@@ -77,14 +120,17 @@ impl Engine {
             let spawned = launch::spawn(&workspace.inner, &record, &workspace.places, network).await;
             drop(held);
             match spawned {
-                Ok(spawned) => execute(&spawned.supervisor, &record, output).await,
+                Ok(spawned) => {
+                    taken.running(Some(&spawned.supervisor));
+                    let exit = execute(&spawned.supervisor, &record, output).await;
+                    taken.running(None);
+                    exit
+                }
                 Err(failure) => never_ran(failure),
             }
         };
         let exit = ran.await;
-        if let Some(attachment) = attachment {
-            workspace.inner.detach(attachment).await;
-        }
+        taken.end().await;
         let exit = exit?;
         let swept = self.blocking(move |_| sweep_mount_points(&workspace, &lower, &targets)).await;
         swept.map(|()| exit)
@@ -108,18 +154,17 @@ async fn execute(
     record: &Record,
     output: impl Fn(StepStream, &[u8]) + Send + Sync,
 ) -> Result<StepExit, Error> {
-    let mut guard = KillOnDrop(Some(supervisor.clone()));
     let failed = |error: minke_supervisor::CallError| Error::internal("run a step", &error);
     let streams = Streams { stdin: false, stdout: true, stderr: true };
     let mut stream = supervisor.attach(streams).await.map_err(failed)?;
     if let Err(failure) = launch::execute(supervisor, record).await {
         let _ = supervisor.wait(Target::Init).await;
-        guard.0 = None;
         return never_ran(failure);
     }
-    copy_output(&mut stream, output).await.map_err(|error| Error::internal("read a step's output", &error))?;
+    copy_output(&mut stream, output)
+        .await
+        .map_err(|error| Error::internal("read a step's output", &error))?;
     let exit = supervisor.wait(Target::Init).await.map_err(failed)?;
-    guard.0 = None;
     Ok(StepExit { code: exit.exit_code.into(), oom_killed: exit.oom_killed, error: None })
 }
 
@@ -226,7 +271,8 @@ fn write_bundle(
     let user = accounts.resolve(record.config.user.as_deref().unwrap_or(""), &[])?;
     drop(root);
     let resolv_conf = resolver::resolv_conf(inner, record, modes)?;
-    fs::write(places.directory.join("resolv.conf"), resolv_conf).map_err(launch::failed("write resolv.conf"))?;
+    fs::write(places.directory.join("resolv.conf"), resolv_conf)
+        .map_err(launch::failed("write resolv.conf"))?;
     let hostname = record.config.hostname.clone().unwrap_or_else(|| inner.host.name.clone());
     fs::write(places.directory.join("hostname"), files::hostname(&hostname))
         .map_err(launch::failed("write hostname"))?;
@@ -290,12 +336,19 @@ fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<
             ("tmpfs", "tmpfs".to_owned(), options)
         }
         StepMountKind::Overlay(layers) => {
-            let mut options: Vec<String> =
-                layers.iter().map(|layer| format!("lowerdir+={}", handle(layer))).collect();
+            // The kernel overlays no mount of another namespace, which a handle of the engine's is on; by their paths the
+            // directories are found in the container's own.
+            let mut options = Vec::with_capacity(layers.len() + 3);
+            for layer in layers {
+                let path = fs::read_link(format!("/proc/self/fd/{}", layer.as_raw_fd()))
+                    .map_err(launch::failed("find what is to be mounted"))?;
+                options.push(format!("lowerdir+={}", path.display()));
+            }
             // The kernel overlays at least two directories, and writing needs an upper one.
             let directory = workspace.places.directory.join(format!("mount-{number}"));
             for name in ["upper", "work", "empty"] {
-                fs::create_dir_all(directory.join(name)).map_err(launch::failed("make a mount's directories"))?;
+                fs::create_dir_all(directory.join(name))
+                    .map_err(launch::failed("make a mount's directories"))?;
             }
             let path = |name: &str| directory.join(name).display().to_string();
             match mount.read_only {
@@ -333,7 +386,8 @@ fn sweep_mount_points(workspace: &Workspace, lower: &[PathBuf], targets: &[Strin
         .iter()
         .map(|target| crate::volumes::MountRecord { destination: target.clone(), ..Default::default() })
         .collect();
-    let nothing = minke_kernel::path::Root::open(&workspace.places.directory.join("rootfs")).map_err(&failed)?;
+    let nothing =
+        minke_kernel::path::Root::open(&workspace.places.directory.join("rootfs")).map_err(&failed)?;
     let mut made: BTreeSet<PathBuf> =
         engine_made(&upper, &mounts, below.unwrap_or(&nothing)).map_err(&failed)?;
     // Directories above a mount's target, which were made with it.

@@ -12,7 +12,7 @@ use crate::rootfs::{is_opaque, is_whiteout};
 
 /// What is at a path of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub enum Seen {
     /// These directories on top of each other, the topmost first.
     Directory(Vec<PathBuf>),
     /// A file.
@@ -33,7 +33,7 @@ enum Found {
 ///
 /// # Errors
 /// `NotFound`; another kind when the way leads through a link.
-pub(crate) fn seen(layers: &[PathBuf], subpath: &Path) -> io::Result<Seen> {
+pub fn seen(layers: &[PathBuf], subpath: &Path) -> io::Result<Seen> {
     let mut directories = Vec::new();
     for layer in layers {
         let (found, hides) = look(layer, subpath)?;

@@ -180,7 +180,8 @@ pub(crate) fn read(db: &Database) -> Result<Index, OpenError> {
 fn forget_unsynced(db: &Database, index: &mut Index) -> Result<(), StoreError> {
     let now = boot();
     let stale = |record: &PinRecord| record.unsynced.as_ref().is_some_and(|boot| *boot != now);
-    let doomed: Vec<_> = index.pins().filter(|(_, record)| stale(record)).map(|(key, r)| (*key, r.clone())).collect();
+    let doomed: Vec<_> =
+        index.pins().filter(|(_, record)| stale(record)).map(|(key, r)| (*key, r.clone())).collect();
     if doomed.is_empty() {
         return Ok(());
     }

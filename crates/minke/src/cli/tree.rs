@@ -2,9 +2,10 @@
 
 use super::verb::Verb;
 use crate::command::{
-    archive, attach, commit, completion, containers, contexts, create, dial, events, exec, image_archive,
-    images, info, inspect, layers, lifecycle, listing, login, logs, network_create, networks, plugins, prune,
-    registry, remove, run, search, start, stats, top, transfer, update, usage, version, volumes, wait,
+    archive, attach, build, commit, completion, containers, contexts, create, dial, events, exec,
+    image_archive, images, info, inspect, layers, lifecycle, listing, login, logs, network_create, networks,
+    plugins, prune, registry, remove, run, search, start, stats, top, transfer, update, usage, version,
+    volumes, wait,
 };
 
 /// A verb under a name.
@@ -63,6 +64,7 @@ pub(crate) static TOP: &[Entry] = &[
     common("version", &version::VERSION),
     common("info", &info::INFO),
     entry("attach", &attach::ATTACH),
+    entry("build", &build::BUILD),
     entry("commit", &commit::COMMIT),
     entry("completion", &completion::COMPLETION),
     entry("cp", &archive::CP),
@@ -96,6 +98,11 @@ pub(crate) static TOP: &[Entry] = &[
 
 /// The groups.
 pub(crate) static GROUPS: &[Group] = &[
+    Group {
+        name: "builder",
+        about: "Manage builds",
+        entries: &[entry("build", &build::BUILD), entry("prune", &prune::BUILD_CACHE)],
+    },
     Group {
         name: "container",
         about: "Manage containers",
@@ -146,6 +153,7 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "image",
         about: "Manage images",
         entries: &[
+            entry("build", &build::BUILD),
             entry("explore", &layers::EXPLORE),
             entry("history", &images::HISTORY),
             entry("import", &image_archive::IMPORT),
@@ -217,8 +225,6 @@ pub(crate) static GROUPS: &[Group] = &[
 
 /// What Docker has and minke doesn't have yet.
 static NOT_YET: &[&str] = &[
-    "build",
-    "builder",
     "buildx",
     "checkpoint",
     "compose",
@@ -230,7 +236,6 @@ static NOT_YET: &[&str] = &[
     "stack",
     "swarm",
     "trust",
-    "image build",
     "plugin create",
     "plugin install",
     "plugin push",

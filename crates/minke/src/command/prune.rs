@@ -1,4 +1,4 @@
-//! `minke container|image|network|volume|system prune`.
+//! `minke builder|container|image|network|volume|system prune`.
 
 use std::io::{BufRead, Write};
 
@@ -26,7 +26,7 @@ pub(crate) struct Plain {
     force: bool,
 }
 
-/// Flags of `image prune`.
+/// Flags of `image prune` and `builder prune`.
 #[derive(Debug, Parser)]
 pub(crate) struct Images {
     /// Remove all unused images, not just dangling ones
@@ -75,6 +75,8 @@ pub(crate) static CONTAINERS: Verb =
     client_verb!(Plain, containers, Arity::None, "[OPTIONS]", "Remove all stopped containers");
 pub(crate) static IMAGES: Verb =
     client_verb!(Images, images, Arity::None, "[OPTIONS]", "Remove unused images");
+pub(crate) static BUILD_CACHE: Verb =
+    client_verb!(Images, build_cache, Arity::None, "[OPTIONS]", "Remove build cache");
 pub(crate) static NETWORKS: Verb =
     client_verb!(Plain, networks, Arity::None, "[OPTIONS]", "Remove all unused networks");
 pub(crate) static VOLUMES: Verb =
@@ -131,6 +133,14 @@ fn cache_part(all: bool, filters: &[String]) -> Part {
 fn volume_part(all: bool, filters: &[String]) -> Part {
     let filters = filters.iter().cloned().chain(all.then(|| "all=true".to_owned())).collect();
     Part { path: "/volumes/prune", all: false, list: "VolumesDeleted", title: "Deleted Volumes:", filters }
+}
+
+async fn build_cache(context: &Context, args: Images) -> Result<(), Failure> {
+    let warning = match args.all {
+        true => "WARNING! This will remove all build cache.",
+        false => "WARNING! This will remove all dangling build cache.",
+    };
+    prune(context, args.force, warning, &[cache_part(args.all, &args.filter)]).await
 }
 
 async fn containers(context: &Context, args: Plain) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 /// A thread writes, the event loop reads.
-pub(super) fn from_thread() -> io::Result<(PipeWriter, Receiver)> {
+pub(crate) fn from_thread() -> io::Result<(PipeWriter, Receiver)> {
     let (reader, writer) = io::pipe()?;
     Ok((writer, Receiver::from_owned_fd(reader.into())?))
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod bad_input;
+mod build;
 mod certificates;
 mod clients;
 mod commit;

@@ -1,0 +1,446 @@
+//! COPY, ADD and WORKDIR: files onto the layers so far.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    os::fd::AsFd,
+    path::Path,
+    sync::Arc,
+};
+
+use minke_dockerfile::evaluate::{CopySource, CopyStep, MakeDirectory};
+use minke_engine::{Workspace, owner_in};
+use minke_image::archive::{self, AbsoluteNames, Parents, UnpackOptions};
+use minke_kernel::path::Root;
+use minke_model::Digest;
+use rustix::fs::OFlags;
+
+use super::{Files, State, Work};
+use crate::{
+    BuildError,
+    cache::{Key, failed},
+    copy::Copier,
+    exclude::{Exclude, Ignored},
+    files::{ContentHash, Match, matches, unreadable},
+    remote::Download,
+};
+
+/// A source that is here.
+#[derive(Clone)]
+enum Input {
+    Files { files: Files, path: String, parents: Option<String>, must_exist: bool, unpack: bool },
+    Download { file: Arc<Download>, name: String, unpack: bool },
+    Inline { name: String, content: String },
+}
+
+/// Everything that the blocking part of a copy needs.
+struct Job {
+    inputs: Vec<Input>,
+    copy: CopyStep,
+    ignored: Ignored,
+    exclude: Exclude,
+    epoch: Option<i64>,
+}
+
+impl Work<'_> {
+    pub(super) async fn copy(&self, copy: &CopyStep, state: State) -> Result<(bool, State), BuildError> {
+        let mut inputs = Vec::new();
+        for source in &copy.sources {
+            inputs.push(self.input(source).await?);
+        }
+        let job = Arc::new(Job {
+            inputs,
+            copy: copy.clone(),
+            ignored: self.build.ignored.clone(),
+            exclude: Exclude::new(&copy.exclude)?,
+            epoch: self.build.request.source_date_epoch,
+        });
+        let base = key_words(copy);
+        let key = {
+            let (job, state_key) = (Arc::clone(&job), state.key);
+            let digest = tokio::task::spawn_blocking(move || job.content());
+            let digest = digest.await.map_err(|error| failed(&error))??;
+            Key::new("copy").and(base).and(state_key.hex()).and(digest.hex()).digest()
+        };
+        if let Some(found) = self.find(&key) {
+            return Ok((true, found));
+        }
+        let turn = self.build.cache.turn(&key);
+        let _turn = turn.lock().await;
+        if let Some(found) = self.find(&key) {
+            return Ok((true, found));
+        }
+        self.node.start();
+        let workspace = self.workspace()?;
+        let lower = self.build.lower(&state.layers)?;
+        {
+            let workspace = Arc::clone(&workspace);
+            let copied = tokio::task::spawn_blocking(move || job.copy(&workspace, &lower));
+            copied.await.map_err(|error| failed(&error))??;
+        }
+        Ok((false, self.commit(workspace, key, &state).await?))
+    }
+
+    async fn input(&self, source: &CopySource) -> Result<Input, BuildError> {
+        Ok(match source {
+            CopySource::Path(path) => Input::Files {
+                files: self.build.files(&path.from).await?,
+                path: path.path.clone(),
+                parents: path.parents.clone(),
+                must_exist: path.must_exist,
+                unpack: path.unpack,
+            },
+            CopySource::Http(http) => {
+                self.node.start();
+                let file = self.build.downloads.http(&self.build.engine, http).await?;
+                Input::Download { file, name: http.file_name.clone(), unpack: http.unpack }
+            }
+            CopySource::Git(_) => {
+                return Err(BuildError::Invalid(
+                    "ADD of a git repository can't be honoured by this builder yet: clone it in a RUN step"
+                        .to_owned(),
+                ));
+            }
+            CopySource::Inline { name, content } => {
+                Input::Inline { name: name.clone(), content: content.clone() }
+            }
+        })
+    }
+
+    pub(super) async fn make_directory(
+        &self,
+        directory: &MakeDirectory,
+        state: State,
+    ) -> Result<(bool, State), BuildError> {
+        let key = Key::new("directory").and(format!("{directory:?}")).and(state.key.hex()).digest();
+        if let Some(found) = self.find(&key) {
+            return Ok((true, found));
+        }
+        let turn = self.build.cache.turn(&key);
+        let _turn = turn.lock().await;
+        if let Some(found) = self.find(&key) {
+            return Ok((true, found));
+        }
+        self.node.start();
+        let workspace = self.workspace()?;
+        let lower = self.build.lower(&state.layers)?;
+        let epoch = self.build.request.source_date_epoch;
+        {
+            let (workspace, directory) = (Arc::clone(&workspace), directory.clone());
+            let made = tokio::task::spawn_blocking(move || {
+                let to = workspace
+                    .writable(&lower)
+                    .map_err(|error| super::run::local("open the layers", &error))?;
+                let owner = owner(&to, Some(directory.user.as_str()).filter(|user| !user.is_empty()))?;
+                let copier =
+                    Copier { to: &to, owner, chmod: None, made_at: epoch, links: Default::default() };
+                copier.directory(&directory.path).map(drop)
+            });
+            made.await.map_err(|error| failed(&error))??;
+        }
+        Ok((false, self.commit(workspace, key, &state).await?))
+    }
+}
+
+/// The step's words without where its files come from: their content counts.
+pub(crate) fn key_words(copy: &CopyStep) -> String {
+    let CopyStep { is_add, destination, chown, chmod, exclude, link, sources } = copy;
+    let sources: Vec<String> = sources
+        .iter()
+        .map(|source| match source {
+            CopySource::Path(path) => format!("path {:?} {:?} {}", path.path, path.parents, path.unpack),
+            CopySource::Http(http) => format!("http {:?} {}", http.file_name, http.unpack),
+            CopySource::Git(git) => format!("git {git:?}"),
+            CopySource::Inline { name, content } => format!("inline {name:?} {content:?}"),
+        })
+        .collect();
+    format!("{is_add} {destination:?} {chown:?} {chmod:?} {exclude:?} {link} {sources:?}")
+}
+
+/// A digest of the context's files that a step copies, for its definition.
+pub(crate) fn context_content(
+    files: &Files,
+    copy: &CopyStep,
+    ignored: &Ignored,
+) -> Result<Digest, BuildError> {
+    let paths = copy.sources.iter().filter_map(|source| match source {
+        CopySource::Path(path) if path.from == minke_dockerfile::plan::Origin::Context => Some(path),
+        _ => None,
+    });
+    let inputs = paths.map(|path| Input::Files {
+        files: files.clone(),
+        path: path.path.clone(),
+        parents: path.parents.clone(),
+        must_exist: false,
+        unpack: path.unpack,
+    });
+    let job = Job {
+        inputs: inputs.collect(),
+        copy: copy.clone(),
+        ignored: ignored.clone(),
+        exclude: Exclude::new(&copy.exclude)?,
+        epoch: None,
+    };
+    job.content()
+}
+
+impl Job {
+    /// What the inputs have.
+    fn content(&self) -> Result<Digest, BuildError> {
+        let mut key = Key::new("content");
+        for input in &self.inputs {
+            match input {
+                Input::Files { files, path, parents, must_exist, .. } => {
+                    for found in self.found(files, path, parents.as_deref(), *must_exist)? {
+                        let excluded = self.excluded(files, &found);
+                        let mut hash = ContentHash::new(&excluded, files.lower.is_some());
+                        hash.add(&files.root, &found)?;
+                        key = key.and(hash.finish().hex());
+                    }
+                }
+                Input::Download { file, .. } => key = key.and(file.digest.hex()),
+                Input::Inline { .. } => {}
+            }
+        }
+        Ok(key.digest())
+    }
+
+    fn found(
+        &self,
+        files: &Files,
+        path: &str,
+        parents: Option<&str>,
+        must_exist: bool,
+    ) -> Result<Vec<Match>, BuildError> {
+        let ignored = &self.ignored;
+        let excluded =
+            |path: &Path, directory: bool| files.is_context && ignored.is_excluded(path, directory);
+        let pattern = match parents {
+            Some(below) => format!("{}/{}", path.trim_end_matches('/'), below.trim_start_matches('/')),
+            None => path.to_owned(),
+        };
+        let mut found = matches(&files.root, &pattern, &excluded)?;
+        if found.is_empty() && must_exist {
+            return Err(BuildError::Invalid(format!("failed to calculate checksum: {pattern:?}: not found")));
+        }
+        if parents.is_some() {
+            // Kept below the destination: the way from the pivot to the file.
+            let pivot = Path::new(path.trim_start_matches('/'));
+            for found in &mut found {
+                found.name = found.path.strip_prefix(pivot).unwrap_or(&found.path).to_owned();
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which files below a match are left out.
+    fn excluded<'a>(
+        &'a self,
+        files: &'a Files,
+        found: &'a Match,
+    ) -> impl Fn(&Path, bool) -> bool + Sync + 'a {
+        move |path: &Path, directory: bool| {
+            (files.is_context && self.ignored.is_excluded(path, directory))
+                || self.exclude.is_excluded(path, &found.path, directory)
+        }
+    }
+
+    fn copy(&self, workspace: &Workspace, lower: &[std::path::PathBuf]) -> Result<(), BuildError> {
+        let lower = if self.copy.link { &[] } else { lower };
+        let to = workspace.writable(lower).map_err(|error| super::run::local("open the layers", &error))?;
+        let accounts = match self.copy.link {
+            true => None,
+            false => Some(&to),
+        };
+        let asked = self.copy.chown.as_deref();
+        let owner = match accounts {
+            Some(root) => owner(root, asked)?,
+            None => linked_owner(asked)?,
+        };
+        let mut matched = Vec::new();
+        for input in &self.inputs {
+            if let Input::Files { files, path, parents, must_exist, .. } = input {
+                matched.push(self.found(files, path, parents.as_deref(), *must_exist)?);
+            } else {
+                matched.push(Vec::new());
+            }
+        }
+        let count: usize = matched.iter().map(Vec::len).sum::<usize>()
+            + self.inputs.iter().filter(|i| !i.is_files()).count();
+        let destination = self.copy.destination.as_str();
+        let is_directory = to.open_at(Path::new(destination), OFlags::PATH | OFlags::DIRECTORY).is_ok();
+        let into = destination.ends_with('/') || destination.ends_with("/.") || is_directory || count > 1;
+        let mut place = Place { job: self, to: &to, owner, into, links: Default::default() };
+        for (input, matched) in self.inputs.iter().zip(matched) {
+            place.put(input, matched)?;
+        }
+        Ok(())
+    }
+}
+
+impl Input {
+    fn is_files(&self) -> bool {
+        matches!(self, Self::Files { .. })
+    }
+}
+
+type Links = std::collections::HashMap<(u64, u64), (std::os::fd::OwnedFd, std::ffi::OsString)>;
+
+/// Where a step's files go.
+struct Place<'a> {
+    job: &'a Job,
+    to: &'a Root,
+    owner: Option<(u32, u32)>,
+    into: bool,
+    links: Links,
+}
+
+impl Place<'_> {
+    fn copier(&mut self, owner: Option<(u32, u32)>) -> Copier<'_> {
+        Copier {
+            to: self.to,
+            owner,
+            chmod: self.job.copy.chmod.as_ref(),
+            made_at: self.job.epoch,
+            links: std::mem::take(&mut self.links),
+        }
+    }
+
+    fn put(&mut self, input: &Input, matched: Vec<Match>) -> Result<(), BuildError> {
+        let destination = self.job.copy.destination.clone();
+        // What a client's files belong to on its side means nothing here.
+        let owner_of = |files: &Files, owner: Option<(u32, u32)>| match files.lower {
+            Some(_) => owner,
+            None => Some(owner.unwrap_or((0, 0))),
+        };
+        match input {
+            Input::Files { files, parents, unpack, .. } => {
+                for found in &matched {
+                    if *unpack && self.unpack(files, found, &destination)? {
+                        continue;
+                    }
+                    let owner = owner_of(files, self.owner);
+                    let excluded = self.job.excluded(files, found);
+                    let (destination, into) = match parents {
+                        Some(_) => parent_destination(&files.root, found, &destination),
+                        None => (destination.clone(), self.into),
+                    };
+                    let found = match parents {
+                        Some(_) => {
+                            Match { name: found.name.file_name().unwrap_or_default().into(), ..found.clone() }
+                        }
+                        None => found.clone(),
+                    };
+                    let mut copier = self.copier(owner);
+                    copier.copy(&files.root, &found, &destination, into, &excluded)?;
+                    let links = std::mem::take(&mut copier.links);
+                    self.links = links;
+                }
+                Ok(())
+            }
+            Input::Download { file, name, unpack } => {
+                let mut source = file.open().map_err(|error| unreadable(Path::new(name), &error))?;
+                if *unpack && is_archive(&mut source)? {
+                    return self.unpack_into(source, &destination);
+                }
+                let (into, owner) = (self.into, Some(self.owner.unwrap_or((0, 0))));
+                let copier = self.copier(owner);
+                let mode = copier.chmod.map_or(0o600, |chmod| chmod.apply(0o600, false));
+                copier.place(&destination, into.then_some(Path::new(name))).and_then(|(directory, name)| {
+                    file.write_to(&directory, &name, owner, mode, self.job.epoch)
+                        .map_err(|error| super::run::local("write a download", &error))
+                })
+            }
+            Input::Inline { name, content } => {
+                let (into, owner) = (self.into, Some(self.owner.unwrap_or((0, 0))));
+                self.copier(owner).write(name, content.as_bytes(), &destination, into)
+            }
+        }
+    }
+
+    /// Unpacks a local archive; `false` when it is none.
+    fn unpack(&self, files: &Files, found: &Match, destination: &str) -> Result<bool, BuildError> {
+        let path = Path::new("/").join(&found.path);
+        let opened = files.root.open_at(&path, OFlags::RDONLY | OFlags::NONBLOCK);
+        let mut source = File::from(opened.map_err(|error| unreadable(&found.path, &error))?);
+        let is_file = source.metadata().is_ok_and(|metadata| metadata.is_file());
+        if !is_file || !is_archive(&mut source)? {
+            return Ok(false);
+        }
+        self.unpack_into(source, destination).map(|()| true)
+    }
+
+    fn unpack_into(&self, source: File, destination: &str) -> Result<(), BuildError> {
+        let copier = Copier {
+            to: self.to,
+            owner: self.owner,
+            chmod: None,
+            made_at: self.job.epoch,
+            links: Default::default(),
+        };
+        copier.directory(destination)?;
+        let into = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
+        let into = into.map_err(|error| super::run::local("open the destination", &error))?;
+        let options = UnpackOptions {
+            owner: self.owner,
+            absolute_names: AbsoluteNames::UnderRoot,
+            parents: Parents::InRoot,
+            ..UnpackOptions::default()
+        };
+        let unpacked = archive::decompress(source)
+            .map_err(archive::UnpackError::Read)
+            .and_then(|source| archive::unpack(source, into.as_fd(), &options));
+        match unpacked {
+            Ok(_) => Ok(()),
+            Err(error) => match failed(&error) {
+                BuildError::Failed(text) => Err(BuildError::Invalid(format!("unpack an archive: {text}"))),
+                error => Err(error),
+            },
+        }
+    }
+}
+
+/// Where `--parents` puts a match: its own way below the destination.
+fn parent_destination(root: &Root, found: &Match, destination: &str) -> (String, bool) {
+    let is_directory =
+        root.open_at(&Path::new("/").join(&found.path), OFlags::PATH | OFlags::DIRECTORY).is_ok();
+    let below = if is_directory { Some(found.name.as_path()) } else { found.name.parent() };
+    let below = below.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    (format!("{}/{below}", destination.trim_end_matches('/')), !is_directory)
+}
+
+/// Whether a file is a tar, plain or compressed. It is read from its beginning afterwards.
+fn is_archive(file: &mut File) -> Result<bool, BuildError> {
+    let read = |file: &mut File| -> std::io::Result<bool> {
+        let mut block = Vec::new();
+        let source = archive::decompress(file.try_clone()?)?;
+        let read = source.take(512).read_to_end(&mut block);
+        file.seek(SeekFrom::Start(0))?;
+        Ok(read.is_ok() && archive::is_header(&block))
+    };
+    read(file).map_err(|error| super::run::local("look at an archive", &error))
+}
+
+/// `--chown`: names are the image's own. A number alone is user and group.
+fn owner(root: &Root, asked: Option<&str>) -> Result<Option<(u32, u32)>, BuildError> {
+    let Some(asked) = asked else { return Ok(None) };
+    if let Ok(number) = asked.parse::<u32>() {
+        return Ok(Some((number, number)));
+    }
+    Ok(Some(owner_in(root, asked)?))
+}
+
+/// With `--link` there is no image to look names up in.
+fn linked_owner(asked: Option<&str>) -> Result<Option<(u32, u32)>, BuildError> {
+    let Some(asked) = asked else { return Ok(None) };
+    let number = |text: &str| match text {
+        "root" => Ok(0),
+        text => text.parse::<u32>().map_err(|_| {
+            BuildError::Invalid(format!(
+                "--chown={asked} with --link needs numbers: a linked layer doesn't know the image's users"
+            ))
+        }),
+    };
+    let (user, group) = asked.split_once(':').unwrap_or((asked, asked));
+    Ok(Some((number(user)?, number(group)?)))
+}

@@ -1,0 +1,97 @@
+//! What a step is cached by before anything has run.
+
+use minke_dockerfile::{
+    evaluate::{Action, CopySource, MountKind, Step},
+    plan::Origin,
+};
+use minke_model::Digest;
+
+use super::{Build, copy, image_key, run};
+use crate::{
+    BuildError, NamedContext,
+    cache::{Key, failed},
+    files::{ContentHash, matches},
+};
+
+impl Build {
+    /// The definition of a step after another's; `None` when it can't be known yet.
+    pub(crate) async fn definition(&self, before: Digest, step: &Step) -> Result<Option<Digest>, BuildError> {
+        let key = match &step.action {
+            Action::Nothing => return Ok(Some(before)),
+            Action::MakeDirectory(directory) => Key::new("define directory").and(format!("{directory:?}")),
+            Action::Run(run) => {
+                let mut key = Key::new("define run").and(run::words(run));
+                for mount in &run.mounts {
+                    if let MountKind::Bind { from, source } | MountKind::Cache { from, source, .. } =
+                        &mount.kind
+                    {
+                        let Some(part) = self.origin(from).await? else { return Ok(None) };
+                        key = key.and(part);
+                        if *from == Origin::Context {
+                            key = key.and(self.mounted_content(source).await?.hex());
+                        }
+                    }
+                }
+                key
+            }
+            Action::Copy(copied) => {
+                let mut key = Key::new("define copy").and(copy::key_words(copied));
+                let mut reads_context = false;
+                for source in &copied.sources {
+                    match source {
+                        CopySource::Path(path) => {
+                            let Some(part) = self.origin(&path.from).await? else { return Ok(None) };
+                            reads_context |= path.from == Origin::Context;
+                            key = key.and(part);
+                        }
+                        CopySource::Http(http) => match http.checksum {
+                            Some(checksum) => key = key.and(checksum.hex()),
+                            None => return Ok(None),
+                        },
+                        CopySource::Git(_) => return Ok(None),
+                        CopySource::Inline { .. } => {}
+                    }
+                }
+                if reads_context {
+                    let files = self.context_files().await?;
+                    let (copied, ignored) = (copied.clone(), self.ignored.clone());
+                    let digest =
+                        tokio::task::spawn_blocking(move || copy::context_content(&files, &copied, &ignored));
+                    key = key.and(digest.await.map_err(|error| failed(&error))??.hex());
+                }
+                key
+            }
+        };
+        let epoch = self.request.source_date_epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+        Ok(Some(key.and(before.hex()).and(epoch).digest()))
+    }
+
+    /// What names the files of an origin, but for the context's, which are named by their content.
+    async fn origin(&self, origin: &Origin) -> Result<Option<String>, BuildError> {
+        Ok(match origin {
+            Origin::Context => Some("context".to_owned()),
+            Origin::Scratch => Some("scratch".to_owned()),
+            Origin::Stage(stage) => self.stages.get(stage).and_then(|stage| stage.end).map(|end| end.hex()),
+            Origin::Image(image) => self.images.get(&image_key(image)).map(|image| image.key().hex()),
+            Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
+                Some(NamedContext::Image(_)) => self.images.get(&named.name).map(|image| image.key().hex()),
+                // Their content is looked at when they are read.
+                _ => None,
+            },
+        })
+    }
+
+    async fn mounted_content(&self, source: &str) -> Result<Digest, BuildError> {
+        let files = self.context_files().await?;
+        let (ignored, source) = (self.ignored.clone(), source.to_owned());
+        let digest = tokio::task::spawn_blocking(move || {
+            let excluded = |path: &std::path::Path, directory: bool| ignored.is_excluded(path, directory);
+            let mut hash = ContentHash::new(&excluded, false);
+            for found in matches(&files.root, &source, &excluded)? {
+                hash.add(&files.root, &found)?;
+            }
+            Ok(hash.finish())
+        });
+        digest.await.map_err(|error| failed(&error))?
+    }
+}

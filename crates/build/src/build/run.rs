@@ -1,0 +1,447 @@
+//! RUN: a program on the layers so far, with its mounts.
+
+use std::{
+    fs,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use minke_dockerfile::{
+    ast::{NetworkMode, SecurityMode},
+    evaluate::{Mount, MountKind, Owner, RunStep},
+    plan::Origin,
+};
+use minke_engine::{
+    LayersAt, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_at,
+};
+use minke_model::Digest;
+use rustix::fs::OFlags;
+
+use super::{Files, State, Work};
+use crate::{
+    BuildError, LogStream, NetworkMode as Requested,
+    cache::{Key, failed},
+    caches::Taken,
+    copy::Copier,
+    files::{ContentHash, Match, matches},
+    ssh::Forward,
+};
+
+/// A step that writes more than this is cut off in the log, not in its run.
+const LONGEST_LOG: u64 = 16 << 20;
+
+/// What a step has while it runs.
+#[derive(Default)]
+struct Prepared {
+    mounts: Vec<StepMount>,
+    environment: Vec<String>,
+    _caches: Vec<Taken>,
+    _agents: Vec<Forward>,
+}
+
+impl Work<'_> {
+    pub(super) async fn run(&self, run: &RunStep, state: State) -> Result<(bool, State), BuildError> {
+        self.check_entitlements(run)?;
+        let mut inputs = Vec::new();
+        for mount in &run.mounts {
+            let from = match &mount.kind {
+                MountKind::Bind { from, .. } | MountKind::Cache { from, .. } => Some(from),
+                _ => None,
+            };
+            inputs.push(match from {
+                Some(from) if *from != Origin::Scratch => Some(self.build.files(from).await?),
+                _ => None,
+            });
+        }
+        let key = self.run_key(run, &state, &inputs).await?;
+        if let Some(found) = self.find(&key) {
+            return Ok((true, found));
+        }
+        let turn = self.build.cache.turn(&key);
+        let _turn = turn.lock().await;
+        if let Some(found) = self.find(&key) {
+            return Ok((true, found));
+        }
+        let _program = self.build.programs.acquire().await.map_err(|error| failed(&error))?;
+        self.node.start();
+        let workspace = self.workspace()?;
+        let prepared = self.prepare(run, &workspace, &inputs).await?;
+        self.execute(run, &workspace, prepared, &state).await?;
+        Ok((false, self.commit(workspace, key, &state).await?))
+    }
+
+    fn check_entitlements(&self, run: &RunStep) -> Result<(), BuildError> {
+        let has = |name: &str| self.build.request.entitlements.iter().any(|granted| granted == name);
+        let needed = [
+            (run.security == SecurityMode::Insecure, "security.insecure"),
+            (run.network == NetworkMode::Host, "network.host"),
+            (!run.devices.is_empty(), "device"),
+        ];
+        match needed.into_iter().find(|(asked, name)| *asked && !has(name)) {
+            Some((_, name)) => Err(BuildError::Invalid(format!(
+                "{name} is not allowed: the step needs the entitlement, which is given with --allow {name}"
+            ))),
+            None if !run.devices.is_empty() => {
+                Err(BuildError::Invalid("RUN --device can't be honoured by this builder".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the step is cached by: its words, its files, and those that are mounted to be read.
+    async fn run_key(
+        &self,
+        run: &RunStep,
+        state: &State,
+        inputs: &[Option<Files>],
+    ) -> Result<Digest, BuildError> {
+        let mut key = Key::new("run").and(words(run)).and(state.key.hex());
+        for (mount, files) in run.mounts.iter().zip(inputs) {
+            let (MountKind::Bind { source, .. } | MountKind::Cache { source, .. }, Some(files)) =
+                (&mount.kind, files)
+            else {
+                continue;
+            };
+            let (files, source) = (files.clone(), source.clone());
+            let ignored = self.build.ignored.clone();
+            let digest = tokio::task::spawn_blocking(move || {
+                let is_context = files.is_context;
+                let excluded =
+                    move |path: &Path, directory: bool| is_context && ignored.is_excluded(path, directory);
+                let mut hash = ContentHash::new(&excluded, files.lower.is_some());
+                for found in matches(&files.root, &source, &excluded)? {
+                    hash.add(&files.root, &found)?;
+                }
+                Ok::<_, BuildError>(hash.finish())
+            });
+            key = key.and(digest.await.map_err(|error| failed(&error))??.hex());
+        }
+        Ok(key.digest())
+    }
+
+    async fn prepare(
+        &self,
+        run: &RunStep,
+        workspace: &Workspace,
+        inputs: &[Option<Files>],
+    ) -> Result<Prepared, BuildError> {
+        let mut prepared = Prepared::default();
+        let mut agents = 0;
+        for (number, (mount, files)) in run.mounts.iter().zip(inputs).enumerate() {
+            let target = mount.target.clone();
+            match &mount.kind {
+                MountKind::Bind { source, .. } => {
+                    let files = files.as_ref().ok_or_else(|| nothing_to_mount(source))?;
+                    let kind = bind(workspace, number, files, source, mount.read_only)?;
+                    prepared.mounts.extend(target.map(|target| StepMount {
+                        target,
+                        read_only: mount.read_only,
+                        kind,
+                    }));
+                }
+                MountKind::Cache { .. } => self.cache_mount(mount, files.as_ref(), &mut prepared).await?,
+                MountKind::Tmpfs { size } => prepared.mounts.extend(target.map(|target| StepMount {
+                    target,
+                    read_only: false,
+                    kind: StepMountKind::Tmpfs((*size > 0).then_some(*size)),
+                })),
+                MountKind::Secret { .. } => self.secret(mount, number, workspace, &mut prepared).await?,
+                MountKind::Ssh { .. } => {
+                    self.agent(mount, agents, workspace, &mut prepared).await?;
+                    agents += 1;
+                }
+            }
+        }
+        if let Some(script) = &run.script {
+            let directory = workspace.volatile().join("script");
+            fs::DirBuilder::new()
+                .mode(0o755)
+                .create(&directory)
+                .map_err(|error| local("make a script", &error))?;
+            let file = directory.join(Path::new(&script.name).file_name().unwrap_or_default());
+            write_file(&file, script.content.as_bytes(), Owner::default(), 0o755)?;
+            prepared.mounts.push(StepMount {
+                target: script.directory.trim_end_matches('/').to_owned(),
+                read_only: true,
+                kind: StepMountKind::Bind(place(&directory)?),
+            });
+        }
+        Ok(prepared)
+    }
+
+    async fn cache_mount(
+        &self,
+        mount: &Mount,
+        files: Option<&Files>,
+        prepared: &mut Prepared,
+    ) -> Result<(), BuildError> {
+        let MountKind::Cache { id, source, sharing, owner, .. } = &mount.kind else { return Ok(()) };
+        let taken = self.build.mounts.take(id, *sharing).await;
+        let taken = taken.map_err(|error| local("make a cache mount", &error))?;
+        if taken.is_new {
+            if let Some(files) = files {
+                fill(&taken.path, files, source)?;
+            }
+            own(&taken.path, *owner, 0o755).map_err(|error| local("make a cache mount", &error))?;
+        }
+        let kind = StepMountKind::Bind(place(&taken.path)?);
+        let read_only = mount.read_only;
+        prepared.mounts.extend(mount.target.clone().map(|target| StepMount { target, read_only, kind }));
+        prepared._caches.push(taken);
+        Ok(())
+    }
+
+    async fn secret(
+        &self,
+        mount: &Mount,
+        number: usize,
+        workspace: &Workspace,
+        prepared: &mut Prepared,
+    ) -> Result<(), BuildError> {
+        let MountKind::Secret { id, environment, required, owner } = &mount.kind else { return Ok(()) };
+        let secret = match &self.build.client.secrets {
+            Some(secrets) => secrets.secret(id).await?,
+            None => None,
+        };
+        let Some(secret) = secret else {
+            return match required {
+                true => Err(BuildError::Invalid(format!("secret {id}: not found"))),
+                false => Ok(()),
+            };
+        };
+        if let Some(name) = environment {
+            let value =
+                String::from_utf8(secret.clone()).ok().filter(|value| !value.contains('\0')).ok_or_else(
+                    || BuildError::Invalid(format!("secret {id} can't be a variable: it is not text")),
+                )?;
+            prepared.environment.push(format!("{name}={value}"));
+        }
+        let Some(target) = mount.target.clone() else { return Ok(()) };
+        let file = workspace.volatile().join(format!("secret-{number}"));
+        write_file(&file, &secret, *owner, 0o400)?;
+        let kind = StepMountKind::Bind(place(&file)?);
+        prepared.mounts.push(StepMount { target, read_only: true, kind });
+        Ok(())
+    }
+
+    async fn agent(
+        &self,
+        mount: &Mount,
+        number: usize,
+        workspace: &Workspace,
+        prepared: &mut Prepared,
+    ) -> Result<(), BuildError> {
+        let MountKind::Ssh { id, required, owner } = &mount.kind else { return Ok(()) };
+        let agents = match &self.build.client.ssh {
+            Some(agents) if agents.has(id).await? => agents,
+            _ if *required => {
+                return Err(BuildError::Invalid(format!(
+                    "ssh agent {id}: not forwarded by the client (--ssh {id})"
+                )));
+            }
+            _ => return Ok(()),
+        };
+        let target = mount.target.clone().unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{number}"));
+        let path = workspace.volatile().join(format!("agent-{number}"));
+        let forward = Forward::start(&path, Arc::clone(agents), id.clone())
+            .map_err(|error| local("forward an ssh agent", &error))?;
+        own(&path, *owner, 0o600).map_err(|error| local("forward an ssh agent", &error))?;
+        if number == 0 {
+            prepared.environment.push(format!("SSH_AUTH_SOCK={target}"));
+        }
+        let kind = StepMountKind::Bind(place(&path)?);
+        prepared.mounts.push(StepMount { target, read_only: false, kind });
+        prepared._agents.push(forward);
+        Ok(())
+    }
+
+    async fn execute(
+        &self,
+        run: &RunStep,
+        workspace: &Arc<Workspace>,
+        mut prepared: Prepared,
+        state: &State,
+    ) -> Result<(), BuildError> {
+        let request = &self.build.request;
+        let mut environment: Vec<String> =
+            run.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        for (name, value) in &run.proxies {
+            if !run.environment.iter().any(|(known, _)| known == name) {
+                environment.push(format!("{name}={value}"));
+            }
+        }
+        environment.append(&mut prepared.environment);
+        let limits = &request.limits;
+        let spec = StepSpec {
+            lower: self.build.lower(&state.layers)?,
+            arguments: run.arguments.clone(),
+            environment,
+            directory: run.directory.clone(),
+            user: run.user.clone(),
+            mounts: std::mem::take(&mut prepared.mounts),
+            network: match (run.network, &request.network) {
+                (NetworkMode::None, _) | (NetworkMode::Default, Requested::None) => StepNetwork::None,
+                (NetworkMode::Host, _) | (NetworkMode::Default, Requested::Host) => StepNetwork::Host,
+                (NetworkMode::Default, Requested::Default) => StepNetwork::Default,
+                (NetworkMode::Default, Requested::Named(name)) => StepNetwork::Named(name.clone()),
+            },
+            insecure: run.security == SecurityMode::Insecure,
+            extra_hosts: request.extra_hosts.clone(),
+            shm_size: request.shm_size.and_then(|size| i64::try_from(size).ok()),
+            ulimits: request.ulimits.clone(),
+            cgroup_parent: request.cgroup_parent.clone(),
+            hostname: request.hostname.clone(),
+            memory: (limits.memory, limits.memory_swap),
+            cpu: (limits.cpu_shares, limits.cpu_period, limits.cpu_quota),
+            cpusets: (limits.cpuset_cpus.clone(), limits.cpuset_mems.clone()),
+        };
+        let (node, written) = (self.node.clone(), AtomicU64::new(0));
+        let output = move |stream: StepStream, bytes: &[u8]| {
+            let before = written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            let stream = match stream {
+                StepStream::Stdout => LogStream::Stdout,
+                StepStream::Stderr => LogStream::Stderr,
+            };
+            if before < LONGEST_LOG {
+                node.log(stream, bytes);
+                if before + bytes.len() as u64 >= LONGEST_LOG {
+                    let text = format!("\n[output clipped, log limit {} MiB reached]\n", LONGEST_LOG >> 20);
+                    node.log(LogStream::Stderr, text.as_bytes());
+                }
+            }
+        };
+        let exit = self.build.engine.run_step(Arc::clone(workspace), spec, output).await?;
+        drop(prepared);
+        if exit.code == 0 {
+            return Ok(());
+        }
+        if let Some(error) = &exit.error {
+            self.node.log(LogStream::Stderr, format!("{error}\n").as_bytes());
+        }
+        let command = run.arguments.join(" ");
+        let why = if exit.oom_killed { ": cannot allocate memory (killed by the kernel)" } else { "" };
+        Err(BuildError::Step {
+            message: format!(
+                "process {command:?} did not complete successfully: exit code: {}{why}",
+                exit.code
+            ),
+            command,
+            code: exit.code,
+            lines: None,
+        })
+    }
+}
+
+/// The step's words, without numbers of stages, which change when another stage is put in.
+pub(crate) fn words(run: &RunStep) -> String {
+    let mut run = run.clone();
+    run.proxies.clear();
+    for mount in &mut run.mounts {
+        if let MountKind::Bind { from, .. } | MountKind::Cache { from, .. } = &mut mount.kind {
+            *from = Origin::Scratch;
+        }
+    }
+    format!("{run:?}")
+}
+
+fn nothing_to_mount(source: &str) -> BuildError {
+    BuildError::Invalid(format!("{source:?}: there is nothing to mount in an empty image"))
+}
+
+pub(super) fn local(action: &str, error: &dyn std::fmt::Display) -> BuildError {
+    BuildError::Failed(format!("{action}: {error}"))
+}
+
+/// A handle that can be mounted.
+fn place(path: &Path) -> Result<OwnedFd, BuildError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
+    opened.map_err(|error| BuildError::Failed(format!("open {}: {error}", path.display())))
+}
+
+/// What a bind mount shows. Links are resolved within the files' own root, before the step runs.
+fn bind(
+    workspace: &Workspace,
+    number: usize,
+    files: &Files,
+    source: &str,
+    read_only: bool,
+) -> Result<StepMountKind, BuildError> {
+    let missing = || BuildError::Invalid(format!("failed to mount {source:?}: not found"));
+    let found = matches(&files.root, &literal(source), &|_, _| false)?;
+    let [Match { path, .. }] = found.as_slice() else { return Err(missing()) };
+    let Some(lower) = &files.lower else {
+        let inside = Path::new("/").join(path);
+        let handle = files.root.locate(&inside).map_err(|_| missing())?;
+        let is_directory = files.root.open_at(&inside, OFlags::PATH | OFlags::DIRECTORY).is_ok();
+        return match (read_only, is_directory) {
+            (true, _) => Ok(StepMountKind::Bind(handle)),
+            (false, true) => Ok(StepMountKind::Overlay(vec![handle])),
+            (false, false) => writable_copy(workspace, number, files, path),
+        };
+    };
+    match layers_at(lower, path) {
+        Ok(LayersAt::Directory(directories)) => {
+            let handles = directories.iter().map(|path| place(path)).collect::<Result<_, _>>()?;
+            Ok(StepMountKind::Overlay(handles))
+        }
+        Ok(LayersAt::File(file)) if read_only => Ok(StepMountKind::Bind(place(&file)?)),
+        Ok(LayersAt::File(_)) => writable_copy(workspace, number, files, path),
+        Err(_) => Err(missing()),
+    }
+}
+
+/// No wildcards: a mount's source is a path as it is.
+fn literal(path: &str) -> String {
+    path.chars()
+        .flat_map(|c| ['*', '?', '[', '\\'].contains(&c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+/// A single file that may be written, and whose changes are lost.
+fn writable_copy(
+    workspace: &Workspace,
+    number: usize,
+    files: &Files,
+    path: &Path,
+) -> Result<StepMountKind, BuildError> {
+    let from = files.root.open_at(&Path::new("/").join(path), OFlags::RDONLY);
+    let copy = workspace.directory().join(format!("mount-{number}"));
+    let copied = from.and_then(|from| {
+        let mut from = fs::File::from(from);
+        let mode = from.metadata()?.permissions();
+        std::io::copy(&mut from, &mut fs::File::create_new(&copy)?)?;
+        fs::set_permissions(&copy, mode)
+    });
+    copied.map_err(|error| local("copy a file to be mounted", &error))?;
+    Ok(StepMountKind::Bind(place(&copy)?))
+}
+
+/// Fills a new cache with the files that it begins with.
+fn fill(cache: &Path, files: &Files, source: &str) -> Result<(), BuildError> {
+    let root = minke_kernel::path::Root::open(cache).map_err(|error| local("fill a cache mount", &error))?;
+    let mut copier = Copier { to: &root, owner: None, chmod: None, made_at: None, links: Default::default() };
+    for found in matches(&files.root, &literal(source), &|_, _| false)? {
+        copier.copy(&files.root, &found, "/", false, &|_, _| false)?;
+    }
+    Ok(())
+}
+
+fn own(path: &PathBuf, owner: Owner, mode: u32) -> std::io::Result<()> {
+    chown(path, Some(owner.uid.unwrap_or(0)), Some(owner.gid.unwrap_or(0)))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(owner.mode.unwrap_or(mode)))
+}
+
+fn write_file(path: &PathBuf, content: &[u8], owner: Owner, mode: u32) -> Result<(), BuildError> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = written.and_then(|mut file| file.write_all(content)).and_then(|()| own(path, owner, mode));
+    written.map_err(|error| local("write a file to be mounted", &error))
+}

@@ -1,0 +1,179 @@
+//! The builder of one engine: its front door, and the care of its cache.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use minke_engine::Engine;
+use minke_model::Digest;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    BuildError, BuildRequest, BuildResult, CacheEntry, Client,
+    build::Build,
+    cache::{Cache, failed},
+    caches::CacheMounts,
+    prepare,
+};
+
+/// The cache is trimmed to this after a build, the least recently used first.
+const MOST_CACHED: u64 = 20 << 30;
+
+/// The builder of one engine; clones are the same.
+#[derive(Clone)]
+pub struct Builder(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    cache: Arc<Cache>,
+    mounts: Arc<CacheMounts>,
+}
+
+/// What is to be forgotten.
+#[derive(Debug, Clone, Default)]
+pub struct PruneOptions {
+    /// Also what an image or another result shares.
+    pub all: bool,
+    /// Keep so many bytes, the most recently used.
+    pub keep_bytes: Option<u64>,
+    /// Only what was not used for so long.
+    pub unused_for: Option<Duration>,
+    /// Only entries whose id begins so, or of these kinds (`type=`).
+    pub ids: Vec<String>,
+    /// Only of these kinds.
+    pub kinds: Vec<String>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Ids of the entries.
+    pub ids: Vec<String>,
+    /// Bytes of files that went.
+    pub bytes: u64,
+}
+
+/// Ends what is under way when the build's future is dropped.
+struct EndOnDrop(Arc<Build>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+        self.0.cache.flush();
+    }
+}
+
+impl Builder {
+    /// The builder of an engine. One per engine: builds of several would not know of each other.
+    pub fn new(engine: Engine) -> Self {
+        let cache = Arc::new(Cache::open(engine.image_store().clone()));
+        let mounts = Arc::new(CacheMounts::new(engine.build_path("mounts")));
+        mounts.sweep();
+        Self(Arc::new(Inner { engine, cache, mounts }))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.0.cache
+    }
+
+    pub(crate) fn mounts(&self) -> &Arc<CacheMounts> {
+        &self.0.mounts
+    }
+
+    /// Builds. Dropping the future ends everything that is under way.
+    ///
+    /// # Errors
+    /// [`BuildError`]; steps that were finished stay in the cache.
+    pub async fn build(&self, request: BuildRequest, client: Client) -> Result<BuildResult, BuildError> {
+        let check_only = request.check_only;
+        let prepared = prepare::prepare(self, request, client).await?;
+        if check_only {
+            return Ok(BuildResult::default());
+        }
+        let (build, target) = (prepared.build, prepared.target);
+        let _end = EndOnDrop(Arc::clone(&build));
+        build.say_unreached(target);
+        let state = build.result(target).await.map_err(BuildError::Shared)?;
+        for stage in build.stages.values() {
+            // What nobody had to carry out was there.
+            for node in stage.from.iter().chain(&stage.nodes) {
+                node.done(true, None);
+            }
+        }
+        let stage = build.stages.get(&target);
+        let stage = stage.ok_or_else(|| BuildError::Failed("the target was not planned".to_owned()))?;
+        let result = build.export(stage, state).await?;
+        self.trim();
+        Ok(result)
+    }
+
+    /// Everything in the cache. Blocking: cache mounts are measured.
+    pub fn disk_usage(&self) -> Vec<CacheEntry> {
+        let layers = self.0.cache.entries().into_iter().map(|(_, entry)| entry);
+        layers.chain(self.0.mounts.entries().into_iter().map(|(_, entry)| entry)).collect()
+    }
+
+    /// Forgets what is not in use. Blocking.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn prune(&self, options: &PruneOptions) -> Result<Pruned, BuildError> {
+        enum What {
+            Layer(Digest),
+            Mount(String),
+        }
+        let layers = self.0.cache.entries().into_iter().map(|(key, entry)| (What::Layer(key), entry));
+        let mounts = self.0.mounts.entries().into_iter().map(|(name, entry)| (What::Mount(name), entry));
+        let mut candidates: Vec<_> = layers.chain(mounts).collect();
+        candidates.sort_by(|(_, a), (_, b)| b.last_used.cmp(&a.last_used));
+        let mut kept = 0;
+        let mut pruned = Pruned::default();
+        let mut keys = Vec::new();
+        for (what, entry) in candidates {
+            let is_kept = options.keep_bytes.is_some_and(|most| kept + entry.size <= most);
+            if is_kept || entry.in_use || !options.means(&entry) {
+                kept += entry.size;
+                continue;
+            }
+            match what {
+                What::Layer(key) => {
+                    keys.push(key);
+                    pruned.ids.push(entry.id);
+                }
+                What::Mount(name) => {
+                    if self.0.mounts.delete(&name).map_err(|error| failed(&error))? {
+                        pruned.ids.push(entry.id);
+                        pruned.bytes += entry.size;
+                    }
+                }
+            }
+        }
+        pruned.bytes += self.0.cache.forget(&keys)?;
+        Ok(pruned)
+    }
+
+    fn trim(&self) {
+        let total: u64 = self.0.cache.entries().iter().map(|(_, entry)| entry.size).sum();
+        if total > MOST_CACHED {
+            let options =
+                PruneOptions { all: true, keep_bytes: Some(MOST_CACHED), ..PruneOptions::default() };
+            if let Err(error) = self.prune(&options) {
+                tracing::warn!(%error, "trim the build cache");
+            }
+        }
+    }
+}
+
+impl PruneOptions {
+    fn means(&self, entry: &CacheEntry) -> bool {
+        let kinds: BTreeSet<&str> = self.kinds.iter().map(String::as_str).collect();
+        let used = entry.last_used.as_deref().and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+        let is_old = |age: Duration| used.is_none_or(|used| OffsetDateTime::now_utc() - used >= age);
+        (self.all || !entry.shared)
+            && (kinds.is_empty() || kinds.contains(entry.kind))
+            && (self.ids.is_empty() || self.ids.iter().any(|id| entry.id.starts_with(id)))
+            && self.unused_for.is_none_or(is_old)
+    }
+}

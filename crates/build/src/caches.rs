@@ -1,0 +1,208 @@
+//! The directories of `RUN --mount=type=cache`, which outlive builds: `<root>/build/mounts/<digest of the id>[-n]/fs`.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use minke_dockerfile::evaluate::Sharing;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{CacheEntry, Key, now};
+
+/// Which cache a mount means, and who else may have it.
+pub(crate) struct CacheMounts {
+    directory: PathBuf,
+    users: Mutex<Users>,
+}
+
+#[derive(Default)]
+struct Users {
+    /// How many steps have a directory.
+    counts: HashMap<String, usize>,
+    /// One after the other.
+    turns: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
+}
+
+/// What is remembered of one, beside its files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Note {
+    id: String,
+    created: String,
+    used: String,
+    uses: u64,
+}
+
+/// A cache's directory, in use as long as this lives.
+pub(crate) struct Taken {
+    owner: Arc<CacheMounts>,
+    name: String,
+    /// The files.
+    pub(crate) path: PathBuf,
+    /// Whether it was made for this, and is to be filled.
+    pub(crate) is_new: bool,
+    _turn: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl CacheMounts {
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory, users: Mutex::default() }
+    }
+
+    fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The directory of a cache; waits for others where sharing is `locked`.
+    pub(crate) async fn take(self: &Arc<Self>, id: &str, sharing: Sharing) -> io::Result<Taken> {
+        let base = Key::new("cache mount").and(id).digest().hex();
+        let turn = match sharing {
+            Sharing::Locked => Some(self.turn(&base).lock_owned().await),
+            Sharing::Shared | Sharing::Private => None,
+        };
+        let name = {
+            let mut users = self.users();
+            let free = |name: &String| sharing != Sharing::Private || !users.counts.contains_key(name);
+            let names = std::iter::once(base.clone()).chain((1..).map(|number| format!("{base}-{number}")));
+            let name = names.into_iter().find(free).unwrap_or(base);
+            *users.counts.entry(name.clone()).or_default() += 1;
+            name
+        };
+        let path = self.directory.join(&name).join("fs");
+        let mut taken =
+            Taken { owner: Arc::clone(self), name, path: path.clone(), is_new: false, _turn: turn };
+        taken.is_new = !path.is_dir();
+        let note = path.with_file_name("note.json");
+        let mut known: Note =
+            read(&note).unwrap_or_else(|| Note { id: id.to_owned(), created: now(), ..Note::default() });
+        (known.used, known.uses) = (now(), known.uses + 1);
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(&path)?;
+        fs::write(&note, serde_json::to_vec(&known)?)?;
+        Ok(taken)
+    }
+
+    fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut users = self.users();
+        users.turns.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = users.turns.get(name).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(tokio::sync::Mutex::new(()));
+        users.turns.insert(name.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
+
+    /// All of them, with their directories' names.
+    pub(crate) fn entries(&self) -> Vec<(String, CacheEntry)> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(note) = read(&entry.path().join("note.json")) else { continue };
+            let in_use = self.users().counts.contains_key(&name);
+            entries.push((
+                name.clone(),
+                CacheEntry {
+                    id: name.chars().take(25).collect(),
+                    kind: "exec.cachemount",
+                    description: format!("cached mount {}", note.id),
+                    in_use,
+                    shared: false,
+                    size: usage(&entry.path().join("fs"), &mut HashSet::new()),
+                    created: note.created,
+                    last_used: Some(note.used),
+                    uses: note.uses,
+                },
+            ));
+        }
+        entries
+    }
+
+    /// Deletes one that nobody uses.
+    pub(crate) fn delete(&self, name: &str) -> io::Result<bool> {
+        let users = self.users();
+        if users.counts.contains_key(name) {
+            return Ok(false);
+        }
+        let trash = self.directory.join(format!(".trash-{name}"));
+        fs::rename(self.directory.join(name), &trash)?;
+        drop(users);
+        fs::remove_dir_all(trash)?;
+        Ok(true)
+    }
+
+    /// Deletes what a killed engine was deleting.
+    pub(crate) fn sweep(&self) {
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".trash-")
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(%error, "sweep a cache mount");
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut users = self.owner.users();
+        if let Some(count) = users.counts.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                users.counts.remove(&self.name);
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<Note> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Bytes of files, each inode once; links are not followed.
+fn usage(directory: &Path, seen: &mut HashSet<u64>) -> u64 {
+    let mut sum = 0;
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            sum += usage(&entry.path(), seen);
+        } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert(metadata.ino())) {
+            sum += metadata.len();
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn private_caches_are_anothers_and_locked_ones_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
+        let first = mounts.take("a", Sharing::Private).await.unwrap();
+        let second = mounts.take("a", Sharing::Private).await.unwrap();
+        assert!(first.path != second.path && first.is_new && second.is_new);
+        let shared = mounts.take("a", Sharing::Shared).await.unwrap();
+        assert!(shared.path == first.path && !shared.is_new);
+        let locked = mounts.take("b", Sharing::Locked).await.unwrap();
+        let other = mounts.take("b", Sharing::Locked);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err());
+        drop(locked);
+        assert!(!mounts.take("b", Sharing::Locked).await.unwrap().is_new);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_use_is_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
+        let taken = mounts.take("a", Sharing::Shared).await.unwrap();
+        let name = mounts.entries()[0].0.clone();
+        assert!(!mounts.delete(&name).unwrap());
+        drop(taken);
+        assert!(mounts.delete(&name).unwrap() && mounts.entries().is_empty());
+    }
+}

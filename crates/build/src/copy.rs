@@ -1,0 +1,353 @@
+//! Copying files onto a root: what COPY and ADD do, once it is settled what is copied.
+//!
+//! The destination is the overlay of the layers so far, opened as a root: links in it lead where the container would go.
+//! Sources are walked as [`crate::files`] does.
+
+use std::{
+    collections::HashMap,
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use minke_dockerfile::evaluate::Chmod;
+use minke_kernel::path::Root;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+
+use crate::{
+    BuildError,
+    files::{Excluded, Match, has_included, names, open_in, stat_in},
+};
+
+/// Most links that a destination may lead through.
+const MOST_LINKS: usize = 40;
+
+/// How files are copied.
+pub(crate) struct Copier<'a> {
+    /// Where to.
+    pub(crate) to: &'a Root,
+    /// Whose they become; `None` keeps the source's.
+    pub(crate) owner: Option<(u32, u32)>,
+    pub(crate) chmod: Option<&'a Chmod>,
+    /// The time of directories that are made on the way, seconds since 1970.
+    pub(crate) made_at: Option<i64>,
+    /// First copies of files with several names, by device and inode.
+    pub(crate) links: HashMap<(u64, u64), (OwnedFd, OsString)>,
+}
+
+impl Copier<'_> {
+    /// The directory of a destination, made with those above it where missing.
+    pub(crate) fn directory(&self, path: &str) -> Result<OwnedFd, BuildError> {
+        let failed = |error: io::Error| refused(Path::new(path), &error);
+        let path = Path::new(path);
+        if let Ok(found) = self.to.open_at(path, OFlags::PATH | OFlags::DIRECTORY) {
+            return Ok(found);
+        }
+        // Which of them are new is only known by looking from the top down.
+        let mut missing = Vec::new();
+        for ancestor in path.ancestors() {
+            match self.to.locate(ancestor) {
+                Ok(_) => break,
+                Err(_) => missing.push(ancestor.to_owned()),
+            }
+        }
+        let made = self.to.mkdir_all(path).map_err(failed)?;
+        for path in missing.iter().rev() {
+            let handle = self.to.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+            if let Some((uid, gid)) = self.owner {
+                rustix::fs::fchown(&handle, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                    .map_err(|error| failed(error.into()))?;
+            }
+            if let Some(time) = self.made_at {
+                set_times(&handle, time, 0).map_err(failed)?;
+            }
+        }
+        Ok(made)
+    }
+
+    /// Copies a match. `into` says that the destination is a directory which the file gets its name in.
+    pub(crate) fn copy(
+        &mut self,
+        from: &Root,
+        found: &Match,
+        destination: &str,
+        into: bool,
+        excluded: Excluded<'_>,
+    ) -> Result<(), BuildError> {
+        let path = Path::new("/").join(&found.path);
+        let failed = |error: io::Error| refused(&found.path, &error);
+        let handle = from.locate(&path).map_err(failed)?;
+        let stat = rustix::fs::fstat(&handle).map_err(|error| failed(error.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let source = from.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+            let is_new = self.to.locate(Path::new(destination)).is_err();
+            let target = self.directory(destination)?;
+            self.contents(&source, &target, &found.path, excluded)?;
+            if is_new {
+                let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
+                self.finish_directory(&source, &target.map_err(failed)?, &stat).map_err(failed)?;
+            }
+            return Ok(());
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let source = from.open_at(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+        let (target, name) = self.place(destination, into.then_some(found.name.as_path()))?;
+        self.entry(&source, path.file_name().unwrap_or_default(), &target, &name, &found.path, excluded)
+    }
+
+    /// Writes a file with given content.
+    pub(crate) fn write(
+        &mut self,
+        name: &str,
+        content: &[u8],
+        destination: &str,
+        into: bool,
+    ) -> Result<(), BuildError> {
+        let (target, name) = self.place(destination, into.then_some(Path::new(name)))?;
+        let failed = |error: io::Error| refused(Path::new(&name), &error);
+        clear(&target, &name).map_err(failed)?;
+        let mut file = create(&target, &name).map_err(failed)?;
+        io::Write::write_all(&mut file, content).map_err(failed)?;
+        self.own_and_mode(file.as_fd(), 0, 0, 0o644, false).map_err(failed)?;
+        if let Some(time) = self.made_at {
+            set_times(&file, time, 0).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The directory and name that a file's destination means, links at its end followed.
+    pub(crate) fn place(
+        &self,
+        destination: &str,
+        name: Option<&Path>,
+    ) -> Result<(OwnedFd, OsString), BuildError> {
+        if let Some(name) = name {
+            return Ok((self.directory(destination)?, name.as_os_str().to_owned()));
+        }
+        let mut path = PathBuf::from(destination);
+        for _ in 0..MOST_LINKS {
+            let Some(name) = path.file_name().map(OsStr::to_owned) else { break };
+            let parent = path.parent().unwrap_or(Path::new("/")).to_owned();
+            let directory = self.directory(&parent.to_string_lossy())?;
+            match rustix::fs::readlinkat(&directory, &name, Vec::new()) {
+                Ok(target) => path = parent.join(OsString::from_vec(target.into_bytes())),
+                Err(_) => return Ok((directory, name)),
+            }
+        }
+        Err(BuildError::Invalid(format!("destination {destination:?} leads through too many links")))
+    }
+
+    fn contents(
+        &mut self,
+        source: &OwnedFd,
+        target: &OwnedFd,
+        path: &Path,
+        excluded: Excluded<'_>,
+    ) -> Result<(), BuildError> {
+        for name in names(source).map_err(|error| refused(path, &error))? {
+            let below = path.join(&name);
+            self.entry(source, &name, target, &name, &below, excluded)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        source: &OwnedFd,
+        name: &OsStr,
+        target: &OwnedFd,
+        new_name: &OsStr,
+        path: &Path,
+        excluded: Excluded<'_>,
+    ) -> Result<(), BuildError> {
+        let failed = |error: io::Error| refused(path, &error);
+        let stat = stat_in(source, name).map_err(failed)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            let from = open_in(source, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+            if excluded(path, true) && !has_included(&from, path, excluded, 0).map_err(failed)? {
+                return Ok(());
+            }
+            match rustix::fs::mkdirat(target, new_name, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(failed(error.into())),
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let to = open_in(target, new_name, flags).map_err(|error| match error.raw_os_error() {
+                Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => {
+                    BuildError::Invalid(format!("cannot copy to non-directory: {}", path.display()))
+                }
+                _ => failed(error),
+            })?;
+            self.contents(&from, &to, path, excluded)?;
+            return self.finish_directory(&from, &to, &stat).map_err(failed);
+        }
+        if excluded(path, false) || kind == FileType::Socket {
+            return Ok(());
+        }
+        clear(target, new_name).map_err(failed)?;
+        self.file(source, name, target, new_name, &stat).map_err(failed)
+    }
+
+    /// Everything that is no directory.
+    fn file(
+        &mut self,
+        source: &OwnedFd,
+        name: &OsStr,
+        target: &OwnedFd,
+        new_name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<()> {
+        let inode = (stat.st_dev, stat.st_ino);
+        if stat.st_nlink > 1 {
+            if let Some((directory, first)) = self.links.get(&inode) {
+                return Ok(rustix::fs::linkat(directory, first, target, new_name, AtFlags::empty())?);
+            }
+            self.links.insert(inode, (target.try_clone()?, new_name.to_owned()));
+        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        match kind {
+            FileType::RegularFile => {
+                let from = File::from(open_in(source, name, OFlags::RDONLY)?);
+                let mut to = create(target, new_name)?;
+                copy_bytes(&from, &mut to, stat)?;
+                self.own_and_mode(to.as_fd(), stat.st_uid, stat.st_gid, stat.st_mode, false)?;
+                copy_xattrs(from.as_fd(), to.as_fd());
+                return set_times(&to, stat.st_mtime, stat.st_mtime_nsec);
+            }
+            FileType::Symlink => {
+                let link = rustix::fs::readlinkat(source, name, Vec::new())?;
+                rustix::fs::symlinkat(link, target, new_name)?;
+            }
+            _ => {
+                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+                rustix::fs::mknodat(target, new_name, kind, mode, stat.st_rdev)?;
+            }
+        }
+        let (uid, gid) = self.owner.unwrap_or((stat.st_uid, stat.st_gid));
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::chownat(target, new_name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        let times = timestamps(stat.st_mtime, stat.st_mtime_nsec);
+        Ok(rustix::fs::utimensat(target, new_name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn finish_directory(&self, from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> io::Result<()> {
+        self.own_and_mode(to.as_fd(), stat.st_uid, stat.st_gid, stat.st_mode, true)?;
+        copy_xattrs(from.as_fd(), to.as_fd());
+        set_times(to, stat.st_mtime, stat.st_mtime_nsec)
+    }
+
+    /// The owner first: changing it takes setuid away.
+    fn own_and_mode(
+        &self,
+        fd: BorrowedFd<'_>,
+        uid: u32,
+        gid: u32,
+        mode: u32,
+        directory: bool,
+    ) -> io::Result<()> {
+        let (uid, gid) = self.owner.unwrap_or((uid, gid));
+        rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        let mode = match self.chmod {
+            Some(chmod) => chmod.apply(mode & 0o7777, directory),
+            None => mode & 0o7777,
+        };
+        Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+    }
+}
+
+/// A new file; nothing is at its place.
+fn create(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?))
+}
+
+/// Makes place for a file. A directory stays, and is the error of what follows.
+fn clear(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(rustix::io::Errno::ISDIR) => {
+            Err(io::Error::other(format!("cannot copy a file onto the directory {}", name.display())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// In the kernel where it can, which shares blocks on file systems that have that.
+fn copy_bytes(from: &File, to: &mut File, stat: &Stat) -> io::Result<()> {
+    let mut left = u64::try_from(stat.st_size).unwrap_or(0);
+    while left > 0 {
+        let piece = usize::try_from(left.min(1 << 30)).unwrap_or(1 << 30);
+        match rustix::fs::copy_file_range(from, None, &*to, None, piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => left -= length as u64,
+            Err(
+                rustix::io::Errno::XDEV
+                | rustix::io::Errno::INVAL
+                | rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::NOSYS,
+            ) => {
+                return io::copy(&mut &*from, to).map(drop);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Extended attributes, capabilities among them; overlayfs's own describe another overlay, and what the file system refuses is
+/// left out.
+fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    let mut list = vec![0; 16 << 10];
+    let Ok(length) = rustix::fs::flistxattr(from, &mut list) else { return };
+    for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
+            continue;
+        }
+        let mut value = vec![0; 64 << 10];
+        let name = OsStr::from_bytes(name);
+        if let Ok(length) = rustix::fs::fgetxattr(from, name, &mut value) {
+            let _ = rustix::fs::fsetxattr(to, name, &value[..length], rustix::fs::XattrFlags::empty());
+        }
+    }
+}
+
+fn timestamps(seconds: i64, nanoseconds: impl TryInto<i64>) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.try_into().unwrap_or(0) };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+pub(crate) fn set_times(fd: impl AsFd, seconds: i64, nanoseconds: impl TryInto<i64>) -> io::Result<()> {
+    Ok(rustix::fs::futimens(fd, &timestamps(seconds, nanoseconds))?)
+}
+
+/// Sets every time below a directory that is later than `latest` to it: what was written during the build.
+pub(crate) fn clamp_times(directory: &OwnedFd, latest: i64) -> io::Result<()> {
+    for name in names(directory)? {
+        let stat = stat_in(directory, &name)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let below = open_in(directory, &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            clamp_times(&below, latest)?;
+        }
+        if stat.st_mtime >= latest {
+            let times = timestamps(latest, 0);
+            rustix::fs::utimensat(directory, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+    }
+    let stat = rustix::fs::fstat(directory)?;
+    if stat.st_mtime >= latest { set_times(directory, latest, 0) } else { Ok(()) }
+}
+
+fn refused(path: &Path, error: &io::Error) -> BuildError {
+    BuildError::Invalid(format!("failed to copy {}: {error}", path.display()))
+}
+
+/// A path of this process's for a handle.
+pub(crate) fn handle_path(fd: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}

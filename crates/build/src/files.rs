@@ -1,0 +1,344 @@
+//! Files of a context, a stage or an image: which of them a source means, and a digest of their content.
+//!
+//! The tree is a stranger's. Paths are resolved with its top as `/`; below, every name is opened without following links.
+//! The digest covers what a copy has of a file but the time: a touched file is the same file, as in BuildKit.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use minke_kernel::path::Root;
+use minke_model::Digest;
+use rustix::fs::{AtFlags, FileType, OFlags, Stat};
+use sha2::{Digest as _, Sha256};
+
+use crate::{BuildError, glob};
+
+/// More than any honest source has.
+const MOST_MATCHES: usize = 100_000;
+/// The deepest directories that are entered.
+const DEEPEST: usize = 1024;
+
+/// Says of a path relative to the tree's top, and whether it is a directory, that it is left out.
+pub(crate) type Excluded<'a> = &'a (dyn Fn(&Path, bool) -> bool + Sync);
+
+/// A file or directory that a source means: its path in the tree, free of links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Match {
+    /// Relative to the tree's top; empty for the top itself.
+    pub(crate) path: PathBuf,
+    /// Its name in a destination that is a directory.
+    pub(crate) name: PathBuf,
+}
+
+/// What a source path with wildcards means in a tree, sorted.
+pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Result<Vec<Match>, BuildError> {
+    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if !parts.iter().any(|part| glob::is_pattern(part)) {
+        return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), excluded)?.into_iter().collect());
+    }
+    let mut found = vec![PathBuf::from("/")];
+    for part in &parts {
+        let mut next = Vec::new();
+        for directory in &found {
+            if !glob::is_pattern(part) {
+                next.push(directory.join(part));
+                continue;
+            }
+            let Ok(handle) = root.open_at(directory, OFlags::RDONLY | OFlags::DIRECTORY) else { continue };
+            let names = names(&handle).map_err(|error| unreadable(directory, &error))?;
+            let matching = names.iter().filter(|name| glob::matches(part.as_bytes(), name.as_bytes()));
+            next.extend(matching.map(|name| directory.join(name)));
+        }
+        if next.len() > MOST_MATCHES {
+            return Err(BuildError::Invalid(format!("{pattern:?} matches more than {MOST_MATCHES} files")));
+        }
+        found = next;
+    }
+    let mut matches = Vec::new();
+    for path in found {
+        matches.extend(one(root, &path, excluded)?);
+    }
+    Ok(matches)
+}
+
+/// What is at a path, links followed within the tree.
+fn one(root: &Root, path: &Path, excluded: Excluded<'_>) -> Result<Option<Match>, BuildError> {
+    let handle = match root.locate(path) {
+        Ok(handle) => handle,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    let real = real_path(root, &handle).map_err(|error| unreadable(path, &error))?;
+    let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+    // Without its links the path may be one that is left out; both must be there.
+    let stat = rustix::fs::fstat(&handle).map_err(|error| unreadable(path, &error.into()))?;
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let hidden = |path: &Path| !path.as_os_str().is_empty() && !is_directory && excluded(path, is_directory);
+    if hidden(relative) || hidden(&real) {
+        return Ok(None);
+    }
+    Ok(Some(Match { path: real, name }))
+}
+
+/// The path of a handle below a root, by the kernel's word.
+fn real_path(root: &Root, handle: &OwnedFd) -> io::Result<PathBuf> {
+    let of = |fd: i32| std::fs::read_link(format!("/proc/self/fd/{fd}"));
+    let (top, path) = (of(root.as_fd().as_raw_fd())?, of(handle.as_raw_fd())?);
+    let below = path.strip_prefix(&top).map_err(|_| io::Error::other("it is outside of its tree"))?;
+    Ok(below.to_owned())
+}
+
+/// The names in a directory, sorted.
+pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<std::ffi::OsString>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(std::ffi::OsString::from_vec(name));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Opens a name in a directory without following it.
+pub(crate) fn open_in(directory: impl AsFd, name: &std::ffi::OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, rustix::fs::Mode::empty())?)
+}
+
+pub(crate) fn stat_in(directory: impl AsFd, name: &std::ffi::OsStr) -> io::Result<Stat> {
+    Ok(rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> BuildError {
+    BuildError::Invalid(format!("can't read {}: {error}", path.display()))
+}
+
+/// Digests of files.
+pub(crate) struct ContentHash<'a> {
+    hash: Sha256,
+    excluded: Excluded<'a>,
+    /// Whether owners count: those of a client's context don't, since a copy doesn't have them.
+    owners: bool,
+}
+
+impl<'a> ContentHash<'a> {
+    pub(crate) fn new(excluded: Excluded<'a>, owners: bool) -> Self {
+        Self { hash: Sha256::new(), excluded, owners }
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        Digest::from_bytes(self.hash.finalize().into())
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.hash.update((text.len() as u64).to_le_bytes());
+        self.hash.update(text);
+    }
+
+    /// Adds a match with all that is below it.
+    pub(crate) fn add(&mut self, root: &Root, found: &Match) -> Result<(), BuildError> {
+        let path = Path::new("/").join(&found.path);
+        self.text(found.name.as_os_str().as_bytes());
+        let failed = |error: io::Error| unreadable(&found.path, &error);
+        let handle = root.locate(&path).map_err(failed)?;
+        let stat = rustix::fs::fstat(&handle).map_err(|error| failed(error.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let directory = root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+            self.head(b".", &stat);
+            return self.directory(&directory, &found.path, 0);
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let directory = root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+        let name = path.file_name().unwrap_or_default();
+        self.entry(&directory, name, &found.path, 0)
+    }
+
+    fn head(&mut self, name: &[u8], stat: &Stat) {
+        self.text(name);
+        self.hash.update(stat.st_mode.to_le_bytes());
+        if self.owners {
+            self.hash.update(stat.st_uid.to_le_bytes());
+            self.hash.update(stat.st_gid.to_le_bytes());
+        }
+    }
+
+    fn directory(&mut self, directory: &OwnedFd, path: &Path, depth: usize) -> Result<(), BuildError> {
+        if depth > DEEPEST {
+            return Err(BuildError::Invalid(format!(
+                "{}: too many directories in each other",
+                path.display()
+            )));
+        }
+        for name in names(directory).map_err(|error| unreadable(path, &error))? {
+            let below = path.join(&name);
+            self.entry(directory, &name, &below, depth)?;
+        }
+        self.hash.update(b"/");
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        directory: &OwnedFd,
+        name: &std::ffi::OsStr,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), BuildError> {
+        let failed = |error: io::Error| unreadable(path, &error);
+        let stat = stat_in(directory, name).map_err(failed)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if (self.excluded)(path, kind == FileType::Directory) && kind != FileType::Directory {
+            return Ok(());
+        }
+        match kind {
+            FileType::Directory => {
+                if (self.excluded)(path, true) && !self.has_any(directory, name, path, depth)? {
+                    return Ok(());
+                }
+                self.head(name.as_bytes(), &stat);
+                let handle = open_in(directory, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+                self.directory(&handle, path, depth + 1)?;
+            }
+            FileType::RegularFile => {
+                self.head(name.as_bytes(), &stat);
+                self.hash.update(u64::try_from(stat.st_size).unwrap_or(0).to_le_bytes());
+                let mut file = File::from(open_in(directory, name, OFlags::RDONLY).map_err(failed)?);
+                let mut buffer = vec![0; 128 << 10];
+                loop {
+                    match file.read(&mut buffer).map_err(failed)? {
+                        0 => break,
+                        length => self.hash.update(&buffer[..length]),
+                    }
+                }
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(directory, name, Vec::new());
+                let target = target.map_err(|error| failed(error.into()))?;
+                self.head(name.as_bytes(), &stat);
+                self.text(target.as_bytes());
+            }
+            FileType::Socket => {}
+            _ => {
+                self.head(name.as_bytes(), &stat);
+                self.hash.update(stat.st_rdev.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something below a directory that is left out is not (`!` patterns).
+    fn has_any(
+        &self,
+        directory: &OwnedFd,
+        name: &std::ffi::OsStr,
+        path: &Path,
+        depth: usize,
+    ) -> Result<bool, BuildError> {
+        let handle = open_in(directory, name, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|error| unreadable(path, &error))?;
+        has_included(&handle, path, self.excluded, depth).map_err(|error| unreadable(path, &error))
+    }
+}
+
+/// Whether anything below a directory is not left out.
+pub(crate) fn has_included(
+    directory: &OwnedFd,
+    path: &Path,
+    excluded: Excluded<'_>,
+    depth: usize,
+) -> io::Result<bool> {
+    if depth > DEEPEST {
+        return Ok(false);
+    }
+    for name in names(directory)? {
+        let below = path.join(&name);
+        let is_directory = FileType::from_raw_mode(stat_in(directory, &name)?.st_mode) == FileType::Directory;
+        if !excluded(&below, is_directory) {
+            return Ok(true);
+        }
+        if is_directory {
+            let handle = open_in(directory, &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            if has_included(&handle, &below, excluded, depth + 1)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    fn tree() -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("src/deep")).unwrap();
+        for (name, text) in [("src/a.c", "a"), ("src/b.c", "b"), ("src/deep/c.h", "c"), ("README", "r")] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        symlink("/etc/passwd", dir.path().join("outside")).unwrap();
+        symlink("src", dir.path().join("link")).unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    fn found(root: &Root, pattern: &str) -> Vec<String> {
+        let all = matches(root, pattern, &|_, _| false).unwrap();
+        all.into_iter().map(|found| found.path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn wildcards_mean_names_and_links_stay_inside() {
+        let (_dir, root) = tree();
+        assert_eq!(found(&root, "/src/*.c"), ["src/a.c", "src/b.c"]);
+        assert_eq!(found(&root, "/link/a.c"), ["src/a.c"]);
+        assert_eq!(found(&root, "/outside"), Vec::<String>::new());
+        assert_eq!(found(&root, "/../../README"), ["README"]);
+        assert_eq!(found(&root, "/"), [""]);
+    }
+
+    #[test]
+    fn a_touched_file_is_the_same_and_a_changed_mode_is_not() {
+        use std::os::unix::fs::PermissionsExt;
+        let (dir, root) = tree();
+        let digest = || {
+            let mut hash = ContentHash::new(&|_, _| false, false);
+            for found in matches(&root, "/src", &|_, _| false).unwrap() {
+                hash.add(&root, &found).unwrap();
+            }
+            hash.finish()
+        };
+        let before = digest();
+        fs::write(dir.path().join("src/a.c"), "a").unwrap();
+        assert_eq!(digest(), before);
+        fs::set_permissions(dir.path().join("src/a.c"), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_ne!(digest(), before);
+    }
+
+    #[test]
+    fn what_is_left_out_does_not_count() {
+        let (dir, root) = tree();
+        let excluded = |path: &Path, _| path.starts_with("src/deep");
+        let digest = || {
+            let mut hash = ContentHash::new(&excluded, false);
+            hash.add(&root, &Match { path: "src".into(), name: "src".into() }).unwrap();
+            hash.finish()
+        };
+        let before = digest();
+        fs::write(dir.path().join("src/deep/more"), "x").unwrap();
+        assert_eq!(digest(), before);
+    }
+}

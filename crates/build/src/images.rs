@@ -1,0 +1,135 @@
+//! Base images: found in the engine's store or pulled, for the platform that is wanted.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use minke_dockerfile::plan::ImageOrigin;
+use minke_engine::{Engine, PullOptions, TransferEvent};
+use minke_image::{BuiltLayer, HeldLayers, Image};
+use minke_model::{Digest, Platform, image_config::ImageConfig};
+use time::OffsetDateTime;
+
+use crate::{
+    BuildError, Client, ContextError, Event, Status,
+    cache::{Key, failed},
+    progress::Node,
+};
+
+/// An image that is here and stays as long as this lives.
+#[derive(Debug, Clone)]
+pub(crate) struct BaseImage {
+    pub(crate) image: Image,
+    pub(crate) layers: Vec<BuiltLayer>,
+    /// Its name with its digest, for progress.
+    pub(crate) title: String,
+    _held: Option<Arc<HeldLayers>>,
+}
+
+impl BaseImage {
+    pub(crate) fn config(&self) -> &ImageConfig {
+        &self.image.config
+    }
+
+    /// What steps on it are cached by: its files alone.
+    pub(crate) fn key(&self) -> Digest {
+        let top = self.layers.last().map(|layer| layer.chain.hex()).unwrap_or_default();
+        Key::new("image").and(top).digest()
+    }
+}
+
+/// Finds an image, or pulls it.
+pub(crate) async fn resolve(
+    engine: &Engine,
+    client: &Client,
+    origin: &ImageOrigin,
+    always_ask: bool,
+) -> Result<BaseImage, BuildError> {
+    let node = Node::new(
+        &client.progress,
+        Key::new("metadata").and(&origin.written).and(format!("{:?}", origin.platform)).digest(),
+        format!("[internal] load metadata for {}", origin.reference),
+    );
+    node.start();
+    let result = find_or_pull(engine, client, origin, always_ask, &node).await;
+    node.end(result.as_ref().err());
+    result
+}
+
+async fn find_or_pull(
+    engine: &Engine,
+    client: &Client,
+    origin: &ImageOrigin,
+    always_ask: bool,
+    node: &Node,
+) -> Result<BaseImage, BuildError> {
+    let here = || engine.image_store().find(&origin.reference.to_string()).ok();
+    let by_id = || engine.image_store().find(&origin.written).ok();
+    let fits = |image: &Image| suits(image, origin);
+    match here().filter(fits).or_else(|| by_id().filter(fits)) {
+        Some(image) if !always_ask => return hold(engine, origin, image).await,
+        _ => {}
+    }
+    pull(engine, client, origin, node).await?;
+    let image = here().ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))?;
+    hold(engine, origin, image).await
+}
+
+/// Whether the image is for the platform that is asked for, or for another when none was named.
+fn suits(image: &Image, origin: &ImageOrigin) -> bool {
+    let config = &image.config;
+    let has = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
+    config.architecture.is_empty() || origin.platform.suitability(&has) > 0 || !origin.is_platform_asked_for
+}
+
+async fn hold(engine: &Engine, origin: &ImageOrigin, image: Image) -> Result<BaseImage, BuildError> {
+    let store = engine.image_store().clone();
+    let title = format!("{}@{}", origin.reference, image.manifest);
+    let held = tokio::task::spawn_blocking(move || {
+        let layers = store.built_layers(&image).map_err(|error| failed(&error))?;
+        let held = store.hold_layers(&layers).map_err(|error| failed(&error))?;
+        let held = held.ok_or_else(|| BuildError::Failed(format!("layers of {} are missing", image.id)))?;
+        Ok::<_, BuildError>((image, layers, held))
+    });
+    let (image, layers, held) = held.await.map_err(|error| failed(&error))??;
+    Ok(BaseImage { image, layers, title, _held: Some(Arc::new(held)) })
+}
+
+async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Node) -> Result<(), BuildError> {
+    let credentials = match &client.auth {
+        Some(auth) => auth.credentials(origin.reference.domain()).await?,
+        None => None,
+    };
+    let platform = &origin.platform;
+    let options = PullOptions {
+        image: origin.reference.to_string(),
+        tag: None,
+        platform: origin.is_platform_asked_for.then(|| platform.to_string()),
+        credentials,
+    };
+    let mut stream = engine.image_pull(options).await?;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(TransferEvent::Progress { id, action, current, total }) => {
+                let now = OffsetDateTime::now_utc();
+                client.progress.event(Event::Status(Status {
+                    id,
+                    vertex: node.digest(),
+                    name: action.to_ascii_lowercase(),
+                    current,
+                    total,
+                    time: now,
+                    started: Some(now),
+                    completed: (current == total).then_some(now),
+                }));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return Err(BuildError::Client(ContextError::invalid(format!(
+                    "{}: {error}",
+                    origin.reference
+                ))));
+            }
+        }
+    }
+    Ok(())
+}
