@@ -205,6 +205,7 @@ fn session<'a>(request: &'a Request, source: &'a dyn Source) -> file::Session<'a
         files: RefCell::default(),
         warnings: RefCell::default(),
         read: RefCell::default(),
+        here: &request.working_dir,
     }
 }
 

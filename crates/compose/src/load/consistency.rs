@@ -20,6 +20,7 @@ pub(crate) fn check(project: &Project, tree: &Node) -> Result<(), Fault> {
         checker.dependencies(service)?;
         checker.resources(service)?;
         checker.replicas(service)?;
+        checker.ports(service)?;
         checker.mounts(service)?;
     }
     checker.secrets()?;
@@ -138,7 +139,7 @@ impl Checker<'_> {
     fn dependencies(&self, service: &Service) -> Result<(), Fault> {
         for (other, dependency) in &service.depends_on {
             let is_disabled = self.project.disabled_services.contains_key(other);
-            if self.project.services.contains_key(other) || (is_disabled && !dependency.required) {
+            if self.project.services.contains_key(other) || !dependency.required {
                 continue;
             }
             let message = format!("service {:?} depends on undefined service {other:?}", service.name);
@@ -224,6 +225,23 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// What a short form can't be: ports of a long one that are none.
+    fn ports(&self, service: &Service) -> Result<(), Fault> {
+        let is_port = |text: &str| text.parse::<u16>().is_ok();
+        for port in &service.ports {
+            let published = port.published.split_once('-').unwrap_or((&port.published, &port.published));
+            let message = if !(1..=65_535).contains(&port.target) {
+                format!("invalid target port {}", port.target)
+            } else if !(port.published.is_empty() || (is_port(published.0) && is_port(published.1))) {
+                format!("invalid published port {:?}", port.published)
+            } else {
+                continue;
+            };
+            return self.refuse(service, &["ports"], message);
+        }
+        Ok(())
+    }
+
     fn mounts(&self, service: &Service) -> Result<(), Fault> {
         for trigger in service.develop.iter().flat_map(|develop| &develop.watch) {
             if trigger.path.is_empty() {
@@ -233,6 +251,9 @@ impl Checker<'_> {
                 let message = "target is required for non-rebuild actions".to_owned();
                 return self.refuse(service, &["develop", "watch"], message);
             }
+        }
+        if let Some(index) = service.volumes.iter().position(|mount| mount.target.is_empty()) {
+            return self.refuse(service, &["volumes"], format!("volumes[{index}]: missing a mount target"));
         }
         let mut mounted: BTreeMap<&str, String> = BTreeMap::new();
         let tmpfs = service.tmpfs.iter().map(|line| line.split(':').next().unwrap_or_default());

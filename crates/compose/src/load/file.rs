@@ -28,6 +28,8 @@ pub(crate) struct Session<'a> {
     pub(crate) warnings: RefCell<Vec<String>>,
     /// How many files were read so far.
     pub(crate) read: RefCell<usize>,
+    /// The current folder: errors name files from there.
+    pub(crate) here: &'a Path,
 }
 
 /// More files than any project is made of.
@@ -96,7 +98,8 @@ impl Session<'_> {
     /// The documents of a file.
     pub(crate) fn documents(&self, file: &File) -> Result<Vec<Node>, LoadError> {
         let text = self.text(file, parse::LARGEST_FILE)?;
-        let number = self.files.borrow_mut().add(&file.name, &text);
+        let shown = file.path.strip_prefix(self.here).unwrap_or(&file.path).display().to_string();
+        let number = self.files.borrow_mut().add(&shown, &text);
         parse::documents(&text, number).map_err(|error| self.error(error.into()))
     }
 

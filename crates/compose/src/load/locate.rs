@@ -155,10 +155,10 @@ pub(crate) fn project_name(
         }
         return Ok(name.clone());
     }
-    let named = documents.iter().flat_map(|(_, documents)| documents).filter_map(|document| {
+    let mut named = documents.iter().flat_map(|(_, documents)| documents).filter_map(|document| {
         document.get("name").filter(|name| name.as_str().is_some_and(|name| !name.is_empty()))
     });
-    let name = match named.last() {
+    let name = match named.next_back() {
         Some(node) => {
             let text = node.as_str().unwrap_or_default();
             let filled = match session.options.interpolate {

@@ -12,6 +12,9 @@ pub(crate) mod scalar {
 }
 use scalar::{BOOLEAN, INTEGER, NULL, NUMBER, STRING};
 
+/// A time span.
+const T: &Rule = &Rule::Form(is_duration, "must be a duration such as `1m30s`");
+
 /// What a value must be.
 #[derive(Debug)]
 pub(crate) enum Rule {
@@ -185,7 +188,7 @@ static SERVICE: Object = open(
         ("secrets", FILE_MOUNTS),
         ("sysctls", PAIRS),
         ("stdin_open", B),
-        ("stop_grace_period", S),
+        ("stop_grace_period", T),
         ("stop_signal", S),
         ("storage_opt", &Rule::AnyNames(&Rule::Any)),
         ("tmpfs", ONE_OR_SET),
@@ -283,12 +286,12 @@ static GPU: Object = open(REQUESTED_DEVICE, &[]);
 static HEALTHCHECK: Object = open(
     &[
         ("disable", B),
-        ("interval", S),
+        ("interval", T),
         ("retries", N),
         ("test", &Rule::Either(&[Rule::Scalar(STRING), Rule::List(S)])),
-        ("timeout", S),
-        ("start_period", S),
-        ("start_interval", S),
+        ("timeout", T),
+        ("start_period", T),
+        ("start_interval", T),
     ],
     &[],
 );
@@ -403,9 +406,9 @@ static DEPLOY: Object = nullable(&[
 static UPDATE: Object = open(
     &[
         ("parallelism", I),
-        ("delay", S),
+        ("delay", T),
         ("failure_action", S),
-        ("monitor", S),
+        ("monitor", T),
         ("max_failure_ratio", N),
         ("order", &Rule::Choice(&["start-first", "stop-first"])),
     ],
@@ -441,7 +444,7 @@ static RESOURCES: Object = open(
 );
 
 static RESTART_POLICY: Object =
-    open(&[("condition", S), ("delay", S), ("max_attempts", I), ("window", S)], &[]);
+    open(&[("condition", S), ("delay", T), ("max_attempts", I), ("window", T)], &[]);
 
 static PLACEMENT: Object = open(
     &[
@@ -535,6 +538,10 @@ fn is_container_name(name: &str) -> bool {
     // Before interpolation it may be a variable.
     name.contains('$')
         || (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(good))
+}
+
+fn is_duration(text: &str) -> bool {
+    text.is_empty() || text.contains('$') || crate::model::Duration::parse(text).is_some()
 }
 
 const PULL_POLICIES: &str = "must be `always`, `never`, `missing`, `if_not_present`, `build`, `refresh`, `daily`, `weekly` or `every_…` \

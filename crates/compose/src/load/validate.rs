@@ -37,7 +37,7 @@ fn fits(rule: &Rule, node: &Node, path: &mut Path) -> Result<(), Fault> {
         Rule::Form(is_good, what) => match node.as_str() {
             Some(text) if is_good(text) => Ok(()),
             Some(text) => expected(format!("{what}, not {text:?}")),
-            None => mismatch(rule, node, path),
+            None => expected(format!("{what}, not {}", node.kind())),
         },
         Rule::List(item) => each(item, items(rule, node, path)?, path),
         Rule::Set(item) => {

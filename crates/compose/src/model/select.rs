@@ -83,7 +83,7 @@ impl Project {
                     );
                 }
                 Select::WithDependents => {
-                    open.extend(self.dependents(&name).map(|name| (name.to_owned(), true)))
+                    open.extend(self.dependents(&name).map(|name| (name.to_owned(), true)));
                 }
             }
         }

@@ -32,7 +32,7 @@ impl Writer<'_> {
             Value::Single(value) => self.text.push_str(&number::json_single(*value)),
             Value::Str(text) => string(self.text, text),
             Value::Seq(items) => {
-                self.all("[", "]", items, depth, |writer, item, depth| writer.value(item, depth))
+                self.all("[", "]", items, depth, |writer, item, depth| writer.value(item, depth));
             }
             Value::Map(members) => self.all("{", "}", members, depth, |writer, (name, value), depth| {
                 string(writer.text, name);

@@ -141,11 +141,7 @@ fn reads_as_text(text: &str) -> bool {
             | "Off"
             | "OFF"
     );
-    matches!(scalar::plain(text), Content::Str(_))
-        && !old_boolean
-        && !base_60(text)
-        && !timestamp(text)
-        && text != "<<"
+    matches!(scalar::plain(text), Content::Str(_)) && !old_boolean && !base_60(text) && !timestamp(text)
 }
 
 /// Numbers such as `22:30`, which older YAML read as minutes.
