@@ -6,6 +6,8 @@ use crate::tree::{Position, parse::SyntaxError, path::Path};
 
 /// How many characters of a line an error shows.
 const LONGEST_LINE: usize = 160;
+/// How many characters of a message, which may quote names and values of a file.
+const LONGEST_MESSAGE: usize = 2_000;
 
 /// Why a project can't be loaded. Loading again helps only once a file or a variable has changed.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub enum LoadError {
     #[error("{0}")]
     Invalid(Box<Invalid>),
     /// Something about all of it is wrong.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Project(String),
 }
 
@@ -121,12 +123,25 @@ impl Files {
             file: name.clone(),
             line: fault.at.line,
             column: fault.at.column,
-            attribute: fault.path,
-            message: fault.message,
-            hint: fault.hint,
+            attribute: plain(&fault.path),
+            message: plain(&fault.message),
+            hint: fault.hint.as_deref().map(plain),
             excerpt: shown(line, fault.at.column),
         }))
     }
+}
+
+/// A text from a file in one line that moves no cursor and has an end.
+fn plain(text: &str) -> String {
+    let moves = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let mut line = String::new();
+    for c in text.chars().take(LONGEST_MESSAGE) {
+        if moves(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    if text.chars().nth(LONGEST_MESSAGE).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// A line as an error shows it; nothing where the column would lie outside.
@@ -134,7 +149,7 @@ fn shown(line: &str, column: u32) -> String {
     if column as usize > LONGEST_LINE {
         return String::new();
     }
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let printable = |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
     line.trim_end().chars().take(LONGEST_LINE).map(printable).collect()
 }
 

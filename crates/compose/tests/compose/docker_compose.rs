@@ -24,9 +24,9 @@ fn printed(folder: &Path, args: &[String], command: &[&str]) -> String {
         .env_clear()
         .env("HOME", "/root")
         .output()
-        .unwrap();
+        .expect("scripts/setup test fetches docker-compose");
     assert!(output.status.success(), "{}: {}", folder.display(), String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("YAML is text")
 }
 
 #[test]

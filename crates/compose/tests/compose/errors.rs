@@ -268,3 +268,18 @@ fn a_file_that_is_no_text_is_refused() {
     let error = files.load().unwrap_err();
     assert_eq!(error.to_string(), "/srv/app/compose.yaml:2: this is no UTF-8");
 }
+
+#[test]
+fn a_thousand_services_are_loaded_and_printed_again() {
+    let service = |n: usize| {
+        format!(
+            "  s{n}: {{image: x, ports: [\"{}:80\"], environment: {{A: b, N: {n}}}, depends_on: [s0]}}\n",
+            1000 + n
+        )
+    };
+    let text: String = (1..1000).map(service).collect();
+    let text = format!("services:\n  s0: {{image: x}}\n{text}");
+    let project = Memory::of(&[("compose.yaml", &text)]).load().unwrap().project;
+    assert_eq!(project.services.len(), 1000);
+    assert_eq!(minke_compose::render::yaml(&project).matches("condition: service_started").count(), 999);
+}

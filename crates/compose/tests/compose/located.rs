@@ -15,7 +15,7 @@ fn load(files: &[(&str, &str)], change: impl FnOnce(&mut Request)) -> Result<Loa
 }
 
 fn loaded(files: &[(&str, &str)], change: impl FnOnce(&mut Request)) -> Loaded {
-    load(files, change).unwrap()
+    load(files, change).expect("the files are right")
 }
 
 fn variable(request: &mut Request, name: &str, value: &str) {

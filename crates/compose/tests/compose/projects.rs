@@ -15,9 +15,10 @@ use crate::memory::{PROJECTS, Projects};
 
 /// The names of all projects.
 pub(crate) fn names() -> Vec<String> {
-    let entries = fs::read_dir(Projects::folder()).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let entries = fs::read_dir(Projects::folder()).expect("the repository has its projects");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("a folder can be listed").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -52,7 +53,7 @@ fn loaded(name: &str, options: Options) -> Project {
 }
 
 fn expected(name: &str, file: &str) -> String {
-    fs::read_to_string(Projects::folder().join(name).join(file)).unwrap()
+    fs::read_to_string(Projects::folder().join(name).join(file)).expect("each project has its expected files")
 }
 
 #[test]
