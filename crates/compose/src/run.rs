@@ -1,0 +1,25 @@
+//! Plans carried out, and projects observed: all that speaks to an engine, through its Docker API and nothing else.
+
+mod build;
+mod changes;
+mod error;
+mod exec;
+mod execute;
+mod files;
+mod ignore;
+mod inotify;
+pub mod logs;
+mod observe;
+mod report;
+mod step;
+mod wait;
+pub mod watch;
+
+pub use build::{BuildFlags, build, context_tar};
+pub use error::RunError;
+pub use exec::{Ran, run_in};
+pub use execute::Execution;
+pub use files::put as put_files;
+pub use ignore::Ignore;
+pub use observe::{containers, images, observe, profiles, projects};
+pub use report::{Event, Phase, Surroundings};
