@@ -17,6 +17,10 @@ pub(crate) mod verb;
 use std::ffi::OsString;
 
 use crate::{
+    compose::{
+        self,
+        plugin::{self, Called},
+    },
     context::{Context, Globals},
     failure::{Failure, USAGE},
     output,
@@ -25,9 +29,16 @@ use globals::Start;
 use tree::Found;
 use verb::{Action, Verb};
 
-/// Runs the program with its arguments (without its name) and returns its exit code.
+/// Runs the program with its arguments, of which the first is its name, and returns its exit code.
 pub(crate) fn main(arguments: Vec<OsString>) -> i32 {
-    match dispatch(arguments) {
+    let mut words = arguments.into_iter();
+    let name = words.next();
+    let outcome = match plugin::called(name.as_deref(), words.collect()) {
+        Called::Minke(words) => dispatch(words, false),
+        Called::Plugin(words) => dispatch(words, true),
+        Called::Metadata => output::line(&plugin::metadata()),
+    };
+    match outcome {
         Ok(()) => 0,
         Err(failure) => {
             crate::terminal::restore();
@@ -39,12 +50,20 @@ pub(crate) fn main(arguments: Vec<OsString>) -> i32 {
     }
 }
 
-fn dispatch(arguments: Vec<OsString>) -> Result<(), Failure> {
-    let (globals, words) = match globals::read(arguments)? {
+fn dispatch(arguments: Vec<OsString>, as_plugin: bool) -> Result<(), Failure> {
+    let (mut globals, mut words) = match globals::read(arguments)? {
         Start::Version => return output::line(&format!("minke version {}", env!("CARGO_PKG_VERSION"))),
         Start::Help => return output::print(&help::overview()),
         Start::Verb(globals, words) => (globals, words),
     };
+    if as_plugin {
+        plugin::default_engine(&mut globals);
+    }
+    if words.first().is_some_and(|word| word == "compose") {
+        let (flags, rest) = compose::flags::read(&words[1..])?;
+        globals.compose = flags;
+        words = std::iter::once(OsString::from("compose")).chain(rest).collect();
+    }
     let word = |at: usize| words.get(at).and_then(|word| word.to_str()).unwrap_or_default();
     if word(0) == "help" {
         return help::of(&words[1..]);

@@ -4,7 +4,7 @@ use std::{cell::OnceCell, path::PathBuf};
 
 use minke_docker_client::{ApiVersion, Client, Tls};
 
-use crate::{config_file::ConfigFile, endpoint, failure::Failure, output};
+use crate::{compose::flags::ProjectFlags, config_file::ConfigFile, endpoint, failure::Failure, output};
 
 /// The flags that stand before the verb.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub(crate) struct Globals {
     pub(crate) log_level: Option<String>,
     /// `--tls` and its kin.
     pub(crate) tls: TlsFlags,
+    /// The engine where nothing names one; minke's own without.
+    pub(crate) fallback_host: Option<String>,
+    /// The flags between `compose` and its verb.
+    pub(crate) compose: ProjectFlags,
 }
 
 /// The flags for TLS to an engine; what isn't given may be in the environment.

@@ -113,10 +113,6 @@ impl ConfigFile {
     }
 
     /// The same for every registry that this file or a helper knows. What can't be read is left out.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the engine takes them all with a build, which is to come")
-    )]
     pub(crate) fn all_credentials(&self) -> BTreeMap<String, Credentials> {
         let mut servers: Vec<String> = self.auths.keys().chain(self.cred_helpers.keys()).cloned().collect();
         if let Some(helper) = Helper::named(&self.creds_store) {
@@ -198,7 +194,6 @@ pub(crate) fn auth_header(credentials: &Credentials) -> Result<HeaderMap, minke_
 }
 
 /// `X-Registry-Config`: the credentials of all registries, for a build that may pull from any.
-#[cfg_attr(not(test), expect(dead_code, reason = "the engine takes them all with a build, which is to come"))]
 pub(crate) fn config_header(
     all: &BTreeMap<String, Credentials>,
 ) -> Result<HeaderMap, minke_docker_client::Error> {

@@ -123,6 +123,7 @@ pub(crate) fn default_target(globals: &Globals, config: &ConfigFile) -> Result<T
 fn of_flags(globals: &Globals, environment: &Environment, folder: Option<&Path>) -> Result<Target, Failure> {
     let paths = tls_paths(globals, environment, folder);
     let named = globals.host.as_deref().or(environment.host.as_deref()).filter(|host| !host.is_empty());
+    let named = named.or(globals.fallback_host.as_deref());
     let parse = if paths.is_some() { Endpoint::parse_tls } else { Endpoint::parse };
     let fallback = if paths.is_some() { "tcp://localhost" } else { DEFAULT_HOST };
     let endpoint =

@@ -185,6 +185,11 @@ pub(crate) fn object(format: &str, value: &Value) -> Result<String, Failure> {
     Ok(Template::parse(format)?.render(value, &NoMethods)?)
 }
 
+/// Lines of cells with tabs between, as a table that isn't narrowed.
+pub(crate) fn aligned(text: &str) -> String {
+    table::align(text, None)
+}
+
 /// The width to fit tables to: only a terminal has one.
 pub(crate) fn terminal_width() -> Option<usize> {
     crate::terminal::stdout_is_terminal()

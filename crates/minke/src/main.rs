@@ -11,6 +11,7 @@
 
 mod cli;
 mod command;
+mod compose;
 mod config_file;
 mod context;
 mod contexts;
@@ -32,7 +33,7 @@ mod terminal;
 mod transfer;
 
 fn main() {
-    let arguments = std::env::args_os().skip(1).collect();
+    let arguments = std::env::args_os().collect();
     let code = cli::main(arguments);
     terminal::restore();
     // Not a return: reads of standard input that still wait in a thread must not hold the program back.

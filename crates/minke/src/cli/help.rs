@@ -62,19 +62,38 @@ pub(super) fn overview() -> String {
 
 /// `minke container --help`
 pub(super) fn group(group: &Group) -> String {
-    let mut text = format!("Usage:  minke {} COMMAND\n\n{}\n", group.name, group.about);
+    let mut text = format!(
+        "Usage:  minke {} {}COMMAND\n\n{}\n",
+        group.name,
+        if group.name == "compose" { "[OPTIONS] " } else { "" },
+        group.about
+    );
+    if group.name == "compose" {
+        text.push_str(&compose_options());
+    }
     section(&mut text, "Commands", group.entries.iter().map(|entry| (entry.name, entry.verb.about)));
     // Writing to a String can't fail.
     let _ = write!(text, "\nRun 'minke {} COMMAND --help' for more information on a command.\n", group.name);
     text
 }
 
+/// The flags between `compose` and its verb.
+fn compose_options() -> String {
+    use clap::CommandFactory as _;
+    let command = crate::compose::flags::ProjectFlags::command();
+    let help = command.term_width(width()).help_template("\nOptions:\n{options}\n").render_help();
+    help.to_string().replace("Options:\n\n", "Options:\n")
+}
+
+fn width() -> usize {
+    crate::terminal::size().map_or(WIDTH, |(columns, _)| usize::from(columns).clamp(60, 120))
+}
+
 /// `minke ps --help`
 pub(super) fn verb(path: &str, verb: &Verb) -> String {
-    let width = crate::terminal::size().map_or(WIDTH, |(columns, _)| usize::from(columns).clamp(60, 120));
     let help = verb
         .command(path)
-        .term_width(width)
+        .term_width(width())
         .help_template("Usage:  {usage}\n\n{about}\n\nOptions:\n{options}\n")
         .render_help()
         .to_string();

@@ -13,19 +13,19 @@ use clap::{Arg, ArgAction, Command, error::ContextKind, error::ContextValue};
 
 /// The words for clap.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Scanned {
-    pub(super) arguments: Vec<OsString>,
+pub(crate) struct Scanned {
+    pub(crate) arguments: Vec<OsString>,
     /// How many of them are no flags.
-    pub(super) positionals: usize,
+    pub(crate) positionals: usize,
     /// `--help` was asked for.
-    pub(super) help: bool,
+    pub(crate) help: bool,
 }
 
 /// Checks flags against `command`. With `anywhere`, flags may follow words.
 ///
 /// # Errors
 /// The problem in pflag's words.
-pub(super) fn scan(command: &Command, arguments: &[OsString], anywhere: bool) -> Result<Scanned, String> {
+pub(crate) fn scan(command: &Command, arguments: &[OsString], anywhere: bool) -> Result<Scanned, String> {
     let mut scanned = Scanned::default();
     let mut words = Vec::new();
     let mut rest = arguments.iter();
@@ -187,7 +187,7 @@ fn flag_names(arg: &Arg) -> String {
 }
 
 /// What clap found wrong with a value, in pflag's words.
-pub(super) fn explain(error: &clap::Error, command: Option<&Command>) -> String {
+pub(crate) fn explain(error: &clap::Error, command: Option<&Command>) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,

@@ -7,6 +7,7 @@ use crate::command::{
     plugins, prune, registry, remove, run, search, start, stats, top, transfer, update, usage, version,
     volumes, wait,
 };
+use crate::compose;
 
 /// A verb under a name.
 #[derive(Debug)]
@@ -102,6 +103,46 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "builder",
         about: "Manage builds",
         entries: &[entry("build", &build::BUILD), entry("prune", &prune::BUILD_CACHE)],
+    },
+    Group {
+        name: "compose",
+        about: "Define and run applications of several containers",
+        entries: &[
+            entry("attach", &compose::ATTACH),
+            entry("build", &compose::BUILD),
+            entry("commit", &compose::COMMIT),
+            aliased("config", &["convert"], &compose::CONFIG),
+            entry("cp", &compose::CP),
+            entry("create", &compose::CREATE),
+            entry("down", &compose::DOWN),
+            entry("events", &compose::EVENTS),
+            entry("exec", &compose::EXEC),
+            entry("export", &compose::EXPORT),
+            aliased("graph", &["viz"], &compose::GRAPH),
+            entry("images", &compose::IMAGES),
+            entry("kill", &compose::KILL),
+            entry("logs", &compose::LOGS),
+            aliased("ls", &["list"], &compose::LS),
+            entry("pause", &compose::PAUSE),
+            entry("port", &compose::PORT),
+            entry("ps", &compose::PS),
+            entry("pull", &compose::PULL),
+            entry("push", &compose::PUSH),
+            entry("restart", &compose::RESTART),
+            entry("rm", &compose::RM),
+            entry("run", &compose::RUN),
+            entry("scale", &compose::SCALE),
+            entry("start", &compose::START),
+            entry("stats", &compose::STATS),
+            entry("stop", &compose::STOP),
+            entry("top", &compose::TOP),
+            entry("unpause", &compose::UNPAUSE),
+            entry("up", &compose::UP),
+            entry("version", &compose::VERSION),
+            entry("volumes", &compose::VOLUMES),
+            entry("wait", &compose::WAIT),
+            entry("watch", &compose::WATCH),
+        ],
     },
     Group {
         name: "container",
@@ -227,7 +268,6 @@ pub(crate) static GROUPS: &[Group] = &[
 static NOT_YET: &[&str] = &[
     "buildx",
     "checkpoint",
-    "compose",
     "config",
     "manifest",
     "node",

@@ -36,9 +36,9 @@ pub(crate) struct Cp {
 pub(crate) struct Export {
     /// Write to a file, instead of STDOUT
     #[arg(short, long, value_name = "string")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// The container
-    container: String,
+    pub(crate) container: String,
 }
 
 pub(crate) static CP: Verb = client_verb!(
@@ -79,7 +79,7 @@ async fn cp(context: &Context, args: Cp) -> Result<(), Failure> {
     }
 }
 
-async fn export(context: &Context, args: Export) -> Result<(), Failure> {
+pub(crate) async fn export(context: &Context, args: Export) -> Result<(), Failure> {
     let path = format!("/containers/{}/export", args.container);
     write_stream(args.output.as_deref(), "export", async || {
         Ok(context.client()?.stream(Method::GET, &path, &[], Body::Empty, HeaderMap::new()).await?)

@@ -21,15 +21,15 @@ use crate::{
 pub(crate) struct Attach {
     /// Override the key sequence for detaching a container
     #[arg(long, value_name = "string")]
-    detach_keys: Option<String>,
+    pub(crate) detach_keys: Option<String>,
     /// Do not attach STDIN
     #[arg(long)]
-    no_stdin: bool,
+    pub(crate) no_stdin: bool,
     /// Proxy all received signals to the process
     #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "bool")]
-    sig_proxy: bool,
+    pub(crate) sig_proxy: bool,
     /// The container
-    container: String,
+    pub(crate) container: String,
 }
 
 pub(crate) static ATTACH: Verb = client_verb!(
@@ -85,7 +85,7 @@ impl State {
     }
 }
 
-async fn attach(context: &Context, args: Attach) -> Result<(), Failure> {
+pub(crate) async fn attach(context: &Context, args: Attach) -> Result<(), Failure> {
     let keys = run::detach_keys(context, args.detach_keys.as_deref())?;
     let client = context.client()?;
     let container: Inspected = client.get(&format!("/containers/{}/json", args.container), &[]).await?;

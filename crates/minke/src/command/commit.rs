@@ -16,20 +16,20 @@ use crate::{
 pub(crate) struct Commit {
     /// Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")
     #[arg(short, long, value_name = "string")]
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// Apply Dockerfile instruction to the created image
     #[arg(short, long, value_name = "list")]
-    change: Vec<String>,
+    pub(crate) change: Vec<String>,
     /// Commit message
     #[arg(short, long, value_name = "string")]
-    message: Option<String>,
+    pub(crate) message: Option<String>,
     /// Pause container during commit
     #[arg(short, long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "bool")]
-    pause: bool,
+    pub(crate) pause: bool,
     /// The container
-    container: String,
+    pub(crate) container: String,
     /// The image's name
-    reference: Option<String>,
+    pub(crate) reference: Option<String>,
 }
 
 pub(crate) static COMMIT: Verb = client_verb!(
@@ -46,7 +46,7 @@ struct Made {
     id: String,
 }
 
-async fn commit(context: &Context, args: Commit) -> Result<(), Failure> {
+pub(crate) async fn commit(context: &Context, args: Commit) -> Result<(), Failure> {
     let mut query = vec![("container", args.container), ("pause", u8::from(args.pause).to_string())];
     if let Some(reference) = &args.reference {
         let (repository, tag) = split_tag(reference);

@@ -26,36 +26,36 @@ use crate::{
 pub(crate) struct Exec {
     /// Detached mode: run command in the background
     #[arg(short, long)]
-    detach: bool,
+    pub(crate) detach: bool,
     /// Override the key sequence for detaching a container
     #[arg(long, value_name = "string")]
-    detach_keys: Option<String>,
+    pub(crate) detach_keys: Option<String>,
     /// Set environment variables
     #[arg(short, long, value_name = "list")]
-    env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// Read in a file of environment variables
     #[arg(long, value_name = "list")]
-    env_file: Vec<PathBuf>,
+    pub(crate) env_file: Vec<PathBuf>,
     /// Keep STDIN open even if not attached
     #[arg(short, long)]
-    interactive: bool,
+    pub(crate) interactive: bool,
     /// Give extended privileges to the command
     #[arg(long)]
-    privileged: bool,
+    pub(crate) privileged: bool,
     /// Allocate a pseudo-TTY
     #[arg(short, long)]
-    tty: bool,
+    pub(crate) tty: bool,
     /// Username or UID (format: "<name|uid>[:<group|gid>]")
     #[arg(short, long, value_name = "string")]
-    user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Working directory inside the container
     #[arg(short, long, value_name = "string")]
-    workdir: Option<String>,
+    pub(crate) workdir: Option<String>,
     /// The container
-    container: String,
+    pub(crate) container: String,
     /// What to run in it
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
 pub(crate) static EXEC: Verb = client_verb!(
@@ -79,7 +79,7 @@ struct Ended {
     exit_code: Option<i64>,
 }
 
-async fn exec(context: &Context, args: Exec) -> Result<(), Failure> {
+pub(crate) async fn exec(context: &Context, args: Exec) -> Result<(), Failure> {
     let keys = run::detach_keys(context, args.detach_keys.as_deref())?;
     let wiring = Wiring {
         tty: args.tty,

@@ -108,7 +108,7 @@ async fn foreground(
 }
 
 /// Copies until the output's end, then exits as the container did.
-pub(super) async fn finish(session: Session, waiting: Waiting, wiring: Wiring) -> Result<(), Failure> {
+pub(crate) async fn finish(session: Session, waiting: Waiting, wiring: Wiring) -> Result<(), Failure> {
     let session = session.run();
     let code = waiting.exit_code();
     tokio::pin!(session, code);
@@ -130,7 +130,7 @@ pub(super) async fn finish(session: Session, waiting: Waiting, wiring: Wiring) -
 }
 
 /// Takes over a connection to the container's streams.
-pub(super) async fn attach(
+pub(crate) async fn attach(
     client: &Client,
     id: &str,
     wiring: Wiring,
@@ -150,16 +150,16 @@ pub(super) async fn attach(
 }
 
 /// The detach keys as text for the engine, and as the client watches for them.
-pub(super) struct KeysText {
-    pub(super) text: String,
-    pub(super) keys: DetachKeys,
+pub(crate) struct KeysText {
+    pub(crate) text: String,
+    pub(crate) keys: DetachKeys,
 }
 
 /// `--detach-keys`, else the user's configuration.
 ///
 /// # Errors
 /// For a key that there is not.
-pub(super) fn detach_keys(context: &Context, flag: Option<&str>) -> Result<KeysText, Failure> {
+pub(crate) fn detach_keys(context: &Context, flag: Option<&str>) -> Result<KeysText, Failure> {
     let text = match flag {
         Some(text) if !text.is_empty() => text.to_owned(),
         _ => context.config().detach_keys.clone(),

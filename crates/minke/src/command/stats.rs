@@ -23,18 +23,18 @@ use crate::{
 pub(crate) struct Stats {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
-    all: bool,
+    pub(crate) all: bool,
     /// Format output: 'table', 'table TEMPLATE', 'json' or a Go template
     #[arg(long, value_name = "string")]
-    format: Option<String>,
+    pub(crate) format: Option<String>,
     /// Disable streaming stats and only pull the first result
     #[arg(long)]
-    no_stream: bool,
+    pub(crate) no_stream: bool,
     /// Do not truncate output
     #[arg(long)]
-    no_trunc: bool,
+    pub(crate) no_trunc: bool,
     /// The containers
-    containers: Vec<String>,
+    pub(crate) containers: Vec<String>,
 }
 
 pub(crate) static STATS: Verb = client_verb!(
@@ -51,7 +51,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How many samples are asked for at a time.
 const PARALLEL: usize = 20;
 
-async fn stats(context: &Context, args: Stats) -> Result<(), Failure> {
+pub(crate) async fn stats(context: &Context, args: Stats) -> Result<(), Failure> {
     let layout = Layout::choose(args.format.as_deref(), &context.config().stats_format, false, &KIND)?;
     let client = context.client()?;
     let mut before = BTreeMap::new();
