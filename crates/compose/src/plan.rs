@@ -34,7 +34,7 @@ pub use observed::{Container, Endpoint, Image, Mount, Network, Networks, Observe
 pub use order::levels;
 pub use recall::recall;
 pub use request::{Oneoff, Origin, oneoff};
-pub(crate) use request::{environment, place};
+pub(crate) use request::{environment, place, shared_hash};
 pub use start::{restart, start};
 pub use svg::svg;
 pub use text::outline;

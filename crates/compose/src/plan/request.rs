@@ -183,26 +183,37 @@ fn common_labels(origin: Origin<'_>, service: &Service) -> BTreeMap<String, Stri
 
 /// The hash of a service, with the ids of the containers whose namespaces and volumes it shares: made anew, they are others.
 pub(crate) fn config_hash(project: &Project, observed: &Observed, service: &Service) -> String {
-    if names::shared_services(service).is_empty() {
-        return render::service_hash(service);
-    }
-    let id = |name: &str| -> Option<String> {
-        let shared = project.services.get(name)?;
-        let container = names::container(&project.name, shared, 1);
-        let found = observed.of_service(name).find(|existing| existing.name() == container);
-        Some(found.map_or_else(|| container.clone(), |existing| existing.id.clone()))
+    let id = |name: &str| {
+        let found = observed.containers.iter().find(|container| container.name() == name);
+        found.map(|container| container.id.clone())
+    };
+    shared_hash(project, service, &id).unwrap_or_else(|| render::service_hash(service))
+}
+
+/// The same of a service that shares something, with ids by the names of containers; `None` of one that doesn't.
+pub(crate) fn shared_hash(
+    project: &Project,
+    service: &Service,
+    id: &dyn Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let id_of = |name: &str| -> Option<String> {
+        let container = names::container(&project.name, project.services.get(name)?, 1);
+        Some(id(&container).unwrap_or(container))
     };
     let mut resolved = service.clone();
     for mode in [&mut resolved.network_mode, &mut resolved.ipc, &mut resolved.pid] {
-        if let Some(id) = names::shared_service(mode).and_then(id) {
+        if let Some(id) = names::shared_service(mode).and_then(id_of) {
             *mode = format!("container:{id}");
         }
     }
+    // docker compose's form: the id alone, whatever the mode.
     for from in &mut resolved.volumes_from {
-        let name = from.split(':').next().unwrap_or_default();
-        if let Some(id) = id(name) {
-            *from = id;
-        }
+        let mut parts = from.split(':');
+        *from = match (parts.next(), parts.next()) {
+            (Some("container"), Some(name)) => name.to_owned(),
+            (Some(name), _) => id_of(name).unwrap_or_else(|| name.to_owned()),
+            (None, _) => continue,
+        };
     }
-    render::service_hash(&resolved)
+    (resolved != *service).then(|| render::service_hash(&resolved))
 }

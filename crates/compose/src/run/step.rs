@@ -15,7 +15,7 @@ use super::{
     files,
     report::{Event, Phase},
 };
-use crate::plan::{Command, CreateContainer};
+use crate::plan::{Command, CreateContainer, labels, shared_hash};
 
 /// The first version that takes all networks of a container at once.
 const ALL_NETWORKS: ApiVersion = ApiVersion::new(1, 44);
@@ -140,6 +140,7 @@ impl Execution<'_> {
         let creating = async {
             let mut request = create.request.clone();
             self.resolve(&mut request);
+            self.rehash(&create.service, &mut request);
             let extra = self.surplus_networks(&mut request);
             let mut query = vec![("name", create.name.clone())];
             query.extend(create.platform.clone().map(|platform| ("platform", platform)));
@@ -169,6 +170,14 @@ impl Execution<'_> {
                 text.split_once(':').map_or((text.as_str(), None), |(name, mode)| (name, Some(mode)));
             let id = self.id(name);
             *from = mode.map_or(id.clone(), |mode| format!("{id}:{mode}")).into();
+        }
+    }
+
+    /// The hash of a service that shares another's namespaces has their ids, which may be known only now.
+    fn rehash(&self, service: &str, request: &mut Value) {
+        let Some(service) = self.project.services.get(service) else { return };
+        if let Some(hash) = shared_hash(self.project, service, &|name| Some(self.id(name))) {
+            request["Labels"][labels::CONFIG_HASH] = hash.into();
         }
     }
 
