@@ -23,12 +23,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake in these lines.
     pub fn new(source: &Source, lines: Lines, message: String) -> Self {
-        Self { message, help: None, source_file: source.clone(), lines: vec![lines] }
+        Self { message: one_line(&message), help: None, source_file: source.clone(), lines: vec![lines] }
     }
 
     /// A mistake of the whole file.
     pub fn of_file(source: &Source, message: String) -> Self {
-        Self { message, help: None, source_file: source.clone(), lines: Vec::new() }
+        Self { message: one_line(&message), help: None, source_file: source.clone(), lines: Vec::new() }
     }
 
     /// With advice.
@@ -46,6 +46,23 @@ impl Diagnostic {
         }
         out
     }
+}
+
+/// A message as one line that ends and moves no cursor, whatever of a file it quotes.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 2000;
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars().take(LONGEST) {
+        match c {
+            '\u{2028}' | '\u{2029}' => line.extend(c.escape_unicode()),
+            _ if c.is_control() => line.extend(c.escape_default()),
+            _ => line.push(c),
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// The lines with a few around them, marked, and the place above. Empty when there are no such lines.

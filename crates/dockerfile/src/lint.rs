@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     ast::{Dockerfile, Lines, Source},
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, one_line},
     ignore::Matcher,
     parse::check_in_comments,
 };
@@ -97,7 +97,7 @@ impl Linter {
         if !self.config.allows(rule, own.as_ref()) {
             return;
         }
-        let warning = Warning { rule, message, lines };
+        let warning = Warning { rule, message: one_line(&message), lines };
         if !self.warnings.contains(&warning) && self.warnings.len() < MOST_WARNINGS {
             self.warnings.push(warning);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     PatternError,
-    pattern::{Token, tokens, walk},
+    pattern::{Token, beginning, tokens, walk},
 };
 
 /// The pattern of a source of `COPY` or `ADD`: `*` and `?` within a name, `[…]`; `**` is no more than `*`.
@@ -17,7 +17,7 @@ impl Glob {
     /// # Errors
     /// [`PatternError::Syntax`].
     pub fn new(text: &str) -> Result<Self, PatternError> {
-        let tokens = tokens(text, false).ok_or_else(|| PatternError::Syntax(text.to_owned()))?;
+        let tokens = tokens(text, false).ok_or_else(|| PatternError::Syntax(beginning(text)))?;
         Ok(Self { tokens })
     }
 

@@ -56,7 +56,7 @@ impl Matcher {
     pub fn matches(&self, path: &str) -> bool {
         let mut matched = false;
         for pattern in &self.patterns {
-            if pattern.is_exception == matched && with_parents(pattern, path) {
+            if pattern.is_exception == matched && pattern.matches_with_parents(path) {
                 matched = !pattern.is_exception;
             }
         }
@@ -109,7 +109,7 @@ impl Matcher {
                 || pattern.is_exception == matched
                     && match by_folder {
                         Some(_) => pattern.matches(path),
-                        None => with_parents(pattern, path),
+                        None => pattern.matches_with_parents(path),
                     };
             note(at, matches);
             if matches {
@@ -118,10 +118,4 @@ impl Matcher {
         }
         matched
     }
-}
-
-/// Whether a path, or a folder that it is in, matches a pattern.
-fn with_parents(pattern: &Pattern, path: &str) -> bool {
-    let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-    pattern.matches(path) || parents.filter(|parent| !parent.is_empty()).any(|parent| pattern.matches(parent))
 }

@@ -48,6 +48,11 @@ pub(super) enum Token {
     Class { is_negated: bool, ranges: Vec<(char, char)> },
 }
 
+/// As much of a pattern as a message shows.
+pub(super) fn beginning(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
 impl Pattern {
     /// Reads a pattern; nothing when it is empty.
     pub(super) fn new(text: &str) -> Result<Option<Self>, PatternError> {
@@ -61,7 +66,7 @@ impl Pattern {
             Some(rest) => (true, rest.to_owned()),
             None => (false, text),
         };
-        let tokens = tokens(&text, true).ok_or_else(|| PatternError::Syntax(text.clone()))?;
+        let tokens = tokens(&text, true).ok_or_else(|| PatternError::Syntax(beginning(&text)))?;
         Ok(Some(Self { is_exception, form: Form::of(&text, tokens), text }))
     }
 
@@ -74,6 +79,27 @@ impl Pattern {
                 path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path) && !path.is_empty()
             }
             Form::Tokens(tokens) => walk(tokens, path).is_some_and(|places| places.at_end(tokens)),
+        }
+    }
+
+    /// Whether the path matches, or a folder that it is in.
+    pub(super) fn matches_with_parents(&self, path: &str) -> bool {
+        match &self.form {
+            Form::Exact => path
+                .strip_prefix(self.text.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            // What a folder begins with, all in it does.
+            Form::Prefix(_) => self.matches(path),
+            Form::Suffix(_) => {
+                let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+                self.matches(path) || parents.any(|parent| !parent.is_empty() && self.matches(parent))
+            }
+            Form::Tokens(tokens) => {
+                let mut in_folder = false;
+                let end =
+                    walk_noting(tokens, path, |at, places| in_folder |= at > 0 && places.at_end(tokens));
+                in_folder || end.is_some_and(|places| places.at_end(tokens))
+            }
         }
     }
 
@@ -206,10 +232,18 @@ impl Places {
 
 /// The places after a path; `None` when nothing that begins so can match.
 pub(super) fn walk(tokens: &[Token], path: &str) -> Option<Places> {
+    walk_noting(tokens, path, |_, _| ())
+}
+
+/// The same, with a look at the places before each `/`.
+fn walk_noting(tokens: &[Token], path: &str, mut note: impl FnMut(usize, &Places)) -> Option<Places> {
     let (mut places, mut next) = (Places::none(tokens), Places::none(tokens));
     places.here[0] = true;
     places.spread(tokens);
-    for c in path.chars() {
+    for (at, c) in path.char_indices() {
+        if c == '/' {
+            note(at, &places);
+        }
         next.clear();
         places.step(tokens, c, &mut next);
         if next.is_empty() {

@@ -75,7 +75,9 @@ fn cycle(
         let (_, at) = edges[*id][followed - 1];
         plan.stages[*id].instructions[at].instruction.lines
     });
-    let message = format!("circular dependency detected on stage: {}", plan.stages[back_to].title);
+    // The only stage has no title.
+    let name = plan.stages[back_to].name.clone().unwrap_or_else(|| format!("stage-{back_to}"));
+    let message = format!("circular dependency detected on stage: {name}");
     Diagnostic { message, help: None, source_file: plan.source.clone(), lines: lines.collect() }
 }
 

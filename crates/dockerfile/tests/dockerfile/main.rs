@@ -1,0 +1,3 @@
+//! What the language promises about any text at all.
+
+mod fuzz;
