@@ -177,7 +177,7 @@ fn folders_begin_at_the_root_and_ports_have_no_host() {
 fn ignored_files_are_not_copied() {
     let found = |patterns: &[&str], text: &str| {
         found_with(&format!("FROM scratch\n{text}"), |linter| {
-            linter.set_ignored(Matcher::new(patterns).unwrap())
+            linter.set_ignored(Matcher::new(patterns).unwrap());
         })
     };
     let message = |verb: &str, file: &str| {
