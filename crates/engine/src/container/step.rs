@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt;
 use super::{
     Record, SIGKILL, create,
     launch::{self, LaunchError},
-    record::VERSION,
+    record::NewRecord,
     resolver, sandbox,
 };
 use crate::{
@@ -31,7 +31,6 @@ use crate::{
     networks::wanted,
     rootfs,
     spec::{self, Inputs, modes::Modes},
-    time_text,
 };
 
 /// What Docker's builder calls the host that a step runs on.
@@ -233,18 +232,15 @@ fn record(workspace: &Workspace, step: &StepSpec) -> Result<Record, Error> {
     spec::resources::check(&host, resources)?;
     let mode = Modes::parse(&host, resources.unified)?.network;
     let networks = wanted(&workspace.inner.network_table, &mode, &mut host, NetworkingConfig::default())?;
-    Ok(Record {
-        version: VERSION,
+    Ok(Record::from(NewRecord {
         id: workspace.id.clone(),
         name: String::new(),
-        created: time_text::now(),
         image: Digest::from_bytes([0; 32]),
         config,
         host,
         networks,
         mounts: Vec::new(),
-        stopped_by_hand: false,
-    })
+    }))
 }
 
 /// `nofile=1024:2048`.

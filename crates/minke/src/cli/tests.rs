@@ -8,7 +8,7 @@ use super::{complete, dispatch, help, tree};
 use crate::failure::Failure;
 
 fn failure(line: &str) -> Failure {
-    dispatch(line.split_whitespace().map(OsString::from).collect()).unwrap_err()
+    dispatch(line.split_whitespace().map(OsString::from).collect(), false).unwrap_err()
 }
 
 #[test]

@@ -245,5 +245,5 @@ async fn volumes(context: &Context, args: Volumes) -> Result<(), Failure> {
                 .with_labels(volume.labels.clone())
         })
         .collect();
-    looks::print(&VOLUME_LIST, &rows, args.format.as_deref(), args.quiet)
+    looks::print(&VOLUME_LIST, rows, args.format.as_deref(), args.quiet)
 }

@@ -125,7 +125,7 @@ async fn ps(context: &Context, mut args: Ps) -> Result<(), Failure> {
     }
     let rows: Vec<_> =
         containers.iter().map(|container| looks::container(container, args.no_trunc)).collect();
-    looks::print(&looks::CONTAINERS, &rows, args.format.as_deref(), false)
+    looks::print(&looks::CONTAINERS, rows, args.format.as_deref(), false)
 }
 
 async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {

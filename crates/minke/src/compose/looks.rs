@@ -97,7 +97,7 @@ pub(super) fn ports(ports: &[Port]) -> String {
 ///
 /// # Errors
 /// When the template can't be read or asks for something that rows don't have.
-pub(super) fn print(kind: &Kind, rows: &[Row], format: Option<&str>, quiet: bool) -> Result<(), Failure> {
+pub(super) fn print(kind: &Kind, rows: Vec<Row>, format: Option<&str>, quiet: bool) -> Result<(), Failure> {
     let layout = Layout::choose(format, "", quiet, kind)?;
     output::print(&layout.render(kind, rows, format::terminal_width())?)
 }
