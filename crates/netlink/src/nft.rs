@@ -22,7 +22,7 @@ pub use inspect::{BaseChain, RuleSteps, Step};
 pub use set::{Element, Set, SetKind, Type};
 pub use transaction::Transaction;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, thread, time::Duration};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
@@ -34,6 +34,9 @@ use crate::{
 };
 
 const SUBSYSTEM: u8 = 10;
+/// How often a set is listed that the kernel is making roomier, and how long that takes about.
+const LISTINGS: usize = 10;
+const ROOMIER_WITHIN: Duration = Duration::from_millis(2);
 
 /// Which packets a table sees (`NFPROTO_…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,11 +116,19 @@ impl NftSocket {
         let request = query(table, read::GET_ELEMENTS, NLM_F_DUMP, format!("list set {set}"), |message| {
             message.text(set::LIST_TABLE, &table.name).text(set::LIST_SET, set);
         });
-        match self.0.dump(&request, read::collect_elements) {
-            Ok(elements) => Ok(distinct(elements)),
-            Err(error) if error.is_not_there() => Ok(Vec::new()),
-            Err(error) => Err(error),
+        for attempt in 1.. {
+            let elements = match self.0.dump(&request, read::collect_elements) {
+                Ok(elements) => elements,
+                Err(error) if error.is_not_there() => break,
+                Err(error) => return Err(error),
+            };
+            let (listed, elements) = (elements.len(), distinct(elements));
+            if elements.len() == listed || attempt == LISTINGS {
+                return Ok(elements);
+            }
+            thread::sleep(ROOMIER_WITHIN);
         }
+        Ok(Vec::new())
     }
 
     /// The names of all tables of a family.
@@ -157,7 +168,7 @@ impl NftSocket {
     }
 }
 
-/// A set that the kernel makes roomier while it lists it shows some elements twice.
+/// A set that the kernel makes roomier while it lists it shows some elements twice, and others not at all.
 fn distinct(elements: Vec<Element>) -> Vec<Element> {
     let mut seen = HashSet::with_capacity(elements.len());
     let mut is_new = |element: &Element| seen.insert((element.key.clone(), element.interval_end));
