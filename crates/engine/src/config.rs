@@ -1,6 +1,10 @@
 //! How one engine of this host differs from another: its folders, its names, its programs.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 pub use minke_network::{AddressPool, IpNet};
 
@@ -46,7 +50,11 @@ pub struct NetworkDefaults {
     /// `--ip-masq`: containers on the default bridge leave with the host's address.
     pub ip_masq: bool,
     /// `--ip`: the host's address that ports are published on when none is named.
-    pub ip: Option<IpAddr>,
+    pub ip: Option<Ipv4Addr>,
+    /// `--ip-forward`: the engine turns the host's forwarding on where it is off.
+    pub ip_forward: bool,
+    /// `--obey-input`: what other hosts send to published ports must pass the host's own input rules first.
+    pub obey_input: bool,
     /// `--default-address-pool`: what subnets are taken from when none is named, in order; empty takes Docker's.
     pub address_pools: Vec<AddressPool>,
     /// `--default-network-opt`: options of new networks, by their drivers.
@@ -73,6 +81,8 @@ impl Default for NetworkDefaults {
             icc: true,
             ip_masq: true,
             ip: None,
+            ip_forward: true,
+            obey_input: false,
             address_pools: Vec::new(),
             default_options: BTreeMap::new(),
             dns: Vec::new(),

@@ -270,10 +270,11 @@ fn unplug(
     // One that has just ended is taken off all its networks anyway.
     let Ok(netns) = sandbox::namespace_of(container, NamespaceType::Network) else { return Ok(()) };
     note(inner, record, &left)?;
-    let left = inner
-        .networks
-        .disconnect(netns.as_fd(), attachment, &network.id)
-        .map_err(|error| Error::internal("disconnect the container", &error))?;
+    let left = inner.networks.disconnect(netns.as_fd(), attachment, &network.id).unwrap_or_else(|error| {
+        // Everything else was done, and what is left goes with the container.
+        tracing::warn!(%error, container = record.id.short(), "disconnect a container");
+        left
+    });
     note(inner, record, &left)?;
     inner.tell_other_names(record, &left);
     let modes = Modes::parse(&record.host, inner.host.facts.resources.unified)?;

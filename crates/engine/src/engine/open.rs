@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::IpAddr,
     os::fd::AsFd,
     path::Path,
     sync::{Arc, RwLock, Weak},
@@ -193,11 +192,10 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
         mtu: defaults.mtu,
         icc: defaults.icc,
         masquerade: defaults.ip_masq,
-        host_binding: defaults.ip.and_then(|address| match address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        }),
-        ..NetworkConfig::new(&config.name_prefix, &config.state)
+        host_binding: defaults.ip,
+        obey_input: defaults.obey_input,
+        forward: defaults.ip_forward,
+        ..NetworkConfig::new(config.name_prefix.clone(), &config.state)
     }
 }
 

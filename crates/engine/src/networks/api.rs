@@ -7,7 +7,7 @@ use std::{
 
 use bollard_stubs::models::{EndpointResource, NetworkInspect, NetworkPruneResponse};
 use minke_model::NetworkId;
-use minke_network::{Attachment, Endpoint};
+use minke_network::{Attachment, Endpoint, RemoveError};
 use time::OffsetDateTime;
 
 use super::{Kind, NetworkRecord, errors, is_predefined};
@@ -155,7 +155,14 @@ fn remove(inner: &Inner, network: &NetworkRecord) -> Result<(), Error> {
         return forbidden(format!("configuration network {:?} is in use", network.name));
     }
     if let Kind::Made(spec) = &network.kind {
-        inner.networks.remove(&spec.id).map_err(|error| Error::new(errors::remove(&error), chain(&error)))?;
+        match inner.networks.remove(&spec.id) {
+            Ok(()) => {}
+            // It is forgotten all the same, and the next engine sweeps.
+            Err(error @ RemoveError::Kernel { .. }) => {
+                tracing::warn!(%error, network = network.name, "remove a network");
+            }
+            Err(error) => return Err(Error::new(errors::remove(&error), chain(&error))),
+        }
     }
     if let Err(error) = inner.store.remove_network(network.id.as_str()) {
         // It is still there, for us and for the next engine.

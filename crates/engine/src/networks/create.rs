@@ -29,9 +29,20 @@ impl Engine {
         self.blocking(move |inner| {
             let record = create(&inner, request)?;
             inner.network_event("create", &record, []);
-            Ok(NetworkCreateResponse { id: record.id.to_string(), warning: String::new() })
+            Ok(NetworkCreateResponse { id: record.id.to_string(), warning: warning(&inner, &record) })
         })
         .await
+    }
+}
+
+/// What is wrong with it on this host, and not enough to refuse it: Docker takes such a network without a word.
+fn warning(inner: &Inner, record: &NetworkRecord) -> String {
+    match record.spec().and_then(|spec| inner.networks.overlaps_with_host(spec)) {
+        Some(host) => format!(
+            "network {} overlaps with {host}, which this host has a route or an address in: its containers don't reach that",
+            record.name
+        ),
+        None => String::new(),
     }
 }
 

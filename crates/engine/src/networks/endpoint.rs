@@ -86,7 +86,7 @@ pub(crate) fn request(
         interface: asked.interface,
         sysctls: asked.sysctls,
         gateway_priority: asked.gateway_priority,
-        ..EndpointRequest::new(network.id.clone(), &network.name)
+        ..EndpointRequest::new(network.id.clone(), network.name.clone())
     })
 }
 

@@ -27,7 +27,9 @@ pub(super) fn remove(error: &RemoveError) -> ErrorKind {
 /// Why a container could not be put on a network, behind what was being done.
 pub(crate) fn attach(action: &str, error: &AttachError) -> Error {
     let kind = match error {
-        AttachError::Address { .. } => ErrorKind::Forbidden,
+        AttachError::Address { .. } | AttachError::Twice(_) => ErrorKind::Forbidden,
+        AttachError::Endpoint(_) | AttachError::NoParent(_) => ErrorKind::InvalidParameter,
+        AttachError::NoDriver(_) => ErrorKind::NotImplemented,
         AttachError::NoAddress { .. } => ErrorKind::Unavailable,
         AttachError::NoNetwork(_) => ErrorKind::NotFound,
         _ => ErrorKind::Internal,

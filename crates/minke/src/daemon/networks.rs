@@ -1,6 +1,9 @@
 //! `minke daemon`'s flags about networks: dockerd's, read and checked before the engine opens.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use clap::Args;
 use minke_engine::{AddressPool, IpNet, NetworkDefaults};
@@ -86,7 +89,10 @@ pub(super) struct NetworkArgs {
     pub(super) icc: bool,
     /// Address of the host that ports are published on when none is named (default: all)
     #[arg(long, value_name = "ip")]
-    pub(super) ip: Option<IpAddr>,
+    pub(super) ip: Option<Ipv4Addr>,
+    /// Turn the host's forwarding on where it is off
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) ip_forward: bool,
     /// Let containers on the default bridge leave with the host's address
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) ip_masq: bool,
@@ -96,6 +102,9 @@ pub(super) struct NetworkArgs {
     /// MTU of the default bridge, in bytes
     #[arg(long, value_name = "int")]
     pub(super) mtu: Option<u32>,
+    /// Let other hosts reach published ports only as far as the host's own input rules let them, see docs/firewalls.md
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+    pub(super) obey_input: bool,
 }
 
 impl NetworkArgs {
@@ -130,6 +139,8 @@ impl NetworkArgs {
             icc: self.icc,
             ip_masq: self.ip_masq,
             ip: self.ip,
+            ip_forward: self.ip_forward,
+            obey_input: self.obey_input,
             address_pools: self.default_address_pool.iter().map(Pool::read).collect::<Result<_, _>>()?,
             default_options,
             dns: self.dns.clone(),

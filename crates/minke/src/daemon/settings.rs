@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -43,7 +43,7 @@ pub(super) struct FileSettings {
     hosts: Option<Vec<String>>,
     icc: Option<bool>,
     insecure_registries: Option<Vec<String>>,
-    ip: Option<IpAddr>,
+    ip: Option<Ipv4Addr>,
     ip_forward: Option<bool>,
     ip_masq: Option<bool>,
     ip6tables: Option<bool>,
@@ -56,6 +56,7 @@ pub(super) struct FileSettings {
     max_concurrent_uploads: Option<usize>,
     metrics_addr: Option<String>,
     mtu: Option<u32>,
+    obey_input: Option<bool>,
     registry_mirrors: Option<Vec<String>>,
     runtimes: Option<BTreeMap<String, Runtime>>,
     tls: Option<bool>,
@@ -122,9 +123,6 @@ impl FileSettings {
                 ));
             }
         }
-        if self.ip_forward == Some(false) {
-            return Err("ip-forward: forwarding is turned on when the first container needs it, and only between what was asked for: leave it away, or say true".to_owned());
-        }
         if let Some(level) = self.log_level.as_deref().filter(|level| !LEVELS.contains(level)) {
             return Err(format!("log-level: {level:?} is none of {}", LEVELS.join(", ")));
         }
@@ -166,6 +164,8 @@ impl FileSettings {
         merge.set("host-gateway-ips", "host_gateway_ip", gateways, &mut networks.host_gateway_ip);
         merge.set("icc", "icc", self.icc, &mut networks.icc);
         merge.set("ip", "ip", self.ip.map(Some), &mut networks.ip);
+        merge.set("ip-forward", "ip_forward", self.ip_forward, &mut networks.ip_forward);
+        merge.set("obey-input", "obey_input", self.obey_input, &mut networks.obey_input);
         merge.set("ip-masq", "ip_masq", self.ip_masq, &mut networks.ip_masq);
         merge.set("ipv6", "ipv6", self.ipv6, &mut networks.ipv6);
         merge.set("mtu", "mtu", self.mtu.map(Some), &mut networks.mtu);
@@ -243,6 +243,8 @@ impl FileSettings {
             ("hosts", self.hosts != new.hosts),
             ("icc", self.icc != new.icc),
             ("ip", self.ip != new.ip),
+            ("ip-forward", self.ip_forward != new.ip_forward),
+            ("obey-input", self.obey_input != new.obey_input),
             ("ip-masq", self.ip_masq != new.ip_masq),
             ("ipv6", self.ipv6 != new.ipv6),
             ("mtu", self.mtu != new.mtu),
@@ -322,7 +324,6 @@ mod tests {
         for (text, part) in [
             (r#"{"live-restore": false}"#, "live-restore"),
             (r#"{"iptables": false}"#, "iptables"),
-            (r#"{"ip-forward": false}"#, "ip-forward"),
             (r#"{"log-level": "loud"}"#, "log-level"),
             (r#"{"labels": ["x"]}"#, "labels: \"x\""),
         ] {
