@@ -252,6 +252,9 @@ impl Checker<'_> {
                 return self.refuse(service, &["develop", "watch"], message);
             }
         }
+        if let Some(index) = service.devices.iter().position(|device| device.source.is_empty()) {
+            return self.refuse(service, &["devices"], format!("devices[{index}]: missing a source"));
+        }
         if let Some(index) = service.volumes.iter().position(|mount| mount.target.is_empty()) {
             return self.refuse(service, &["volumes"], format!("volumes[{index}]: missing a mount target"));
         }

@@ -48,8 +48,9 @@ impl Path {
 
     /// Whether it is of that form: names between dots, of which `*` is any name or item and `[]` any item.
     pub(crate) fn matches(&self, pattern: &str) -> bool {
-        let mut parts = pattern.split('.');
-        for step in &self.0 {
+        // From its end: most patterns differ there already.
+        let mut parts = pattern.rsplit('.');
+        for step in self.0.iter().rev() {
             let fits = match (parts.next(), step) {
                 (Some("*"), _) | (Some("[]"), Step::Item(_)) => true,
                 (Some(part), Step::Name(name)) => part == name,
