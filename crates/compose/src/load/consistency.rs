@@ -252,6 +252,12 @@ impl Checker<'_> {
                 return self.refuse(service, &["develop", "watch"], message);
             }
         }
+        for (kind, hooks) in [("post_start", &service.post_start), ("pre_stop", &service.pre_stop)] {
+            if let Some(index) = hooks.iter().position(|hook| hook.command.as_ref().is_none_or(Vec::is_empty))
+            {
+                return self.refuse(service, &[kind], format!("{kind}[{index}]: missing a command"));
+            }
+        }
         if let Some(index) = service.devices.iter().position(|device| device.source.is_empty()) {
             return self.refuse(service, &["devices"], format!("devices[{index}]: missing a source"));
         }
