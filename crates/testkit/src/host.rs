@@ -225,6 +225,15 @@ impl Host {
         self.cli_run(cli, args).run()
     }
 
+    /// One of the two command lines with however many words, aimed at this host and run to its end.
+    pub fn cli_args(&self, cli: Cli, args: &[&str]) -> Ran {
+        let run = match cli {
+            Cli::Docker => self.aimed(docker_cli(), args).env("DOCKER_CONFIG", self.path("docker-config")),
+            Cli::Minke => self.aimed(program("minke"), args),
+        };
+        run.run()
+    }
+
     /// A client of another's, aimed at this host.
     pub fn client_run<const N: usize>(&self, program: PathBuf, args: [&str; N]) -> Run {
         self.aimed(program, &args).env("DOCKER_CONFIG", self.path("docker-config"))

@@ -28,6 +28,7 @@ mod metrics;
 mod mixed_load;
 mod mounts;
 mod network;
+mod networks;
 mod pty;
 mod registries;
 mod reload;

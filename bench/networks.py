@@ -1,0 +1,140 @@
+"""Networks: connecting and disconnecting, published ports, and names, by the API and with how many there are already.
+
+ENDPOINTS, by default 300, is how far the curve goes.
+"""
+
+import concurrent.futures
+import os
+import statistics
+import subprocess
+import sys
+import threading
+
+from api import Connection
+from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, say
+from sides import IMAGE, Side, docker_archive, engine
+
+ENDPOINTS = int(os.environ.get("ENDPOINTS", "300"))
+NETWORK = "bench-net"
+# Asks in a container's network namespace for one name again and again, for SECONDS; prints answers a second, and the 99th
+# percentile in milliseconds.
+ASKER = r"""
+import socket, struct, sys, time
+name, seconds, window = sys.argv[1].encode(), float(sys.argv[2]), int(sys.argv[3])
+query = struct.pack(">HHHHHH", 0, 0x100, 1, 0, 0, 0) + bytes([len(name)]) + name + b"\0" + struct.pack(">HH", 1, 1)
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.11", 53)); sock.settimeout(2)
+sent, times, answers, number = {}, [], 0, 0
+end = time.perf_counter() + seconds
+def ask():
+    global number
+    number = (number + 1) & 0xffff
+    sent[number] = time.perf_counter()
+    sock.send(struct.pack(">H", number) + query[2:])
+for _ in range(window): ask()
+while time.perf_counter() < end:
+    answer = sock.recv(2048)
+    began = sent.pop(struct.unpack(">H", answer[:2])[0], None)
+    if answer[3] & 15 or began is None: sys.exit("a wrong answer")
+    times.append(time.perf_counter() - began); answers += 1
+    ask()
+times.sort()
+print(answers / seconds, times[int(len(times) * .99)] * 1000)
+"""
+
+
+def on_network(connection, network, name, **host):
+    body = {"Image": IMAGE, "Cmd": ["sleep", "600"], "HostConfig": {"NetworkMode": network, **host}}
+    return connection.call("POST", f"/containers/create?name={name}", body)["Id"]
+
+
+def connect_and_disconnect(connection, container):
+    connection.call("POST", f"/networks/{NETWORK}/connect", {"Container": container})
+    connection.call("POST", f"/networks/{NETWORK}/disconnect", {"Container": container})
+
+
+def start_and_stop(connection, container):
+    connection.start(container)
+    connection.call("POST", f"/containers/{container}/kill")
+    connection.call("POST", f"/containers/{container}/wait")
+
+
+def fill(endpoint, count, have):
+    """Starts containers on the network until there are `count`, some at a time."""
+    local = threading.local()
+
+    def one(number):
+        if not hasattr(local, "api"):
+            local.api = Connection(endpoint)
+        container = on_network(local.api, NETWORK, f"bench-fill-{number}")
+        local.api.start(container)
+        return container
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        have.extend(pool.map(one, range(len(have), count)))
+
+
+def asked(pid, name, window):
+    """(answers a second, 99th percentile) of a client in a container's network."""
+    command = ["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ASKER, name, "3", str(window)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"ask for names: {done.stderr.strip()}")
+    rate, late = map(float, done.stdout.split())
+    return rate, late
+
+
+def measure_networks(directory, rows):
+    archive = directory / "image.tar"
+    docker_archive(archive)
+    with engine(directory) as (endpoint, _):
+        endpoints = {"minke": endpoint} | ({"dockerd": PEER_DOCKER_HOST} if PEER_DOCKER_HOST else {})
+        for name, address in endpoints.items():
+            Side(name, address, [str(DIST / "minke")]).run("load", "-i", str(archive))
+        connections = {name: Connection(address) for name, address in endpoints.items()}
+        filled = {name: [] for name in endpoints}
+        made = {name: [] for name in endpoints}
+        try:
+            for connection in connections.values():
+                connection.call("POST", "/networks/create", {"Name": NETWORK, "Driver": "bridge"})
+            measure(endpoints, connections, filled, made, rows)
+        finally:
+            for name, connection in connections.items():
+                for container in made[name] + filled[name]:
+                    connection.remove(container)
+                connection.call("DELETE", f"/networks/{NETWORK}")
+
+
+def measure(endpoints, connections, filled, made, rows):
+    def compare(title, work, **options):
+        medians = interleaved({name: (lambda name=name: work(name)) for name in endpoints}, **options)
+        rows.append((f"API: {title}", "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
+
+    say("networks: connect and disconnect")
+    box, web = {}, {}
+    for name, connection in connections.items():
+        box[name] = on_network(connection, "bridge", "bench-box")
+        made[name].append(box[name])
+        connection.start(box[name])
+    for count in sorted({0, 10, 100, ENDPOINTS}):
+        for name, endpoint in endpoints.items():
+            fill(endpoint, count, filled[name])
+        compare(f"connect and disconnect, {count} others there", lambda name: connect_and_disconnect(connections[name], box[name]))
+
+    say("networks: start and stop with a published port")
+    for name, connection in connections.items():
+        web[name] = on_network(connection, "bridge", "bench-web", PortBindings={"80/tcp": [{"HostPort": ""}]})
+        made[name].append(web[name])
+    compare(f"start and kill with a published port, {ENDPOINTS} others there", lambda name: start_and_stop(connections[name], web[name]))
+
+    say("networks: names")
+    pids, rates = {}, {name: [] for name in endpoints}
+    for name, connection in connections.items():
+        pids[name] = connection.call("GET", f"/containers/{filled[name][0]}/json")["State"]["Pid"]
+    for _ in range(max(3, ROUNDS // 5)):
+        for name in endpoints:
+            rates[name].append(asked(pids[name], "bench-fill-1", 16))
+    rate = {name: statistics.median(rate for rate, _ in all_) for name, all_ in rates.items()}
+    late = {name: statistics.median(late for _, late in all_) for name, all_ in rates.items()}
+    rows.append(("one answer of the name server (16 questions at a time)", "dockerd", 1e6 / rate["dockerd"] if "dockerd" in rate else None, 1e6 / rate["minke"], "µs"))
+    rows.append(("99th percentile of the name server's answers", "dockerd", late.get("dockerd"), late["minke"], "ms"))
