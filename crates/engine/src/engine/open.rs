@@ -43,7 +43,7 @@ const SUPERVISORS_AT_ONCE: usize = 32;
 /// How long a container that joins another's namespaces waits for that to start.
 const DONOR_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether the networks are still as they were made.
-const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Opens the engine of a root: living containers are taken over, those that should run are started.
