@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::activity::Activity;
 use crate::body::RequestBody;
+use crate::buildkit::BuildKit;
 use crate::error::ApiError;
 use crate::hijack::Takeover;
 use crate::query::Query;
@@ -22,6 +23,8 @@ use crate::version::ApiVersion;
 pub(crate) struct Context {
     pub(crate) engine: Engine,
     pub(crate) builder: Builder,
+    /// Who speaks BuildKit's protocol, if anybody does.
+    pub(crate) buildkit: Option<Arc<dyn BuildKit>>,
     /// The `Server` header.
     pub(crate) server: String,
     pub(crate) life: Life,

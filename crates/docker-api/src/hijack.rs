@@ -6,6 +6,8 @@
 //!  first on its connection   200, then the socket itself (sniff)    the same, for clients that never ask for it
 //!  any other                 200, output as the answer's body       stdin is the request's body
 //! ```
+//!
+//! BuildKit's two calls become HTTP/2 instead ([`to_h2c`]), which can't be had without asking for the upgrade.
 
 use std::io;
 
@@ -68,10 +70,10 @@ impl Takeover {
 }
 
 /// A connection as a session sees it.
-pub(crate) type BoxIo<'a> = Box<dyn Io + 'a>;
+pub type BoxIo<'a> = Box<dyn Io + 'a>;
 
 /// A socket of any kind.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 type Run = Box<dyn for<'a> FnOnce(BoxIo<'a>) -> BoxFuture<'a, io::Result<()>> + Send>;
@@ -147,6 +149,30 @@ pub(crate) fn take_over(
         }
         Takeover::None => as_body(body, session, media, guard),
     }
+}
+
+/// Hands the connection to whoever speaks HTTP/2 on it from now on; the request asked for an upgrade to `h2c`.
+pub(crate) fn to_h2c(
+    upgrade: OnUpgrade,
+    life: &Life,
+    run: impl FnOnce(BoxIo<'static>) -> BoxFuture<'static, ()> + Send + 'static,
+) -> Response {
+    let (guard, stopped) = (life.activity.request(), life.stopped());
+    tokio::spawn(async move {
+        let _guard = guard;
+        match upgrade.await {
+            // The client speaks first and knows what it has read.
+            Ok(io) => tokio::select! {
+                () = run(Box::new(TokioIo::new(io))) => {}
+                () = stopped => {}
+            },
+            Err(error) => tracing::debug!(%error, "upgraded connection was not handed over"),
+        }
+    });
+    let mut response = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("h2c"));
+    response
 }
 
 async fn on_upgrade(

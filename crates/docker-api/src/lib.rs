@@ -21,6 +21,7 @@
 mod activity;
 mod body;
 mod build;
+mod buildkit;
 mod call;
 mod connection;
 mod containers;
@@ -51,6 +52,9 @@ mod volumes;
 mod websocket;
 
 pub use activity::Activity;
+pub use buildkit::BuildKit;
+pub use hijack::{BoxIo, Io};
+pub use hyper::HeaderMap;
 pub use listener::Listener;
 pub use server::{Server, serve};
 pub use version::ApiVersion;

@@ -27,9 +27,9 @@ pub(crate) async fn swarm_leave(_: Call) -> Outcome {
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This node is not part of a swarm"))
 }
 
-/// `POST /build/cancel`, `/session`, `/grpc`: BuildKit's.
-pub(crate) async fn buildkit(_: Call) -> Outcome {
-    Err(ApiError::not_implemented("minke does not serve BuildKit's protocol yet"))
+/// `POST /build/cancel`: a build of BuildKit's ends with its client.
+pub(crate) async fn build_cancel(_: Call) -> Outcome {
+    Err(ApiError::not_implemented("a build of BuildKit's is cancelled by ending its client"))
 }
 
 /// `GET /plugins`: there are none.

@@ -14,7 +14,7 @@ use crate::containers::{archive, commit, life, stats, streams};
 use crate::images::{registries, transfer};
 use crate::respond::Outcome;
 use crate::version::ApiVersion;
-use crate::{build, containers, events, exec, images, networks, path, refusals, system, volumes};
+use crate::{build, buildkit, containers, events, exec, images, networks, path, refusals, system, volumes};
 
 type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
@@ -114,9 +114,9 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/distribution/{name*}/json"    30 yes registries::inspect, "Ask a registry about an image";
     POST   "/build"                        24 yes build::build, "Build an image";
     POST   "/build/prune"                  31 yes build::prune, "Empty the build cache";
-    POST   "/build/cancel"                 37 no  refusals::buildkit, "Cancel a build";
-    POST   "/session"                      31 no  refusals::buildkit, "BuildKit's session";
-    POST   "/grpc"                         38 no  refusals::buildkit, "BuildKit's API";
+    POST   "/build/cancel"                 37 no  refusals::build_cancel, "Cancel a build";
+    POST   "/session"                      31 yes buildkit::session, "BuildKit's session";
+    POST   "/grpc"                         38 yes buildkit::control, "BuildKit's API";
 
     GET    "/volumes"                      24 yes volumes::list, "List volumes";
     POST   "/volumes/create"               24 yes volumes::create, "Create a volume";

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::activity::Activity;
+use crate::buildkit::BuildKit;
 use crate::call::{Context, Life};
 use crate::listener::Listener;
 
@@ -47,11 +48,16 @@ impl Server {
 
     /// A server in front of `engine` and its one builder: all servers of an engine are to share that.
     pub fn with_builder(engine: Engine, builder: Builder) -> Self {
+        Self::with_buildkit(engine, builder, None)
+    }
+
+    /// The same, and who speaks BuildKit's protocol beside it.
+    pub fn with_buildkit(engine: Engine, builder: Builder, buildkit: Option<Arc<dyn BuildKit>>) -> Self {
         let (stop, stopping) = watch::channel(false);
         let version = engine.version().version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
         let server = format!("Minke/{version} (linux)");
         let life = Life { activity: Activity::new(), stopping };
-        Self { context: Arc::new(Context { engine, builder, server, life }), stop }
+        Self { context: Arc::new(Context { engine, builder, buildkit, server, life }), stop }
     }
 
     /// Who is talking to the engine; stays valid after the server has ended.

@@ -14,20 +14,20 @@ use crate::version::ApiVersion;
 use crate::{build, legacy, shapes};
 
 /// `GET /_ping`
-pub(crate) async fn ping(_: Call) -> Outcome {
-    Ok(with_ping_headers(respond::bytes(StatusCode::OK, "text/plain; charset=utf-8", "OK")))
+pub(crate) async fn ping(call: Call) -> Outcome {
+    Ok(with_ping_headers(&call, respond::bytes(StatusCode::OK, "text/plain; charset=utf-8", "OK")))
 }
 
 /// `HEAD /_ping`
-pub(crate) async fn ping_head(_: Call) -> Outcome {
-    Ok(with_ping_headers(respond::bytes(StatusCode::OK, "text/plain; charset=utf-8", "")))
+pub(crate) async fn ping_head(call: Call) -> Outcome {
+    Ok(with_ping_headers(&call, respond::bytes(StatusCode::OK, "text/plain; charset=utf-8", "")))
 }
 
-fn with_ping_headers(mut response: Response) -> Response {
+fn with_ping_headers(call: &Call, mut response: Response) -> Response {
     let headers = response.headers_mut();
-    // 1 is the classic builder. With 2, or with nothing, the docker CLI would speak BuildKit's protocol,
-    // which isn't served yet.
-    headers.insert(HeaderName::from_static("builder-version"), HeaderValue::from_static("1"));
+    // 1 is the classic builder; with 2, or with nothing, the docker CLI speaks BuildKit's protocol.
+    let builder = if call.context.buildkit.is_some() { "2" } else { "1" };
+    headers.insert(HeaderName::from_static("builder-version"), HeaderValue::from_static(builder));
     headers.insert(HeaderName::from_static("swarm"), HeaderValue::from_static("inactive"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is the test's failure")]
 
+#[path = "api/buildkit.rs"]
+mod buildkit;
 #[path = "api/routes.rs"]
 mod routes;
 
@@ -11,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use minke_docker_api::{Activity, Server};
+use minke_docker_api::{Activity, BuildKit, Server};
 use minke_docker_client::{ApiVersion, Body, Changed, Client, Endpoint, HeaderMap, Method, json_lines};
 use minke_engine::{Engine, EngineConfig, Settings};
 use serde_json::{Value, json};
@@ -30,6 +32,11 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// An engine in front of which BuildKit's protocol is spoken.
+    async fn start_with(buildkit: Option<Arc<dyn BuildKit>>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let dir = tempfile::Builder::new().prefix("mkapi").tempdir().unwrap();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -44,7 +51,8 @@ impl Rig {
         };
         let engine = Engine::open(config).await.unwrap();
         let listener = UnixListener::bind(dir.path().join("sock")).unwrap();
-        let server = Server::new(engine.clone());
+        let server =
+            Server::with_buildkit(engine.clone(), minke_build::Builder::new(engine.clone()), buildkit);
         let activity = server.activity();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(listener, async {

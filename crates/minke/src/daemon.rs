@@ -6,6 +6,7 @@
 //!                 └────────────────────── SIGHUP: what may change is changed ◀───────────────────┘
 //! ```
 
+mod builds;
 mod idle;
 mod listen;
 mod log;
@@ -19,12 +20,13 @@ mod transport;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::{ArgMatches, CommandFactory, Parser, parser::ValueSource};
 use listenfd::ListenFd;
-use minke_docker_api::Server;
+use minke_docker_api::{BuildKit, Server};
 use minke_engine::{Engine, EngineConfig, ProxySettings, RegistrySettings, RuntimeProgram, Settings};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -337,10 +339,11 @@ async fn serve(
 ) -> Result<(), Failure> {
     let (ending, ended) = watch::channel(false);
     let builder = minke_build::Builder::new(engine.clone());
+    let buildkit: Arc<dyn BuildKit> = builds::buildkit(engine, builder.clone()).await;
     let (mut servers, mut activities, mut bound) = (JoinSet::new(), Vec::new(), Vec::new());
     for place in listening {
         bound.extend(place.bound);
-        let server = Server::with_builder(engine.clone(), builder.clone());
+        let server = Server::with_buildkit(engine.clone(), builder.clone(), Some(buildkit.clone()));
         activities.push(server.activity());
         let mut ended = ended.clone();
         servers.spawn(server.serve(place.listener, async move {

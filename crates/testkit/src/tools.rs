@@ -24,6 +24,14 @@ pub fn docker_cli() -> PathBuf {
     on_path("docker")
 }
 
+/// Docker's command line for BuildKit, of Debian.
+///
+/// # Panics
+/// When there is none on PATH: `scripts/setup test` fetches it.
+pub fn buildx() -> PathBuf {
+    on_path("docker-buildx")
+}
+
 /// A busybox that needs no libraries, to be the inside of test images.
 ///
 /// # Panics

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod build;
+mod buildx;
 mod certificates;
 mod clients;
 mod commit;

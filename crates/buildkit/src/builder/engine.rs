@@ -1,0 +1,118 @@
+//! The engine's own builder as a [`Builder`].
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use minke_build::{
+    BuildError, BuildRequest, BuildResult, CacheEntry, Client, Context, ContextError, DirectoryContext,
+};
+use minke_engine::{ByteStream, Engine};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::io::AsyncWriteExt;
+
+use super::{Builder, CacheRecord, PruneOptions};
+
+/// The bytes of an archive that wait to be unpacked.
+const BUFFER: usize = 256 * 1024;
+
+/// The builder of an engine.
+pub struct EngineBuilder {
+    engine: Engine,
+    builder: minke_build::Builder,
+}
+
+impl EngineBuilder {
+    /// `builder` is the engine's one.
+    pub fn new(engine: Engine, builder: minke_build::Builder) -> Self {
+        Self { engine, builder }
+    }
+}
+
+impl Builder for EngineBuilder {
+    fn build(&self, request: BuildRequest, client: Client) -> BoxFuture<'_, Result<BuildResult, BuildError>> {
+        Box::pin(self.builder.build(request, client))
+    }
+
+    fn unpack(&self, mut archive: ByteStream) -> BoxFuture<'_, Result<Arc<dyn Context>, ContextError>> {
+        Box::pin(async move {
+            let failed = |error: minke_engine::Error| ContextError::failed(error.to_string());
+            let workspace = self.engine.build_workspace().map_err(failed)?;
+            let (mut near, far) = tokio::io::duplex(BUFFER);
+            let pump = async move {
+                while let Some(chunk) = archive.next().await {
+                    near.write_all(&chunk?).await?;
+                }
+                near.shutdown().await
+            };
+            let unpack =
+                self.engine.read_blocking(far, |archive| DirectoryContext::unpack(archive, workspace));
+            // What the archive's reader leaves unread nobody needs; what breaks off the reader notices.
+            let (pumped, unpacked) = tokio::join!(pump, unpack);
+            let context = unpacked.map_err(failed)??;
+            if let Err(error) = pumped
+                && error.kind() != std::io::ErrorKind::BrokenPipe
+            {
+                return Err(ContextError::failed(format!("receive the build context: {error}")));
+            }
+            Ok(Arc::new(context) as Arc<dyn Context>)
+        })
+    }
+
+    fn remote<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Arc<dyn Context>, BuildError>> {
+        Box::pin(async move {
+            let context = minke_build::remote_context(&self.engine, url).await?;
+            Ok(Arc::new(context) as Arc<dyn Context>)
+        })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Vec<CacheRecord>> {
+        let builder = self.builder.clone();
+        Box::pin(async move {
+            let entries = tokio::task::spawn_blocking(move || builder.disk_usage()).await.unwrap_or_default();
+            entries.into_iter().map(record).collect()
+        })
+    }
+
+    fn prune(&self, options: PruneOptions) -> BoxFuture<'_, Result<Vec<CacheRecord>, BuildError>> {
+        let builder = self.builder.clone();
+        Box::pin(async move {
+            let work = tokio::task::spawn_blocking(move || {
+                let before = builder.disk_usage();
+                let options = minke_build::PruneOptions {
+                    all: options.all,
+                    keep_bytes: Some(options.keep).filter(|bytes| *bytes > 0),
+                    unused_for: time::Duration::try_from(options.unused_for)
+                        .ok()
+                        .filter(|time| !time.is_zero()),
+                    ids: options.ids,
+                    kinds: options.kinds,
+                };
+                let pruned = builder.prune(&options)?;
+                let removed = before.into_iter().filter(|entry| pruned.ids.contains(&entry.id));
+                Ok(removed.map(record).collect())
+            });
+            work.await
+                .unwrap_or_else(|error| Err(BuildError::Failed(format!("prune the build cache: {error}"))))
+        })
+    }
+}
+
+fn record(entry: CacheEntry) -> CacheRecord {
+    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from);
+    CacheRecord {
+        id: entry.id,
+        mutable: entry.kind == "exec.cachemount",
+        kind: entry.kind.to_owned(),
+        description: entry.description,
+        size: entry.size,
+        in_use: entry.in_use,
+        shared: entry.shared,
+        created: time(&entry.created),
+        last_used: entry.last_used.as_deref().and_then(time),
+        uses: entry.uses,
+        parents: Vec::new(),
+    }
+}

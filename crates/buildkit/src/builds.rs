@@ -1,0 +1,190 @@
+//! The builds that run: what their different calls (solve, status, the client's own driving) meet in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::frontend::attributes::Attributes;
+use crate::grpc::{Code, Status};
+use crate::pb::control::SolveRequest;
+use crate::pb::gateway::Outcome;
+use crate::progress::Feed;
+
+/// How long a call waits for the build that it names: clients send all at once.
+const ARRIVAL: Duration = Duration::from_secs(5);
+/// How long the status of a build can be asked for after its end: the client may be slower with that call than the build.
+const AFTERGLOW: Duration = Duration::from_secs(10);
+/// The most builds at once.
+const BUILDS: usize = 1000;
+/// The most results that a client may hold in one build.
+const RESULTS: usize = 100;
+
+/// How a client that drives its build ended that.
+pub(crate) type Returned = Result<Outcome, Status>;
+
+/// One build.
+pub(crate) struct Build {
+    pub(crate) request: SolveRequest,
+    pub(crate) feed: Feed,
+    /// What the client asked to be built, by the references that it was given.
+    results: Mutex<HashMap<String, Arc<Attributes>>>,
+    returned: Mutex<Option<oneshot::Sender<Returned>>>,
+}
+
+impl Build {
+    /// Keeps what is to be built; returns its reference.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) fn keep(&self, attributes: Attributes) -> Result<String, Status> {
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        if results.len() >= RESULTS {
+            return Err(Status::new(
+                Code::ResourceExhausted,
+                format!("more than {RESULTS} results in one build"),
+            ));
+        }
+        let reference = format!("{}-{}", self.request.reference, results.len());
+        results.insert(reference.clone(), Arc::new(attributes));
+        Ok(reference)
+    }
+
+    /// What a reference is.
+    ///
+    /// # Errors
+    /// When it isn't known.
+    pub(crate) fn result(&self, reference: &str) -> Result<Arc<Attributes>, Status> {
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = results.get(reference).cloned();
+        found.ok_or_else(|| Status::new(Code::NotFound, format!("no such ref: {reference}")))
+    }
+
+    /// The client is done.
+    pub(crate) fn end_driving(&self, returned: Returned) {
+        if let Some(sender) = self.returned.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A solve that nobody waits for any more was cancelled.
+            let _ = sender.send(returned);
+        }
+    }
+}
+
+/// All builds by their references.
+#[derive(Clone, Default)]
+pub(crate) struct Builds {
+    known: Arc<Mutex<HashMap<String, Arc<Build>>>>,
+    arrived: Arc<Notify>,
+}
+
+impl Builds {
+    /// Begins a build.
+    ///
+    /// # Errors
+    /// When there is one of this reference, or too many.
+    pub(crate) fn begin(&self, request: SolveRequest) -> Result<Running, Status> {
+        let reference = request.reference.clone();
+        let (sender, returned) = oneshot::channel();
+        let build = Arc::new(Build {
+            request,
+            feed: Feed::default(),
+            results: Mutex::default(),
+            returned: Mutex::new(Some(sender)),
+        });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= BUILDS {
+            return Err(Status::new(Code::ResourceExhausted, format!("there are {BUILDS} builds already")));
+        }
+        if reference.is_empty() || known.contains_key(&reference) {
+            return Err(Status::new(
+                Code::AlreadyExists,
+                format!("there is a build of the ref {reference:?} already"),
+            ));
+        }
+        known.insert(reference, build.clone());
+        drop(known);
+        self.arrived.notify_waiters();
+        Ok(Running { builds: self.clone(), build, returned })
+    }
+
+    /// A build by its reference, which may begin a little later.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    pub(crate) async fn get(&self, reference: &str) -> Result<Arc<Build>, Status> {
+        let arrival = async {
+            loop {
+                let arrived = self.arrived.notified();
+                tokio::pin!(arrived);
+                arrived.as_mut().enable();
+                if let Some(build) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(reference)
+                {
+                    return build.clone();
+                }
+                arrived.await;
+            }
+        };
+        let found = tokio::time::timeout(ARRIVAL, arrival).await;
+        found.map_err(|_| Status::new(Code::NotFound, format!("no such job {reference}")))
+    }
+
+    fn forget(&self, reference: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
+    }
+}
+
+/// A build while its solve is answered.
+pub(crate) struct Running {
+    builds: Builds,
+    pub(crate) build: Arc<Build>,
+    /// What the client returns that drives the build itself.
+    pub(crate) returned: oneshot::Receiver<Returned>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.build.feed.finish();
+        let (builds, reference) = (self.builds.clone(), self.build.request.reference.clone());
+        // Without a runtime the process is ending, and all is forgotten.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(AFTERGLOW).await;
+                builds.forget(&reference);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(reference: &str) -> SolveRequest {
+        SolveRequest { reference: reference.into(), ..SolveRequest::default() }
+    }
+
+    #[tokio::test]
+    async fn a_build_is_found_by_calls_that_come_before_and_shortly_after_it() {
+        let builds = Builds::default();
+        let early = tokio::spawn({
+            let builds = builds.clone();
+            async move { builds.get("a").await.map(|build| build.request.reference.clone()) }
+        });
+        tokio::task::yield_now().await;
+        let running = builds.begin(request("a")).unwrap();
+        assert_eq!(early.await.unwrap().unwrap(), "a");
+        assert!(builds.begin(request("a")).is_err() && builds.begin(request("")).is_err());
+        drop(running);
+        assert!(builds.get("a").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_found_by_its_reference() {
+        let mut running = Builds::default().begin(request("a")).unwrap();
+        let reference = running.build.keep(Attributes::default()).unwrap();
+        assert!(running.build.result(&reference).is_ok());
+        assert!(running.build.result("other").is_err());
+        running.build.end_driving(Ok(Outcome::default()));
+        assert!((&mut running.returned).await.unwrap().is_ok());
+    }
+}

@@ -1,0 +1,92 @@
+//! A failed build as a client is told of it: the text, and where in the Dockerfile it went wrong.
+
+use minke_build::BuildError;
+use minke_dockerfile::Diagnostic;
+use serde_json::json;
+
+use crate::frontend::lint::{ranges_json, source_json};
+use crate::grpc::{Code, Detail, Status};
+use crate::pb::source::Range;
+use crate::progress::Feed;
+
+/// The most bytes of a Dockerfile that go into an error: it travels in a header.
+const SOURCE_LIMIT: usize = 4 * 1024;
+
+/// The status of a build's error.
+pub(crate) fn status(error: &BuildError, feed: &Feed) -> Status {
+    let code = match error.root() {
+        BuildError::Cancelled => Code::Canceled,
+        _ => Code::Unknown,
+    };
+    let status = Status::new(code, whole(error));
+    let vertex = feed.failed().map(|digest| detail("Vertex", &json!({ "digest": digest })));
+    let source = lines(error).and_then(|lines| source(feed, &[Range::lines(lines.0, lines.1)]));
+    status.with(vertex.into_iter().chain(source))
+}
+
+/// The status of a Dockerfile that can't be read.
+pub(crate) fn wrong(diagnostic: &Diagnostic, feed: &Feed) -> Status {
+    Status::unknown(diagnostic.to_string()).with(source(feed, &ranges(diagnostic)))
+}
+
+/// The lines that a diagnostic is about.
+pub(crate) fn ranges(diagnostic: &Diagnostic) -> Vec<Range> {
+    diagnostic.lines.iter().map(|lines| Range::lines(lines.first, lines.last)).collect()
+}
+
+/// The lines of the Dockerfile that an error is about.
+pub(crate) fn lines(error: &BuildError) -> Option<(u32, u32)> {
+    match error.root() {
+        BuildError::Step { lines, .. } => *lines,
+        _ => None,
+    }
+}
+
+/// An error's text with its causes.
+fn whole(error: &BuildError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn source(feed: &Feed, ranges: &[Range]) -> Option<Detail> {
+    let source = feed.source().filter(|source| source.data.len() <= SOURCE_LIMIT)?;
+    Some(detail("Source", &json!({ "info": source_json(&source), "ranges": ranges_json(ranges) })))
+}
+
+pub(crate) fn detail(kind: &str, value: &serde_json::Value) -> Detail {
+    Detail { kind: format!("github.com/moby/buildkit/errdefs.{kind}+json"), json: value.to_string().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_names_its_lines_and_its_vertex() {
+        let feed = Feed::default();
+        feed.set_source("Dockerfile", "FROM a\nRUN false".into());
+        feed.step("[2/2] RUN false").failed("no");
+        let error = BuildError::Step {
+            message: "process failed".into(),
+            command: "false".into(),
+            code: 1,
+            lines: Some((2, 2)),
+        };
+        let status = status(&error, &feed);
+        assert_eq!((status.code, &*status.message), (Code::Unknown, "process failed"));
+        let kinds: Vec<_> =
+            status.details.iter().map(|detail| detail.kind.rsplit('.').next().unwrap()).collect();
+        assert_eq!(kinds, ["Vertex+json", "Source+json"]);
+        let json: serde_json::Value = serde_json::from_slice(&status.details[1].json).unwrap();
+        assert_eq!(json["ranges"][0]["start"]["line"], 2);
+        assert_eq!(json["info"]["filename"], "Dockerfile");
+    }
+}

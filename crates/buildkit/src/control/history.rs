@@ -1,0 +1,242 @@
+//! The builds that were, for `docker buildx history` and for clients that look theirs up.
+//!
+//! Kept in memory, the last [`KEPT`] and those that are pinned. Their logs aren't kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use futures_util::stream::{self, Stream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, Sender};
+
+use crate::builds::Build;
+use crate::frontend::outputs;
+use crate::grpc::{Code, Status};
+use crate::pb::history::{
+    BuildHistoryEvent, BuildHistoryRecord, BuildHistoryRequest, EventKind, UpdateBuildHistoryRequest,
+};
+use crate::progress::Feed;
+
+/// How many builds are remembered.
+const KEPT: usize = 50;
+/// Attributes longer than this aren't.
+const ATTRIBUTE: usize = 4096;
+
+/// The builds of an engine.
+#[derive(Clone)]
+pub(crate) struct History {
+    records: Arc<Mutex<VecDeque<BuildHistoryRecord>>>,
+    events: Sender<BuildHistoryEvent>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { records: Arc::default(), events: broadcast::channel(64).0 }
+    }
+}
+
+/// A build that will be remembered.
+pub(crate) struct Record {
+    history: History,
+    reference: String,
+    feed: Feed,
+    ended: bool,
+}
+
+impl History {
+    fn records(&self) -> MutexGuard<'_, VecDeque<BuildHistoryRecord>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to remember a build, unless its client said that it is none of interest.
+    pub(crate) fn begin(&self, build: &Build) -> Record {
+        let request = &build.request;
+        let record = BuildHistoryRecord {
+            reference: request.reference.clone(),
+            frontend: request.frontend.clone(),
+            frontend_attrs: short(&request.frontend_attrs),
+            exporters: outputs::exporters(request),
+            created_at: Some(SystemTime::now().into()),
+            generation: 1,
+            ..BuildHistoryRecord::default()
+        };
+        let mut records = self.records();
+        if !request.internal {
+            records.push_back(record.clone());
+            while records.len() > KEPT {
+                let Some(oldest) =
+                    records.iter().position(|record| !record.pinned && record.completed_at.is_some())
+                else {
+                    break;
+                };
+                records.remove(oldest);
+            }
+        }
+        drop(records);
+        if !request.internal {
+            self.tell(EventKind::Started, record);
+        }
+        Record {
+            history: self.clone(),
+            reference: request.reference.clone(),
+            feed: build.feed.clone(),
+            ended: false,
+        }
+    }
+
+    fn tell(&self, kind: EventKind, record: BuildHistoryRecord) {
+        // Nobody may be listening.
+        let _ = self.events.send(BuildHistoryEvent { kind: kind as i32, record: Some(record) });
+    }
+
+    /// `UpdateBuildHistory`: pins, or forgets.
+    ///
+    /// # Errors
+    /// When there is no such build.
+    pub(crate) fn update(&self, request: &UpdateBuildHistoryRequest) -> Result<(), Status> {
+        let mut records = self.records();
+        let found = records.iter().position(|record| record.reference == request.reference);
+        let missing = || Status::new(Code::NotFound, format!("no record of the build {}", request.reference));
+        let position = found.ok_or_else(missing)?;
+        if request.finalize {
+            return Ok(());
+        }
+        let Some(record) = records.get_mut(position) else { return Err(missing()) };
+        record.pinned = request.pinned;
+        record.generation += 1;
+        if !request.delete {
+            return Ok(());
+        }
+        let record = records.remove(position);
+        drop(records);
+        if let Some(record) = record {
+            self.tell(EventKind::Deleted, record);
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    /// The build ended.
+    pub(crate) fn end(mut self, outcome: &Result<BTreeMap<String, String>, Status>) {
+        self.set(outcome.as_ref());
+    }
+
+    fn set(&mut self, outcome: Result<&BTreeMap<String, String>, &Status>) {
+        self.ended = true;
+        let counts = self.feed.counts();
+        let mut records = self.history.records();
+        let Some(record) = records.iter_mut().find(|record| record.reference == self.reference) else {
+            return;
+        };
+        match outcome {
+            Ok(response) => record.exporter_response = short(response),
+            Err(status) => record.error = Some(Status { details: Vec::new(), ..status.clone() }.to_message()),
+        }
+        record.completed_at = Some(SystemTime::now().into());
+        (record.total_steps, record.completed_steps) = (counts.total, counts.completed);
+        (record.cached_steps, record.warnings) = (counts.cached, counts.warnings);
+        record.generation += 1;
+        let record = record.clone();
+        drop(records);
+        self.history.tell(EventKind::Complete, record);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.set(Err(&Status::new(Code::Canceled, "context canceled")));
+        }
+    }
+}
+
+/// `ListenBuildHistory`: what there is, and what comes.
+pub(crate) fn listen(
+    history: &History,
+    request: BuildHistoryRequest,
+) -> impl Stream<Item = Result<BuildHistoryEvent, Status>> + Send + use<> {
+    let events = history.events.subscribe();
+    let mut known: VecDeque<_> =
+        history.records().iter().filter(|record| wanted(record, &request)).map(event).collect();
+    if let Some(limit) = usize::try_from(request.limit).ok().filter(|limit| *limit > 0) {
+        known.drain(..known.len().saturating_sub(limit));
+    }
+    stream::unfold((known, events, request), |(mut known, mut events, request)| async move {
+        loop {
+            if let Some(event) = known.pop_front() {
+                return Some((Ok(event), (known, events, request)));
+            }
+            if request.early_exit {
+                return None;
+            }
+            match events.recv().await {
+                Ok(event) if event.record.as_ref().is_some_and(|record| wanted(record, &request)) => {
+                    known.push_back(event);
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    })
+}
+
+fn wanted(record: &BuildHistoryRecord, request: &BuildHistoryRequest) -> bool {
+    (request.reference.is_empty() || request.reference == record.reference)
+        && (!request.active_only || record.completed_at.is_none())
+}
+
+fn event(record: &BuildHistoryRecord) -> BuildHistoryEvent {
+    let kind = if record.completed_at.is_some() { EventKind::Complete } else { EventKind::Started };
+    BuildHistoryEvent { kind: kind as i32, record: Some(record.clone()) }
+}
+
+fn short(attributes: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let short = attributes.iter().filter(|(_, value)| value.len() <= ATTRIBUTE);
+    short.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builds::Builds;
+    use crate::pb::control::SolveRequest;
+    use futures_util::StreamExt;
+
+    async fn list(history: &History) -> Vec<BuildHistoryRecord> {
+        let request = BuildHistoryRequest { early_exit: true, ..BuildHistoryRequest::default() };
+        listen(history, request).map(|event| event.unwrap().record.unwrap()).collect().await
+    }
+
+    fn build(history: &History, reference: &str) {
+        let request = SolveRequest { reference: reference.into(), ..SolveRequest::default() };
+        let running = Builds::default().begin(request).unwrap();
+        history.begin(&running.build).end(&Ok(BTreeMap::new()));
+    }
+
+    #[tokio::test]
+    async fn builds_are_remembered_pinned_and_forgotten() {
+        let history = History::default();
+        build(&history, "first");
+        let pin = UpdateBuildHistoryRequest { reference: "first".into(), pinned: true, ..Default::default() };
+        history.update(&pin).unwrap();
+        for number in 0..60 {
+            build(&history, &number.to_string());
+        }
+        let records = list(&history).await;
+        assert_eq!((records.len(), &*records[0].reference), (KEPT, "first"));
+        history.update(&UpdateBuildHistoryRequest { delete: true, ..pin.clone() }).unwrap();
+        assert!(history.update(&pin).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_build_that_nobody_ended_was_cancelled() {
+        let history = History::default();
+        let running = Builds::default()
+            .begin(SolveRequest { reference: "a".into(), ..SolveRequest::default() })
+            .unwrap();
+        drop(history.begin(&running.build));
+        assert_eq!(list(&history).await[0].error.as_ref().unwrap().code, Code::Canceled as i32);
+    }
+}

@@ -1,0 +1,224 @@
+//! A solve: from the request to the builder's build, and its result back.
+//!
+//! ```text
+//!  client                        here
+//!  Solve(no frontend) ─────────▶ waits                         `docker buildx build` drives its builds so
+//!  bridge: Solve(dockerfile.v0)▶ keeps what is to be built, returns a reference
+//!  bridge: Return(reference) ──▶ builds it with the solve's outputs, answers Solve
+//! ```
+//!
+//! A solve that names the frontend itself is built at once. Dropping the answer's future (the client is gone) ends the build.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use minke_build::{BuildResult, CacheEndpoint, Output};
+use minke_dockerfile::Diagnostic;
+use minke_dockerfile::ast::Dockerfile;
+
+use super::failure;
+use crate::Shared;
+use crate::builds::{Build, Running};
+use crate::frontend::attributes::Attributes;
+use crate::frontend::inputs::{DOCKERFILE_LIMIT, Sources, gather};
+use crate::frontend::{self, outputs};
+use crate::grpc::{Code, Status};
+use crate::pb::control::{SolveRequest, SolveResponse};
+use crate::session::Session;
+
+/// What builds on this engine may be allowed: as in Docker without settings, the host's network and no more.
+const GRANTED: [&str; 1] = ["network.host"];
+
+/// `Solve`
+///
+/// # Errors
+/// Why the build failed, with what clients print.
+pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result<SolveResponse, Status> {
+    check(&request)?;
+    let mut running = shared.builds.begin(request)?;
+    let record = shared.history.begin(&running.build);
+    let began = SystemTime::now();
+    let outcome = if running.build.request.frontend.is_empty() {
+        driven(shared, &mut running).await
+    } else {
+        let attributes = Attributes::read(&running.build.request.frontend_attrs)?;
+        build(shared, &running.build, &attributes, None).await
+    };
+    tracing::debug!(reference = running.build.request.reference, took = ?began.elapsed().unwrap_or_default(), "solved");
+    record.end(&outcome);
+    Ok(SolveResponse { exporter_response: outcome? })
+}
+
+/// What can't be solved at all.
+fn check(request: &SolveRequest) -> Result<(), Status> {
+    if request.definition.as_ref().is_some_and(|definition| !definition.def.is_empty()) {
+        return Err(no_graphs());
+    }
+    if !request.frontend_inputs.is_empty() {
+        return Err(Status::unimplemented(
+            "builds can't be given the results of other builds as contexts here",
+        ));
+    }
+    if request.source_policy.is_some() {
+        return Err(Status::unimplemented("source policies aren't applied here: build without one"));
+    }
+    if let Some(denied) = request.entitlements.iter().find(|name| !GRANTED.contains(&name.as_str())) {
+        return Err(Status::unknown(format!(
+            "granting entitlement {denied} is not allowed by build daemon configuration"
+        )));
+    }
+    match request.frontend.is_empty() {
+        true => Ok(()),
+        false => frontend::check(&request.frontend, &request.frontend_attrs),
+    }
+}
+
+/// What clients are told that bring a graph of their own.
+pub(crate) fn no_graphs() -> Status {
+    Status::unimplemented("minke builds Dockerfiles (the frontend dockerfile.v0) and solves no LLB graphs")
+}
+
+/// A build that its client drives.
+async fn driven(shared: &Arc<Shared>, running: &mut Running) -> Result<BTreeMap<String, String>, Status> {
+    let gone = |_| Status::new(Code::Canceled, "the client left its build");
+    let outcome = (&mut running.returned).await.map_err(gone)??;
+    match outcome.reference.filter(|reference| !reference.id.is_empty()) {
+        Some(reference) => {
+            let attributes = running.build.result(&reference.id)?;
+            build(shared, &running.build, &attributes, None).await
+        }
+        // An answer to a question, or nothing at all.
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// Builds, with the solve's outputs or with others.
+///
+/// # Errors
+/// Why it failed.
+pub(crate) async fn build(
+    shared: &Arc<Shared>,
+    build: &Arc<Build>,
+    attributes: &Attributes,
+    instead: Option<Vec<Output>>,
+) -> Result<BTreeMap<String, String>, Status> {
+    let result = run(shared, build, attributes, instead, false).await?;
+    Ok(response(build, result))
+}
+
+/// The same, or only what the lints say.
+///
+/// # Errors
+/// Why it failed.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    build: &Arc<Build>,
+    attributes: &Attributes,
+    instead: Option<Vec<Output>>,
+    check_only: bool,
+) -> Result<BuildResult, Status> {
+    let session = shared.sessions.get(&build.request.session).await?;
+    let (mut request, client) = gather(&sources(shared, build, &session), attributes).await?;
+    if let Some(text) = &request.dockerfile_text {
+        // The builder's own words for it hold the excerpt that clients print themselves.
+        let parsed = minke_dockerfile::parse(&request.dockerfile, text.as_bytes());
+        let parsed = parsed.map_err(|wrong| failure::wrong(&wrong, &build.feed))?;
+        let argument = request.args.get("BUILDKIT_SYNTAX").cloned().flatten();
+        if let Some(syntax) = argument.or_else(|| parsed.directives.syntax.map(|syntax| syntax.value)) {
+            frontend::check_syntax(&syntax)?;
+        }
+    }
+    request.outputs = match instead {
+        Some(outputs) => outputs,
+        None => outputs::read(&build.request, &session, &build.feed)?,
+    };
+    let cache = build.request.cache.clone().unwrap_or_default();
+    let endpoint = |entry: crate::pb::control::CacheOptionsEntry| CacheEndpoint {
+        kind: entry.kind,
+        attributes: entry.attrs,
+    };
+    request.cache_to = cache.exports.into_iter().map(endpoint).collect();
+    if request.cache_from.is_empty() {
+        request.cache_from = cache.imports.into_iter().map(endpoint).collect();
+    }
+    request.entitlements.clone_from(&build.request.entitlements);
+    request.check_only = check_only;
+    shared.builder.build(request, client).await.map_err(|error| failure::status(&error, &build.feed))
+}
+
+fn sources<'a>(shared: &'a Shared, build: &'a Build, session: &'a Arc<Session>) -> Sources<'a> {
+    Sources {
+        sessions: &shared.sessions,
+        session,
+        slots: &shared.slots,
+        feed: &build.feed,
+        builder: &*shared.builder,
+    }
+}
+
+/// The Dockerfile, read and nothing more, or what is wrong in it.
+///
+/// # Errors
+/// When it isn't there.
+pub(crate) async fn dockerfile(
+    shared: &Shared,
+    build: &Build,
+    attributes: &Attributes,
+) -> Result<Result<Dockerfile, Diagnostic>, Status> {
+    let session = shared.sessions.get(&build.request.session).await?;
+    let (request, client) = gather(&sources(shared, build, &session), attributes).await?;
+    let text = match (request.dockerfile_text, client.context) {
+        (Some(text), _) => Some(text.into_bytes()),
+        (None, Some(context)) => {
+            let read = context.read_file(&request.dockerfile, DOCKERFILE_LIMIT).await;
+            read.map_err(|error| Status::unknown(error.to_string()))?
+        }
+        (None, None) => None,
+    };
+    let text = text.ok_or_else(|| Status::unknown(format!("there is no {}", request.dockerfile)))?;
+    Ok(minke_dockerfile::parse(&request.dockerfile, &text))
+}
+
+/// What the client is told of the result.
+fn response(build: &Build, result: BuildResult) -> BTreeMap<String, String> {
+    let mut response = result.exporter_response;
+    if let Some(image) = result.image {
+        response.entry("containerimage.config.digest".to_owned()).or_insert_with(|| image.clone());
+        // Docker's image store names images by their configuration, and clients take this for the name.
+        let is_pushed = outputs::exporters(&build.request).iter().any(|exporter| {
+            exporter.kind != "moby" || exporter.attrs.get("push").is_some_and(|push| push == "true")
+        });
+        if !is_pushed {
+            response.insert("containerimage.digest".to_owned(), image);
+        }
+    }
+    if !result.names.is_empty() {
+        response.entry("image.name".to_owned()).or_insert_with(|| result.names.join(","));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::source::Definition;
+
+    #[test]
+    fn graphs_policies_and_privileges_are_refused() {
+        let refused = [
+            SolveRequest {
+                definition: Some(Definition { def: vec!["x".into()] }),
+                ..SolveRequest::default()
+            },
+            SolveRequest { source_policy: Some(crate::pb::Empty {}), ..SolveRequest::default() },
+            SolveRequest { entitlements: vec!["security.insecure".into()], ..SolveRequest::default() },
+            SolveRequest { frontend: "other".into(), ..SolveRequest::default() },
+        ];
+        for request in refused {
+            assert!(check(&request).is_err(), "{request:?}");
+        }
+        let fine = SolveRequest { entitlements: vec!["network.host".into()], ..SolveRequest::default() };
+        assert!(check(&fine).is_ok());
+    }
+}

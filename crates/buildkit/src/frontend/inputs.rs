@@ -1,0 +1,124 @@
+//! What a build needs of its client, gathered: the Dockerfile, folders, secrets, agents, credentials.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minke_build::{BuildRequest, Client, Context, NamedContext};
+
+use super::attributes::{Attributes, Files, Named};
+use crate::builder::Builder;
+use crate::files::slots::Slots;
+use crate::grpc::{Code, Status};
+use crate::progress::Feed;
+use crate::session::files::{Folder, WithIgnoreFile};
+use crate::session::keys::Keys;
+use crate::session::{Session, Sessions, upload};
+
+/// The most bytes of a Dockerfile, and of its `.dockerignore`.
+pub(crate) const DOCKERFILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Where a build's files come from.
+pub(crate) struct Sources<'a> {
+    pub(crate) sessions: &'a Sessions,
+    /// The build's own session.
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) slots: &'a Slots,
+    pub(crate) feed: &'a Feed,
+    pub(crate) builder: &'a dyn Builder,
+}
+
+/// Gathers it.
+///
+/// # Errors
+/// When the client hasn't what it said, or the Dockerfile isn't there.
+pub(crate) async fn gather(
+    sources: &Sources<'_>,
+    attributes: &Attributes,
+) -> Result<(BuildRequest, Client), Status> {
+    let mut request = attributes.request.clone();
+    let mut ignore_file = None;
+    if let Some(name) = &attributes.dockerfile {
+        let (text, ignore) =
+            dockerfile(&sources.folder(attributes, name).await?, &request.dockerfile).await?;
+        sources.feed.set_source(&request.dockerfile, Bytes::from(text.clone()));
+        request.dockerfile_text =
+            Some(String::from_utf8(text).map_err(|_| Status::invalid("the Dockerfile is no UTF-8 text"))?);
+        ignore_file = Some(ignore);
+    }
+    let context: Option<Arc<dyn Context>> = match &attributes.context {
+        Files::Local(name) => {
+            let inner = sources.folder(attributes, name).await?;
+            Some(match ignore_file {
+                Some(content) => Arc::new(WithIgnoreFile {
+                    inner,
+                    name: format!("{}.dockerignore", request.dockerfile),
+                    content,
+                }),
+                None => Arc::new(inner),
+            })
+        }
+        Files::Upload(id) => {
+            let step = sources.feed.step("[internal] load remote build context");
+            let context = sources
+                .builder
+                .unpack(upload::pull(sources.session, id)?)
+                .await
+                .map_err(|error| Status::invalid(error.to_string()))?;
+            step.done();
+            Some(context)
+        }
+        Files::Remote(url) => {
+            let step = sources.feed.step(&format!("[internal] load remote build context {url}"));
+            let context =
+                sources.builder.remote(url).await.map_err(|error| Status::unknown(error.to_string()))?;
+            step.done();
+            request.remote = Some(url.clone());
+            Some(context)
+        }
+    };
+    for (name, named) in &attributes.named {
+        request.named_contexts.insert(
+            name.clone(),
+            match named {
+                Named::Local(folder) => {
+                    NamedContext::Files(Arc::new(sources.folder(attributes, folder).await?))
+                }
+                Named::Image(reference) => NamedContext::Image(reference.clone()),
+                Named::Url(url) => NamedContext::Url(url.clone()),
+            },
+        );
+    }
+    let keys = Arc::new(Keys(sources.session.clone()));
+    let client = Client {
+        context,
+        secrets: Some(keys.clone()),
+        ssh: Some(keys.clone()),
+        auth: Some(keys),
+        progress: Arc::new(sources.feed.clone()),
+    };
+    Ok((request, client))
+}
+
+impl Sources<'_> {
+    async fn folder(&self, attributes: &Attributes, name: &str) -> Result<Folder, Status> {
+        let session = match attributes.sessions.get(name) {
+            Some(id) => self.sessions.get(id).await?,
+            None => self.session.clone(),
+        };
+        Ok(Folder { session, name: name.to_owned(), slots: self.slots.clone(), feed: self.feed.clone() })
+    }
+}
+
+/// The Dockerfile, and the `.dockerignore` beside it that is for it alone.
+async fn dockerfile(folder: &Folder, name: &str) -> Result<(Vec<u8>, Option<Vec<u8>>), Status> {
+    let ignore = format!("{name}.dockerignore");
+    let title = format!("[internal] load build definition from {name}");
+    let mut files = folder.read(&[name, &ignore], DOCKERFILE_LIMIT, &title).await?.into_iter();
+    match (files.next().flatten(), files.next().flatten()) {
+        (Some(dockerfile), ignore) => Ok((dockerfile, ignore)),
+        (None, _) => {
+            let text = format!("failed to read dockerfile: open {name}: no such file or directory");
+            Err(Status::new(Code::Unknown, text))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `LLBBridge`: a client that drives its build asks for its parts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::Shared;
+use crate::builds::Build;
+use crate::control::{failure, solve, workers};
+use crate::frontend::attributes::Attributes;
+use crate::frontend::{self, lint, outputs, questions};
+use crate::grpc::{Reply, Request, Status};
+use crate::pb::Empty;
+use crate::pb::control::VertexWarning;
+use crate::pb::gateway::{
+    Cap, InputsResponse, Outcome, PongResponse, Ref, ReturnRequest, SolveRequest, SolveResponse, WarnRequest,
+};
+
+/// Which build a call is part of.
+const BUILD: &str = "buildkit-controlapi-buildid";
+
+/// What of this API there is.
+const CAPS: [&str; 11] = [
+    "solve.base",
+    "return",
+    "returnmap",
+    "proto.refarray",
+    "reference.output",
+    "importcaches",
+    "frontend.inputs",
+    "frontend.caps",
+    "gateway.solve.metadata",
+    "gateway.solve.evaluate",
+    "gateway.warnings",
+];
+/// What of builds there is, as far as clients look before they ask.
+const LLB_CAPS: [&str; 4] = ["exporter.multiple", "exporter.sourcedateepoch", "source.image", "source.local"];
+
+/// Answers a call.
+///
+/// # Errors
+/// For calls that aren't served, and those of unknown builds.
+pub(crate) async fn call(shared: &Arc<Shared>, method: &str, mut request: Request) -> Result<Reply, Status> {
+    let reference = request.headers.get(BUILD).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if reference.is_empty() {
+        return Err(Status::invalid(format!("no build named: the header {BUILD} is missing")));
+    }
+    let build = shared.builds.get(reference).await.map_err(|status| status.context(method))?;
+    let messages = &mut request.messages;
+    match method {
+        "Ping" => Ok(Reply::one(&PongResponse {
+            frontend_caps: caps(&CAPS),
+            llb_caps: caps(&LLB_CAPS),
+            workers: vec![workers::record(&shared.engine)],
+        })),
+        "Solve" => {
+            let outcome = solve_part(shared, &build, messages.only().await?).await?;
+            Ok(Reply::one(&SolveResponse { result: Some(outcome) }))
+        }
+        "Return" => {
+            let returned: ReturnRequest = messages.only().await?;
+            build.end_driving(match returned.error {
+                Some(error) => Err(Status::from_message(error)),
+                None => Ok(returned.result.unwrap_or_default()),
+            });
+            Ok(Reply::one(&Empty {}))
+        }
+        "Inputs" => Ok(Reply::one(&InputsResponse::default())),
+        "Warn" => {
+            warn(&build, messages.only().await?);
+            Ok(Reply::one(&Empty {}))
+        }
+        other => Err(Status::unimplemented(format!(
+            "{other}: results of a build can't be looked into here while it is built; load the image and run it"
+        ))),
+    }
+}
+
+fn caps(ids: &[&str]) -> Vec<Cap> {
+    ids.iter().map(|id| Cap { id: (*id).to_owned(), enabled: true }).collect()
+}
+
+/// Keeps what is to be built, or answers a question about it.
+async fn solve_part(
+    shared: &Arc<Shared>,
+    build: &Arc<Build>,
+    request: SolveRequest,
+) -> Result<Outcome, Status> {
+    if request.definition.is_some_and(|definition| !definition.def.is_empty()) {
+        return Err(solve::no_graphs());
+    }
+    if !request.frontend_inputs.is_empty() {
+        return Err(Status::unimplemented(
+            "builds can't be given the results of other builds as contexts here",
+        ));
+    }
+    if request.frontend.is_empty() {
+        return Ok(Outcome::default());
+    }
+    frontend::check(&request.frontend, &request.frontend_opt)?;
+    let attributes = Attributes::read(&request.frontend_opt)?;
+    if let Some(question) = attributes.question.clone() {
+        return answer(shared, build, &attributes, &question).await;
+    }
+    if request.evaluate {
+        solve::build(shared, build, &attributes, Some(vec![outputs::cache_only()])).await?;
+    }
+    let id = build.keep(attributes)?;
+    Ok(Outcome { reference: Some(Ref { id }), metadata: BTreeMap::new() })
+}
+
+/// What is asked about a build instead of it.
+async fn answer(
+    shared: &Arc<Shared>,
+    build: &Arc<Build>,
+    attributes: &Attributes,
+    question: &str,
+) -> Result<Outcome, Status> {
+    match question {
+        "frontend.lint" => {
+            build.feed.collect_warnings();
+            if let Err(wrong) = solve::dockerfile(shared, build, attributes).await? {
+                let failure = (&*wrong.to_string(), &*failure::ranges(&wrong));
+                let metadata = lint::answer(&[], build.feed.source().as_ref(), Some(failure));
+                return Ok(Outcome { reference: None, metadata });
+            }
+            solve::run(shared, build, attributes, Some(vec![outputs::cache_only()]), true).await?;
+            let metadata = lint::answer(&build.feed.warnings(), build.feed.source().as_ref(), None);
+            Ok(Outcome { reference: None, metadata })
+        }
+        "frontend.targets" | "frontend.outline" => {
+            let dockerfile = solve::dockerfile(shared, build, attributes).await?;
+            let dockerfile = dockerfile.map_err(|wrong| failure::wrong(&wrong, &build.feed))?;
+            let metadata = match question {
+                "frontend.targets" => questions::targets(&dockerfile),
+                _ => questions::outline(&dockerfile, &attributes.request.target)?,
+            };
+            Ok(Outcome { reference: None, metadata })
+        }
+        other => Err(Status::unimplemented(format!("unsupported request {other}"))
+            .with([failure::detail("Subrequest", &json!({ "name": other }))])),
+    }
+}
+
+fn warn(build: &Build, warning: WarnRequest) {
+    build.feed.warn(VertexWarning {
+        vertex: warning.digest,
+        level: warning.level,
+        short: warning.short,
+        detail: warning.detail,
+        url: warning.url,
+        ..VertexWarning::default()
+    });
+}

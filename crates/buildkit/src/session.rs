@@ -1,0 +1,185 @@
+//! Sessions: connections on which the client is the server. It offers its folders, secrets, agents and credentials, and takes
+//! what is written to its disk.
+//!
+//! A client that builds opens one with `POST /session`, tells its id and what it offers in headers, and names the id in its
+//! other calls. The session ends with its connection.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+
+use crate::grpc::{Call, Channel, Code, Status};
+
+pub(crate) mod files;
+pub(crate) mod keys;
+pub(crate) mod output;
+pub(crate) mod upload;
+
+const ID: &str = "x-docker-expose-session-uuid";
+const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
+const METHOD: &str = "x-docker-expose-session-grpc-method";
+
+/// How long a call waits for the session that it names: clients open both at once.
+const ARRIVAL: Duration = Duration::from_secs(5);
+/// The most sessions at once.
+const SESSIONS: usize = 1000;
+
+/// One client's session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// What stays the same from build to build of the same folder on the same host; may be empty.
+    pub(crate) shared_key: String,
+    /// `/moby.filesync.v1.FileSync/DiffCopy` …, in lower case.
+    methods: HashSet<String>,
+    channel: Channel,
+}
+
+/// What a client says of its session before it begins.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Offer {
+    id: String,
+    shared_key: String,
+    methods: HashSet<String>,
+}
+
+impl Offer {
+    /// From the headers of `POST /session`.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, String> {
+        let text =
+            |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let id = text(ID).filter(|id| !id.is_empty() && id.len() <= 128);
+        let methods = headers.get_all(METHOD).iter();
+        Ok(Self {
+            id: id.ok_or_else(|| format!("a session needs an id: send the header {ID}"))?,
+            shared_key: text(SHARED_KEY).unwrap_or_default(),
+            methods: methods.map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase()).collect(),
+        })
+    }
+}
+
+impl Session {
+    /// Begins a call of a method that the client may offer.
+    ///
+    /// # Errors
+    /// `Unimplemented` when it doesn't.
+    pub(crate) fn call(&self, path: &str, headers: HeaderMap) -> Result<Call, Status> {
+        self.check(path)?;
+        self.channel.call(path, headers)
+    }
+
+    /// The same for a message and its answer.
+    ///
+    /// # Errors
+    /// As [`Session::call`], and how it ended.
+    pub(crate) async fn ask<T: prost::Message + Default>(
+        &self,
+        path: &str,
+        request: &impl prost::Message,
+    ) -> Result<T, Status> {
+        self.check(path)?;
+        self.channel.unary(path, request).await
+    }
+
+    fn check(&self, path: &str) -> Result<(), Status> {
+        match self.methods.contains(&path.to_lowercase()) {
+            true => Ok(()),
+            false => Err(Status::unimplemented(format!("method {path} not supported by the client"))),
+        }
+    }
+}
+
+/// All sessions by their ids.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sessions {
+    open: Arc<Mutex<HashMap<String, Arc<Session>>>>,
+    arrived: Arc<Notify>,
+}
+
+impl Sessions {
+    /// Whether a session can begin.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), String> {
+        let offer = Offer::read(headers)?;
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match () {
+            () if open.contains_key(&offer.id) => Err(format!("session {} already exists", offer.id)),
+            () if open.len() >= SESSIONS => Err(format!("there are {SESSIONS} sessions already")),
+            () => Ok(()),
+        }
+    }
+
+    /// Keeps a session until its connection ends.
+    pub(crate) async fn run(
+        &self,
+        headers: &HeaderMap,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) {
+        let Ok(Offer { id, shared_key, methods }) = Offer::read(headers) else { return };
+        let (channel, connection) = match Channel::open(io).await {
+            Ok(opened) => opened,
+            Err(error) => return tracing::debug!(%error, id, "a session did not begin"),
+        };
+        let session = Arc::new(Session { shared_key, methods, channel });
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), session);
+        let _open = Open { sessions: self, id: &id };
+        self.arrived.notify_waiters();
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, id, "a session ended");
+        }
+    }
+
+    /// A session by its id, which may arrive a little later.
+    ///
+    /// # Errors
+    /// `NotFound` when it doesn't.
+    pub(crate) async fn get(&self, id: &str) -> Result<Arc<Session>, Status> {
+        let arrival = async {
+            loop {
+                let arrived = self.arrived.notified();
+                tokio::pin!(arrived);
+                arrived.as_mut().enable();
+                if let Some(session) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+                    return session.clone();
+                }
+                arrived.await;
+            }
+        };
+        let found = tokio::time::timeout(ARRIVAL, arrival).await;
+        found.map_err(|_| Status::new(Code::NotFound, format!("no active session for {id}")))
+    }
+}
+
+/// Takes a session off the list.
+struct Open<'a> {
+    sessions: &'a Sessions,
+    id: &'a str,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner).remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_says_who_and_what() {
+        let mut headers = HeaderMap::new();
+        assert!(Offer::read(&headers).is_err());
+        headers.insert(ID, "abc".parse().unwrap());
+        headers.append(METHOD, "/a.B/C".parse().unwrap());
+        headers.append(METHOD, "/d.E/F".parse().unwrap());
+        let offer = Offer::read(&headers).unwrap();
+        assert_eq!((&*offer.id, offer.methods.len()), ("abc", 2));
+        assert!(offer.methods.contains("/a.b/c"));
+    }
+}

@@ -1,0 +1,93 @@
+//! `/grpc` and `/session`: connections that become somebody else's.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use minke_docker_api::{BoxIo, BuildKit, HeaderMap};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::Rig;
+
+/// Says back what it hears, after a word of its own; refuses sessions without an id.
+struct Echo;
+
+impl Echo {
+    async fn run(greeting: String, mut io: BoxIo<'static>) {
+        let _ = io.write_all(greeting.as_bytes()).await;
+        let mut buffer = [0; 64];
+        while let Ok(count @ 1..) = io.read(&mut buffer).await {
+            let _ = io.write_all(&buffer[..count]).await;
+        }
+    }
+}
+
+impl BuildKit for Echo {
+    fn control(&self, io: BoxIo<'static>) -> BoxFuture<'static, ()> {
+        Box::pin(Self::run("control ".into(), io))
+    }
+
+    fn check_session(&self, headers: &HeaderMap) -> Result<(), String> {
+        headers.get("x-id").map(drop).ok_or_else(|| "a session needs an id".to_owned())
+    }
+
+    fn session(&self, headers: HeaderMap, io: BoxIo<'static>) -> BoxFuture<'static, ()> {
+        Box::pin(Self::run(format!("session {} ", headers["x-id"].to_str().unwrap()), io))
+    }
+}
+
+/// What comes back for a request that is followed by `hello` at once, until `end`.
+async fn talk(rig: &Rig, request: &str, end: &str) -> String {
+    let mut stream = UnixStream::connect(rig.dir.path().join("sock")).await.unwrap();
+    stream.write_all(format!("{request}\r\nHost: d\r\n\r\nhello").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let mut buffer = [0; 1024];
+    while !answer.contains(end) {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0, "it ended after {answer:?}");
+        answer += std::str::from_utf8(&buffer[..count]).unwrap();
+    }
+    answer
+}
+
+const UPGRADE: &str = "\r\nConnection: Upgrade\r\nUpgrade: h2c";
+
+#[tokio::test]
+async fn a_connection_is_handed_over_in_every_version() {
+    let rig = Rig::start_with(Some(Arc::new(Echo))).await;
+    for version in ["", "/v1.38", "/v1.51"] {
+        let answer = talk(&rig, &format!("POST {version}/grpc HTTP/1.1{UPGRADE}"), "hello").await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert!(answer.contains("Upgrade: h2c\r\n") && answer.ends_with("\r\n\r\ncontrol hello"), "{answer}");
+    }
+    let answer = talk(&rig, &format!("POST /session HTTP/1.1\r\nX-Id: 7{UPGRADE}"), "hello").await;
+    assert!(answer.ends_with("session 7 hello"), "{answer}");
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn what_asks_for_no_upgrade_or_another_is_told_so() {
+    let rig = Rig::start_with(Some(Arc::new(Echo))).await;
+    for (request, told) in [
+        ("POST /grpc HTTP/1.1\r\nContent-Length: 5", "no upgrade proto in request"),
+        (
+            "POST /grpc HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 5",
+            "protocol tcp not supported",
+        ),
+        (
+            "POST /session HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5",
+            "a session needs an id",
+        ),
+    ] {
+        let answer = talk(&rig, request, told).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn clients_are_told_which_builder_to_use() {
+    let rig = Rig::start_with(Some(Arc::new(Echo))).await;
+    assert!(rig.raw("GET /_ping HTTP/1.1\r\n\r\n").await.contains("Builder-Version: 2\r\n"));
+    rig.end().await;
+}

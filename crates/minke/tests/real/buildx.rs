@@ -1,0 +1,137 @@
+//! `docker buildx build` and `docker build` with Docker's own buildx, unmodified, against the engine's default builder.
+
+use std::path::PathBuf;
+
+use minke_testkit::{Host, Ran, Rootfs, buildx};
+
+/// A host whose docker knows buildx, and which has an image `base` with busybox.
+fn host() -> Host {
+    let host = Host::start();
+    let plugins = host.path("docker-config/cli-plugins");
+    std::fs::create_dir_all(&plugins).expect("a folder for plugins");
+    std::os::unix::fs::symlink(buildx(), plugins.join("docker-buildx")).expect("buildx is linked");
+    host.import("base", Rootfs::busybox());
+    host
+}
+
+/// A folder with these files.
+fn files(host: &Host, name: &str, files: &[(&str, &str)]) -> String {
+    let folder = host.path(name);
+    for (path, content) in files {
+        let path: PathBuf = folder.join(path);
+        std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("folders");
+        std::fs::write(path, content).expect("a file");
+    }
+    folder.to_str().expect("a path in text").to_owned()
+}
+
+fn build<const N: usize>(host: &Host, args: [&str; N]) -> Ran {
+    host.docker_run(args).env("BUILDKIT_PROGRESS", "plain").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1").run()
+}
+
+#[test]
+fn the_default_builder_runs_here() {
+    let host = host();
+    let shown = host.docker(["buildx", "inspect", "default"]).ok();
+    for line in ["Driver: docker", "running", "Platforms:"] {
+        assert!(shown.contains(line), "{line}:\n{shown}");
+    }
+    let _ = host.docker(["buildx", "ls"]).expect_code(0).expect_stdout("running");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_context_an_argument_and_a_secret_become_an_image() {
+    let host = host();
+    let context = files(
+        &host,
+        "context",
+        &[
+            (
+                "Dockerfile",
+                "# syntax=docker/dockerfile:1\nFROM base\nARG WHO\nWORKDIR /w\nCOPY . .\n\
+                 RUN --mount=type=secret,id=key cat /run/secrets/key | wc -c > size && echo $WHO > who\nCMD [\"cat\", \"size\", \"who\", \"in/a\"]\n",
+            ),
+            (".dockerignore", "*.log\n"),
+            ("in/a", "file a\n"),
+            ("in/b.log", "not this\n"),
+            ("x.log", "nor this\n"),
+        ],
+    );
+    let secret = files(&host, "secret", &[("key", "12345")]) + "/key";
+    let secret = format!("id=key,src={secret}");
+    let built =
+        build(&host, ["build", "-t", "made", "--build-arg", "WHO=minke", "--secret", &secret, &context]);
+    let told = built.expect_code(0).stderr;
+    for line in ["[internal] load build definition from Dockerfile", "transferring context", "naming to "] {
+        assert!(told.contains(line), "{line}:\n{told}");
+    }
+    assert_eq!(host.docker(["run", "--rm", "made"]).ok(), "5\nminke\nfile a");
+    let listed = host.docker(["run", "--rm", "made", "ls", "-R", "/w"]).ok();
+    assert!(!listed.contains(".log"), "{listed}");
+    let again = build(
+        &host,
+        ["buildx", "build", "-t", "made", "--build-arg", "WHO=minke", "--secret", &secret, &context],
+    );
+    let told = again.expect_code(0).stderr;
+    assert!(told.contains("CACHED"), "{told}");
+    let _ = host.docker(["image", "rm", "made", "base"]).expect_code(0);
+}
+
+#[test]
+fn a_failed_step_shows_its_output_and_its_line() {
+    let host = host();
+    let context = files(&host, "context", &[("Dockerfile", "FROM base\nRUN echo before && exit 3\n")]);
+    let told = build(&host, ["build", &context]).expect_code(1).stderr;
+    for line in [
+        "before",
+        "did not complete successfully: exit code: 3",
+        "Dockerfile:2",
+        ">>> RUN echo before && exit 3",
+    ] {
+        assert!(told.contains(line), "{line}:\n{told}");
+    }
+    let bad = files(&host, "bad", &[("Dockerfile", "FROM base\nRUNN x\n")]);
+    let _ = build(&host, ["build", &bad]).expect_code(1).expect_stderr("unknown instruction: RUNN");
+}
+
+#[test]
+fn files_and_archives_go_to_the_clients_disk() {
+    let host = host();
+    let context =
+        files(&host, "context", &[("Dockerfile", "FROM scratch\nCOPY a /dir/\n"), ("a", "content")]);
+    let folder = host.path("out");
+    let output = format!("type=local,dest={}", folder.display());
+    let _ = build(&host, ["buildx", "build", "--output", &output, &context]).expect_code(0);
+    assert_eq!(std::fs::read_to_string(folder.join("dir/a")).expect("it was written"), "content");
+    let archive = host.path("out.tar");
+    let output = format!("type=tar,dest={}", archive.display());
+    let _ = build(&host, ["buildx", "build", "--output", &output, &context]).expect_code(0);
+    let mut archive = tar::Archive::new(std::fs::File::open(archive).expect("it was written"));
+    let names: Vec<_> = archive
+        .entries()
+        .expect("a tar")
+        .map(|entry| entry.expect("an entry").path().expect("a path").into_owned())
+        .collect();
+    assert!(names.iter().any(|name| name.ends_with("dir/a")), "{names:?}");
+}
+
+#[test]
+fn the_cache_is_shown_and_emptied() {
+    let host = host();
+    let context = files(&host, "context", &[("Dockerfile", "FROM base\nRUN echo 1 > /one\n")]);
+    let _ = build(&host, ["build", &context]).expect_code(0);
+    let _ = host.docker(["buildx", "du"]).expect_code(0).expect_stdout("Total:");
+    let _ = host.docker(["buildx", "prune", "--force", "--all"]).expect_code(0).expect_stdout("Total:");
+    let told = build(&host, ["build", &context]).expect_code(0).stderr;
+    assert!(!told.contains("CACHED"), "{told}");
+}
+
+#[test]
+fn other_frontends_are_refused_by_name() {
+    let host = host();
+    let context = files(&host, "context", &[("Dockerfile", "FROM base\n")]);
+    let _ = build(&host, ["build", "--build-arg", "BUILDKIT_SYNTAX=example.com/other:1", &context])
+        .expect_code(1)
+        .expect_stderr("solves no graphs");
+}
