@@ -22,10 +22,11 @@ use serde_json::json;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    time::Instant,
 };
 
 use super::{looks, printer::Printer, session::Session, watch};
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, format::time, output};
 
 /// When the end of a container is the end of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -371,16 +372,23 @@ impl<'s> Following<'s> {
             client.get::<serde_json::Value>(&format!("/containers/{id}/json"), &[]).await.ok()
         };
         let inspected = inspected.await.unwrap_or_default();
-        inspected["State"]["StartedAt"].as_str().unwrap_or("0").to_owned()
+        let text = inspected["State"]["StartedAt"].as_str().unwrap_or_default();
+        // Where the engine doesn't say, all is shown.
+        time::moment("since", text).unwrap_or_else(|_| "0".to_owned())
     }
 
-    /// Prints what arrives within a moment.
+    /// Prints what arrives within a moment; others that write without end don't make it longer.
     async fn settle(&mut self) -> Result<(), Failure> {
         const MOMENT: Duration = Duration::from_millis(30);
-        while let Ok(Some(line)) = tokio::time::timeout(MOMENT, self.lines.recv()).await {
-            self.printer.line(&line)?;
+        const LONGEST: Duration = Duration::from_millis(300);
+        let latest = Instant::now() + LONGEST;
+        loop {
+            let quiet = (Instant::now() + MOMENT).min(latest);
+            match tokio::time::timeout_at(quiet, self.lines.recv()).await {
+                Ok(Some(line)) => self.printer.line(&line)?,
+                Ok(None) | Err(_) => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// Prints what is still on its way, up to a limit: a log that never ends must not hold the program.

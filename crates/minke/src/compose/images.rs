@@ -158,7 +158,7 @@ async fn images_of(context: &Context, args: Images) -> Result<(), Failure> {
         if !image.variant.is_empty() {
             platform = format!("{platform}/{}", image.variant);
         }
-        let created = time::restamp(&image.created);
+        let created = time::ago_of(&image.created);
         values.push(json!({
             "ID": image.id, "ContainerName": container.name(), "Repository": repository, "Tag": tag, "Platform": platform,
             "Size": image.size, "Created": image.created,

@@ -20,6 +20,12 @@ pub(crate) fn ago(created: i64, now: OffsetDateTime) -> String {
     format!("{} ago", quantity::human_duration(Duration::from_secs(seconds)))
 }
 
+/// The same from an RFC 3339 time; `N/A` where it is none.
+pub(crate) fn ago_of(text: &str) -> String {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_or_else(|_| "N/A".to_owned(), |time| ago(time.unix_timestamp(), now()))
+}
+
 /// `2026-01-31 10:20:30 +0000 UTC`, from seconds since 1970, as Go prints a time. Times are shown in UTC: a
 /// static program doesn't read the system's time zone files.
 pub(crate) fn stamp(seconds: i64) -> String {
