@@ -35,11 +35,8 @@ pub async fn put(client: &Client, project: &Project, service: &Service, id: &str
     let archive = archive(&files).map_err(|problem| {
         RunError::Unsupported(format!("services.{}: secrets and configs: {problem}", service.name))
     })?;
-    let keep_owners = files.iter().any(|file| !file.uid.is_empty() || !file.gid.is_empty());
-    let mut query = vec![("path", "/".to_owned())];
-    if keep_owners {
-        query.push(("copyUIDGID", "true".to_owned()));
-    }
+    // Without `copyUIDGID`, which would give all to the container's user: owners are those of the archive.
+    let query = [("path", "/".to_owned())];
     let body = Body::Bytes { content_type: "application/x-tar", bytes: archive.into() };
     client
         .put::<()>(&format!("/containers/{id}/archive"), &query, body)
