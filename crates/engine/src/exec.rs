@@ -407,7 +407,7 @@ fn build(inner: &Inner, container: &Container, root: &Root, config: &ExecConfig)
         env,
         cwd: directory.to_owned(),
         capabilities: Some(spec::capabilities::sets(&capabilities, user.uid == 0)),
-        rlimits: spec::limits::rlimits(record.host.ulimits.as_deref().unwrap_or(&[]), &facts.hard_limits)?,
+        rlimits: spec::limits::rlimits(record.host.ulimits.as_deref().unwrap_or(&[]), facts)?,
         no_new_privileges: security.no_new_privileges,
         ..Process::default()
     })

@@ -3,6 +3,7 @@
 use std::{fs, io};
 
 use minke_kernel::{caps, cgroup};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::spec::{
     Facts, capabilities::Mask, limits::HardLimits, resources::HostResources, seccomp::kernel_version,
@@ -26,6 +27,14 @@ pub(crate) struct Host {
     pub(crate) boot: String,
     /// Where cgroups are.
     pub(crate) cgroups: cgroup::Layout,
+}
+
+/// Takes as many open files as this process may have: each container of a user-defined network costs three, and shells and
+/// service managers give 1,024 unless asked for more. What containers inherit stays as it was ([`Facts::open_files`]).
+pub(crate) fn take_all_open_files(given: Rlimit) {
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: given.maximum, ..given }) {
+        tracing::warn!(%error, "raise the limit of open files");
+    }
 }
 
 impl Host {
@@ -52,6 +61,7 @@ impl Host {
             },
             capabilities,
             hard_limits,
+            open_files: getrlimit(Resource::Nofile),
             architecture: go_architecture(),
             kernel: kernel_version(&kernel).unwrap_or((5, 10)),
             oom_score_adj: fs::read_to_string("/proc/self/oom_score_adj")?.trim().parse().unwrap_or(0),

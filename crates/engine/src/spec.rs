@@ -22,6 +22,7 @@ use bollard_stubs::models::{ContainerConfig, HostConfig};
 use minke_model::runtime_spec::{
     self, ConsoleSize, Device, DeviceRule, Linux, Namespace, NamespaceType, Process, Root, Spec,
 };
+use rustix::process::Rlimit;
 
 use self::{
     capabilities::Mask,
@@ -47,6 +48,8 @@ pub(crate) struct Facts {
     /// Capabilities that the engine itself holds.
     pub(crate) capabilities: Mask,
     pub(crate) hard_limits: HardLimits,
+    /// How many files this process could open when it began: what containers inherit unless they ask.
+    pub(crate) open_files: Rlimit,
     /// Go's name of the architecture.
     pub(crate) architecture: &'static str,
     pub(crate) kernel: (u32, u32),
@@ -182,7 +185,7 @@ fn process(inputs: &Inputs<'_>, capabilities: &[String], no_new_privileges: bool
         ),
         cwd: working_dir.to_owned(),
         capabilities: Some(capabilities::sets(capabilities, inputs.user.uid == 0)),
-        rlimits: limits::rlimits(host.ulimits.as_deref().unwrap_or(&[]), &inputs.facts.hard_limits)?,
+        rlimits: limits::rlimits(host.ulimits.as_deref().unwrap_or(&[]), inputs.facts)?,
         no_new_privileges,
         oom_score_adj: oom_score_adj(host, inputs.facts)?,
         ..Process::default()

@@ -250,6 +250,11 @@ pub(crate) fn event_loop() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::doing("start the event loop", error))
 }
 
+/// A folder that stays the same whoever looks for it: supervisors run elsewhere.
+fn absolute(flag: &str, path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::doing(format!("minke daemon: {flag}"), error))
+}
+
 /// `--runtime`, else `minke-oci` beside this program.
 fn runtime_program(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let program = match given {
@@ -303,8 +308,8 @@ async fn run(
     let settings = command.settings(&args)?;
     let networks = args.networks.defaults()?;
     let config = EngineConfig {
-        root: args.root,
-        state: args.state,
+        root: absolute("--root", &args.root)?,
+        state: absolute("--state", &args.state)?,
         name_prefix: args.name_prefix,
         runtime,
         networks,

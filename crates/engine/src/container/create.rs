@@ -202,7 +202,7 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
         };
         spec::seccomp::profile_filter(json, conditions)?;
     }
-    spec::limits::rlimits(host.ulimits.as_deref().unwrap_or(&[]), &facts.hard_limits)?;
+    spec::limits::rlimits(host.ulimits.as_deref().unwrap_or(&[]), facts)?;
     spec::sysctls(host, modes)?;
     spec::oom_score_adj(host, facts)?;
     log_options::parse(record, &inner.host.name, &inner.places(&record.id).log(&record.id))?;

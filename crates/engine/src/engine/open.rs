@@ -27,7 +27,7 @@ use crate::{
     },
     events::Events,
     exec::Execs,
-    host::Host,
+    host::{self, Host},
     images::Downloads,
     metrics::Counts,
     networks::{Names, errors::attach, open::open},
@@ -151,6 +151,7 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
     let network_table = open(&store, &networks).map_err(|error| part("the networks", error))?;
     let host =
         Host::read().map_err(|source| OpenError::Io { action: "read", path: "/proc".into(), source })?;
+    host::take_all_open_files(host.facts.open_files);
     let records = store.containers().map_err(|error| part("the container store", error))?;
     let volume_records = store.volumes().map_err(|error| part("the container store", error))?;
     let volumes = Volumes::new(config.root.join("volumes"), volume_records);

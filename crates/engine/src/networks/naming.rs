@@ -132,7 +132,7 @@ impl Inner {
         let mut forwards = false;
         for endpoint in &attachment.endpoints {
             let Some(network) = self.network_table.with_id(&endpoint.network) else { continue };
-            forwards |= !network.internal();
+            forwards |= network.has_a_way_out();
             if !network.is_user_defined() {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bollard_stubs::models::{ConfigReference, Ipam, IpamConfig, NetworkInspect};
 use minke_model::NetworkId;
-use minke_network::{NetworkSpec, Pool};
+use minke_network::{GatewayMode, NetworkSpec, Pool};
 use serde::{Deserialize, Serialize};
 
 /// The version that this engine writes.
@@ -90,6 +90,18 @@ impl NetworkRecord {
 
     pub(crate) fn internal(&self) -> bool {
         self.spec().is_some_and(|spec| spec.internal)
+    }
+
+    /// Whether something of a container on it gets out of the host.
+    pub(crate) fn has_a_way_out(&self) -> bool {
+        let isolated = |spec: &NetworkSpec| {
+            let families = [(true, spec.ipv4.is_some()), (false, spec.ipv6.is_some())];
+            spec.bridge().is_some_and(|bridge| {
+                let is_isolated = |ipv4| bridge.gateway_mode(ipv4) == GatewayMode::Isolated;
+                families.iter().all(|(ipv4, has)| !has || is_isolated(*ipv4))
+            })
+        };
+        !self.internal() && !self.spec().is_some_and(isolated)
     }
 
     /// As `inspect` shows it, without its containers. `spec` is what it is in the kernel at present.

@@ -3,7 +3,10 @@
 use bollard_stubs::models::ResourcesUlimits;
 use minke_model::runtime_spec::Rlimit;
 
+use super::Facts;
 use crate::Error;
+
+const OPEN_FILES: &str = "RLIMIT_NOFILE";
 
 /// The limits of Linux, setrlimit(2), by Docker's names.
 const NAMES: [(&str, &str); 15] = [
@@ -15,7 +18,7 @@ const NAMES: [(&str, &str); 15] = [
     ("memlock", "RLIMIT_MEMLOCK"),
     ("msgqueue", "RLIMIT_MSGQUEUE"),
     ("nice", "RLIMIT_NICE"),
-    ("nofile", "RLIMIT_NOFILE"),
+    ("nofile", OPEN_FILES),
     ("nproc", "RLIMIT_NPROC"),
     ("rss", "RLIMIT_RSS"),
     ("rtprio", "RLIMIT_RTPRIO"),
@@ -67,13 +70,25 @@ impl HardLimits {
     }
 }
 
-/// The runtime's form of `--ulimit`s; -1 is unlimited.
+/// The runtime's form of `--ulimit`s; -1 is unlimited. Open files, if nobody asks, are limited as the engine's were when it
+/// began, which has taken more since.
 ///
 /// # Errors
 /// `InvalidParameter` for an unknown name, a soft limit above the hard one, and a limit that the engine
 /// can't raise.
-pub(crate) fn rlimits(ulimits: &[ResourcesUlimits], own: &HardLimits) -> Result<Vec<Rlimit>, Error> {
-    ulimits.iter().map(|ulimit| rlimit(ulimit, own)).collect()
+pub(crate) fn rlimits(ulimits: &[ResourcesUlimits], facts: &Facts) -> Result<Vec<Rlimit>, Error> {
+    let mut limits =
+        ulimits.iter().map(|ulimit| rlimit(ulimit, &facts.hard_limits)).collect::<Result<Vec<_>, _>>()?;
+    let given = facts.open_files;
+    if given.current != given.maximum && !limits.iter().any(|limit| limit.kind == OPEN_FILES) {
+        let number = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        limits.push(Rlimit {
+            kind: OPEN_FILES.to_owned(),
+            soft: number(given.current),
+            hard: number(given.maximum),
+        });
+    }
+    Ok(limits)
 }
 
 fn rlimit(ulimit: &ResourcesUlimits, own: &HardLimits) -> Result<Rlimit, Error> {
@@ -101,25 +116,40 @@ fn rlimit(ulimit: &ResourcesUlimits, own: &HardLimits) -> Result<Rlimit, Error> 
 mod tests {
     use super::*;
 
+    fn facts() -> Facts {
+        let open_files = rustix::process::Rlimit { current: Some(1024), maximum: Some(20_000) };
+        Facts { open_files, ..crate::spec::tests::facts() }
+    }
+
+    #[test]
+    fn containers_inherit_what_the_engine_was_given_and_not_what_it_took() {
+        assert_eq!(
+            rlimits(&[ulimit("core", 0, 0)], &facts()).unwrap()[1],
+            Rlimit { kind: "RLIMIT_NOFILE".into(), soft: 1024, hard: 20_000 }
+        );
+        assert_eq!(rlimits(&[ulimit("nofile", 5, 6)], &facts()).unwrap().len(), 1);
+        assert_eq!(rlimits(&[], &crate::spec::tests::facts()).unwrap(), []);
+    }
+
     fn ulimit(name: &str, soft: i64, hard: i64) -> ResourcesUlimits {
         ResourcesUlimits { name: Some(name.into()), soft: Some(soft), hard: Some(hard) }
     }
 
     #[test]
     fn limits_are_named_as_in_the_runtime_specification() {
-        let limits =
-            rlimits(&[ulimit("nofile", 10, 20), ulimit("core", -1, -1)], &HardLimits::default()).unwrap();
+        let limits = rlimits(&[ulimit("nofile", 10, 20), ulimit("core", -1, -1)], &facts()).unwrap();
         assert_eq!(limits[0], Rlimit { kind: "RLIMIT_NOFILE".into(), soft: 10, hard: 20 });
         assert_eq!((limits[1].soft, limits[1].hard), (u64::MAX, u64::MAX));
     }
 
     #[test]
     fn the_engines_own_ceiling_is_named_in_the_refusal() {
-        let own = HardLimits::parse(
+        let hard_limits = HardLimits::parse(
             "Limit                     Soft Limit           Hard Limit           Units\n\
              Max open files            1024                 20000                files\n\
              Max cpu time              unlimited            unlimited            seconds\n",
         );
+        let own = Facts { hard_limits, ..facts() };
         assert!(rlimits(&[ulimit("nofile", 1024, 20000)], &own).is_ok());
         assert!(rlimits(&[ulimit("cpu", -1, -1)], &own).is_ok());
         let error = rlimits(&[ulimit("nofile", 1024, 20001)], &own).unwrap_err().to_string();
@@ -131,7 +161,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(rlimits(&[ulimit("wings", 1, 1)], &HardLimits::default()).is_err());
-        assert!(rlimits(&[ulimit("nofile", 2, 1)], &HardLimits::default()).is_err());
+        assert!(rlimits(&[ulimit("wings", 1, 1)], &facts()).is_err());
+        assert!(rlimits(&[ulimit("nofile", 2, 1)], &facts()).is_err());
     }
 }

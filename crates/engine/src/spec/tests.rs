@@ -2,8 +2,9 @@
 
 use super::*;
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts {
+        open_files: Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) },
         resources: HostResources { cpus: 2, unified: false },
         capabilities: Mask((1 << 41) - 1),
         hard_limits: HardLimits::default(),
