@@ -52,7 +52,7 @@ fn a_context_an_argument_and_a_secret_become_an_image() {
                 "# syntax=docker/dockerfile:1\nFROM base\nARG WHO\nWORKDIR /w\nCOPY . .\n\
                  RUN --mount=type=secret,id=key cat /run/secrets/key | wc -c > size && echo $WHO > who\nCMD [\"cat\", \"size\", \"who\", \"in/a\"]\n",
             ),
-            (".dockerignore", "*.log\n"),
+            (".dockerignore", "**/*.log\n"),
             ("in/a", "file a\n"),
             ("in/b.log", "not this\n"),
             ("x.log", "nor this\n"),
