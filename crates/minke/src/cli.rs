@@ -54,7 +54,7 @@ fn dispatch(arguments: Vec<OsString>, as_plugin: bool) -> Result<(), Failure> {
     let (mut globals, mut words) = match globals::read(arguments)? {
         Start::Version => return output::line(&format!("minke version {}", env!("CARGO_PKG_VERSION"))),
         Start::Help => return output::print(&help::overview()),
-        Start::Verb(globals, words) => (globals, words),
+        Start::Verb(globals, words) => (*globals, words),
     };
     if as_plugin {
         plugin::default_engine(&mut globals);

@@ -14,7 +14,7 @@ pub(super) enum Start {
     Version,
     Help,
     /// The flags, then the verb's words.
-    Verb(Globals, Vec<OsString>),
+    Verb(Box<Globals>, Vec<OsString>),
 }
 
 /// Reads flags up to the first word.
@@ -28,7 +28,7 @@ pub(super) fn read(arguments: Vec<OsString>) -> Result<Start, Failure> {
         let text = argument.to_str().unwrap_or_default().to_owned();
         if !text.starts_with('-') || text == "-" {
             let words = std::iter::once(argument).chain(rest).collect();
-            return Ok(Start::Verb(globals, words));
+            return Ok(Start::Verb(Box::new(globals), words));
         }
         let (name, mut inline) = match text.strip_prefix("--") {
             Some(long) => match long.split_once('=') {

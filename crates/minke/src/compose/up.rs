@@ -170,7 +170,7 @@ async fn up(context: &Context, args: UpArgs) -> Result<(), Failure> {
         session.screen.quieten_pulls();
     }
     let observed = Images::of_flags(&args.pull, args.build, args.no_build)?.ensure(&session).await?;
-    let attaches = !(args.detach || args.wait || args.no_start) && !session.flags().dry_run;
+    let attaches = !(args.detach || args.wait || args.no_start || session.flags().dry_run);
     let options = Up {
         services: args.services.clone(),
         recreate: recreate(args.force_recreate, args.no_recreate),
