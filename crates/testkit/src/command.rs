@@ -47,6 +47,13 @@ impl Run {
         Self { command, shown, input: Vec::new(), limit: Duration::from_secs(60), netns: None }
     }
 
+    /// One word more, which may have spaces in it.
+    pub fn arg(mut self, word: &str) -> Self {
+        self.shown = format!("{} {word:?}", self.shown);
+        self.command.arg(word);
+        self
+    }
+
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);

@@ -212,6 +212,16 @@ impl Host {
         self.minke_run(args).run()
     }
 
+    /// minke's own command line with any number of words, aimed at this host.
+    pub fn minke_words(&self, words: &[&str]) -> Run {
+        self.aimed(crate::program("minke"), words)
+    }
+
+    /// A client of another's with any number of words, aimed at this host.
+    pub fn client_words(&self, program: PathBuf, words: &[&str]) -> Run {
+        self.aimed(program, words).env("DOCKER_CONFIG", self.path("docker-config"))
+    }
+
     /// One of the two command lines, aimed at this host.
     pub fn cli_run<const N: usize>(&self, cli: Cli, args: [&str; N]) -> Run {
         match cli {

@@ -29,4 +29,4 @@ pub use image::{Entry, Rootfs};
 pub use netns::NetworkNamespace;
 pub use prometheus::{Prometheus, check_metrics};
 pub use registry::{Registry, RegistryKind};
-pub use tools::{api_clients, buildx, busybox, docker_cli, on_path, program};
+pub use tools::{api_clients, buildx, busybox, docker_cli, docker_compose, on_path, program};

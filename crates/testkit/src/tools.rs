@@ -32,6 +32,14 @@ pub fn buildx() -> PathBuf {
     on_path("docker-buildx")
 }
 
+/// Docker's own Compose, version 2.
+///
+/// # Panics
+/// When there is none on PATH: `scripts/setup test` fetches it, `make test` puts it on PATH.
+pub fn docker_compose() -> PathBuf {
+    on_path("docker-compose")
+}
+
 /// A busybox that needs no libraries, to be the inside of test images.
 ///
 /// # Panics

@@ -160,12 +160,13 @@ fn help_names_the_verb_its_flags_and_its_use() {
     for words in [
         "Usage:  minke [OPTIONS] COMMAND",
         "Common Commands:\n  run ",
-        "Management Commands:\n  container ",
+        "Management Commands:\n  compose ",
         "\n  wait ",
     ] {
         assert!(overview.contains(words), "{words}");
     }
-    assert!(help::group(&tree::GROUPS[0]).contains("Usage:  minke container COMMAND"));
+    assert!(help::group(&tree::GROUPS[0]).contains("Usage:  minke compose [OPTIONS] COMMAND"));
+    assert!(help::group(&tree::GROUPS[1]).contains("Usage:  minke container COMMAND"));
 }
 
 #[test]

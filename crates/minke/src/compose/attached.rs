@@ -97,6 +97,8 @@ pub(super) async fn run(
     let mut following = Following::new(session, attachment, &observed)?;
     following.announce(&observed)?;
     let plan = plan::start(session.origin(&observed), &[], false)?;
+    let starts = |step: &&plan::Step| matches!(step.command, plan::Command::StartContainer { .. });
+    following.expected = plan.steps.iter().filter(starts).count();
     let execution = session.execution()?;
     execution.know(&observed);
     let starting = async { execution.execute(&plan).await.map_err(Failure::from) };
@@ -198,6 +200,9 @@ struct Following<'s> {
     lines: mpsc::Receiver<logs::Line>,
     /// Names of containers that run, by ids.
     alive: BTreeMap<String, String>,
+    /// How many starts were told, and how many are to come at least.
+    starts: usize,
+    expected: usize,
 }
 
 impl<'s> Following<'s> {
@@ -211,7 +216,16 @@ impl<'s> Following<'s> {
         let names = shown.map(|container| looks::short_name(&session.project.name, container.name()));
         let printer = Printer::new(session.flags(), attachment.prefix, attachment.colours, names);
         let (sink, lines) = mpsc::channel(256);
-        Ok(Self { session, attachment, printer, sink: Some(sink), lines, alive: BTreeMap::new() })
+        Ok(Self {
+            session,
+            attachment,
+            printer,
+            sink: Some(sink),
+            lines,
+            alive: BTreeMap::new(),
+            starts: 0,
+            expected: 0,
+        })
     }
 
     /// Names those that are shown, and follows those that run already.
@@ -258,14 +272,15 @@ impl<'s> Following<'s> {
         let mut started = false;
         tokio::pin!(starting);
         loop {
-            if started && self.alive.is_empty() {
+            // A container may have ended before its start was told: all starts are waited for.
+            if started && self.starts >= self.expected && self.alive.is_empty() {
                 return Ok(End::All);
             }
             tokio::select! {
                 result = &mut starting, if !started => {
                     result?;
                     started = true;
-                    self.forget_ended().await?;
+                    self.note_running().await?;
                 }
                 Some(line) = self.lines.recv() => self.printer.line(&line)?,
                 event = events.next() => match event {
@@ -280,8 +295,8 @@ impl<'s> Following<'s> {
         }
     }
 
-    /// Those whose start was announced and whose end came before anybody listened.
-    async fn forget_ended(&mut self) -> Result<(), Failure> {
+    /// Those that run; the end of each is still to be told.
+    async fn note_running(&mut self) -> Result<(), Failure> {
         let running =
             run::containers(self.session.client()?, Some(&self.session.project.name), false).await?;
         let ours = running
@@ -291,7 +306,6 @@ impl<'s> Following<'s> {
             .filter(|container| !container.is_oneoff())
             .map(|container| (container.id.clone(), container.name().to_owned()))
             .collect();
-        self.alive.retain(|id, _| ours.contains_key(id));
         self.alive.extend(ours);
         Ok(())
     }
@@ -305,6 +319,7 @@ impl<'s> Following<'s> {
         }
         match event.action.as_str() {
             "start" => {
+                self.starts += 1;
                 self.alive.insert(event.actor.id.clone(), name.clone());
                 if self.attachment.shown.contains(&service) {
                     let since = self.started_at(&event.actor.id).await;

@@ -9,6 +9,7 @@ mod buildx;
 mod certificates;
 mod clients;
 mod commit;
+mod compose;
 mod conformance;
 mod contexts;
 mod copy;

@@ -1,0 +1,196 @@
+//! The real `docker compose` beside minke's, on the same engine over the same projects: equal containers, networks and labels, and
+//! the two take turns.
+
+use minke_testkit::Host;
+use serde_json::{Value, json};
+
+use super::{Application, PAIR};
+
+/// Many attributes of a service in one project.
+const RICH: &str = r#"
+name: rich
+services:
+  base: {image: busybox, command: sleep infinity, init: true, environment: {A: "1", B: ""}, labels: {x.y: z}}
+  rich:
+    image: busybox
+    command: ["sleep", "infinity"]
+    init: true
+    hostname: box
+    user: "1000:1000"
+    working_dir: /tmp
+    restart: on-failure:3
+    stop_grace_period: 2s
+    stop_signal: SIGINT
+    cap_add: [SYS_TIME]
+    cap_drop: [NET_RAW]
+    mem_limit: 64m
+    cpus: 0.5
+    pids_limit: 50
+    shm_size: 8m
+    read_only: true
+    tmpfs: ["/run:size=1m"]
+    ulimits: {nofile: {soft: 100, hard: 200}, nproc: 300}
+    sysctls: {net.core.somaxconn: 100}
+    extra_hosts: ["other:10.1.2.3"]
+    expose: ["3000", "4000-4001"]
+    ports: ["127.0.0.1:9000:9000", "9001:9001/udp"]
+    networks: {default: {aliases: [also]}, back: {priority: 10}}
+    volumes: ["data:/data", "./files:/files:ro", "/anonymous"]
+    healthcheck: {test: [CMD, "true"], interval: 10s, retries: 5}
+    logging: {driver: json-file, options: {max-size: 1m}}
+    depends_on: [base]
+    security_opt: [no-new-privileges]
+networks: {default: {}, back: {internal: true, labels: {kind: back}}}
+volumes: {data: {labels: {kind: data}}}
+"#;
+
+/// What Compose decides of a container, without what the engine adds and what differs each time.
+fn made(container: &Value) -> Value {
+    let mut labels = container["Config"]["Labels"].clone();
+    if let Some(labels) = labels.as_object_mut() {
+        // Of these two, older versions of docker compose write other texts.
+        labels.retain(|name, _| {
+            !matches!(name.as_str(), "com.docker.compose.version" | "com.docker.compose.config-hash")
+        });
+    }
+    let config = [
+        "Hostname",
+        "User",
+        "Env",
+        "Cmd",
+        "Entrypoint",
+        "WorkingDir",
+        "ExposedPorts",
+        "StopSignal",
+        "StopTimeout",
+        "Healthcheck",
+        "Image",
+        "Tty",
+        "OpenStdin",
+    ];
+    let host = [
+        "NetworkMode",
+        "RestartPolicy",
+        "CapAdd",
+        "CapDrop",
+        "Memory",
+        "NanoCpus",
+        "PidsLimit",
+        "ShmSize",
+        "ReadonlyRootfs",
+        "Tmpfs",
+        "Ulimits",
+        "Sysctls",
+        "ExtraHosts",
+        "PortBindings",
+        "LogConfig",
+        "SecurityOpt",
+        "Init",
+        "Privileged",
+    ];
+    let pick = |from: &Value, fields: &[&str]| -> Value {
+        fields
+            .iter()
+            .map(|field| ((*field).to_owned(), from[*field].clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let mut picked = pick(&container["Config"], &config);
+    if container["Config"]["Hostname"]
+        .as_str()
+        .is_some_and(|name| container["Id"].as_str().unwrap().starts_with(name))
+    {
+        picked["Hostname"] = Value::Null;
+    }
+    let mut mounts: Vec<Value> = container["Mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| {
+            // An anonymous volume has another name each time.
+            let name = mount["Name"].as_str().filter(|name| name.len() != 64);
+            json!([mount["Type"], name, mount["Destination"], mount["RW"]])
+        })
+        .collect();
+    mounts.sort_by_key(ToString::to_string);
+    let networks: serde_json::Map<String, Value> = container["NetworkSettings"]["Networks"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, endpoint)| {
+            let mut aliases: Vec<&str> =
+                endpoint["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            aliases.retain(|alias| !container["Id"].as_str().unwrap().starts_with(alias));
+            aliases.sort_unstable();
+            (name.clone(), json!(aliases))
+        })
+        .collect();
+    let mut host_config = pick(&container["HostConfig"], &host);
+    if let Some(limits) = host_config["Ulimits"].as_array_mut() {
+        limits.sort_by_key(ToString::to_string);
+    }
+    json!({"labels": labels, "config": picked, "host": host_config, "mounts": mounts, "networks": networks})
+}
+
+#[test]
+fn both_make_equal_containers() {
+    let host = Host::with_busybox();
+    for (name, file, containers) in
+        [("rich", RICH, ["rich-base-1", "rich-rich-1"]), ("pair", PAIR, ["pair-db-1", "pair-web-1"])]
+    {
+        let application = Application::new(&host, name, file);
+        std::fs::create_dir_all(application.folder.join("files")).unwrap();
+        let _ = application.docker_compose("up -d").expect_code(0);
+        let theirs = containers.map(|container| made(&application.inspect(container)));
+        let _ = application.docker_compose("down -v -t 1").expect_code(0);
+        let _ = application.compose("up -d").expect_code(0);
+        let ours = containers.map(|container| made(&application.inspect(container)));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(
+                serde_json::to_string_pretty(ours).unwrap(),
+                serde_json::to_string_pretty(theirs).unwrap()
+            );
+        }
+        drop(application);
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
+fn the_two_take_turns_on_one_project() {
+    let host = Host::with_busybox();
+    let application = Application::new(&host, "pair", PAIR);
+    let _ = application.docker_compose("up -d").expect_code(0);
+    let first = application.containers();
+    assert!(application.compose("ps").ok().contains("pair-db-1"));
+    let _ = application.compose("stop -t 1").expect_code(0);
+    let _ = application.docker_compose("start").expect_code(0);
+    assert_eq!(application.containers(), first);
+    let _ = application.compose("up -d --scale web=2").expect_code(0);
+    let listed = application.docker_compose("ps -q").expect_code(0).ok();
+    assert_eq!(listed.lines().count(), 3);
+    let _ = application.docker_compose("down -v -t 1").expect_code(0);
+    assert!(application.containers().is_empty());
+    let _ = application.compose("up -d").expect_code(0);
+    let _ = application.docker_compose("logs web").expect_code(0).expect_stdout("serving");
+    let _ = application.compose("down -v -t 1").expect_code(0);
+    drop(application);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn docker_runs_it_as_its_plugin() {
+    let host = Host::with_busybox();
+    let application = Application::new(&host, "pair", PAIR);
+    let plugins = host.path("docker-config/cli-plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    std::os::unix::fs::symlink(minke_testkit::program("minke"), plugins.join("docker-compose")).unwrap();
+    let docker = |words: &[&str]| {
+        host.client_words(minke_testkit::docker_cli(), words).current_dir(&application.folder).run()
+    };
+    assert!(docker(&["compose", "version"]).ok().starts_with("minke compose version v"));
+    let _ = docker(&["compose", "up", "-d"]).expect_code(0);
+    assert!(docker(&["compose", "ps"]).ok().contains("pair-web-1"));
+    drop(application);
+    host.expect_nothing_left();
+}
