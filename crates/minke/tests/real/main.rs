@@ -29,6 +29,7 @@ mod many;
 mod metrics;
 mod mixed_load;
 mod mounts;
+mod names;
 mod network;
 mod networks;
 mod pty;
