@@ -2,7 +2,7 @@
 //! the key of every step known.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{Arc, Mutex},
 };
 
@@ -274,9 +274,8 @@ async fn image(
         },
         _ => return Ok(()),
     };
-    if !images.contains_key(&key) {
-        let image = images::resolve(builder.engine(), client, &origin, request.pull).await?;
-        images.insert(key, image);
+    if let Entry::Vacant(place) = images.entry(key) {
+        place.insert(images::resolve(builder.engine(), client, &origin, request.pull).await?);
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ const PROBES: &[Probe] = &[
     ("DELETE", "/images/{name*}", "team/app:2", "", 200, "\"Untagged\":\"team/app:2\""),
     ("POST", "/images/prune", "", "", 200, "\"SpaceReclaimed\""),
     ("GET", "/distribution/{name*}/json", "UPPER", "", 400, "lowercase"),
-    ("POST", "/build", "", "", 501, "minke load"),
+    ("POST", "/build", "", "", 400, "dockerfile"),
     ("POST", "/build/prune", "", "", 200, "\"SpaceReclaimed\":0"),
     ("POST", "/build/cancel", "", "", 501, "BuildKit"),
     ("POST", "/session", "", "", 501, "BuildKit"),

@@ -40,6 +40,21 @@ pub(crate) struct Build {
     /// Only check the Dockerfile
     #[arg(long)]
     check: bool,
+    /// Limit the CPU CFS (Completely Fair Scheduler) period
+    #[arg(long, value_name = "int")]
+    cpu_period: Option<i64>,
+    /// Limit the CPU CFS (Completely Fair Scheduler) quota
+    #[arg(long, value_name = "int")]
+    cpu_quota: Option<i64>,
+    /// CPU shares (relative weight)
+    #[arg(short, long, value_name = "int")]
+    cpu_shares: Option<i64>,
+    /// CPUs in which to allow execution (0-3, 0,1)
+    #[arg(long, value_name = "string")]
+    cpuset_cpus: Option<String>,
+    /// MEMs in which to allow execution (0-3, 0,1)
+    #[arg(long, value_name = "string")]
+    cpuset_mems: Option<String>,
     /// Name of the Dockerfile (default: "PATH/Dockerfile")
     #[arg(short, long, value_name = "string")]
     file: Option<PathBuf>,
@@ -52,6 +67,9 @@ pub(crate) struct Build {
     /// Memory limit of each step
     #[arg(short, long, value_name = "bytes", value_parser = quantity::parse_bytes)]
     memory: Option<i64>,
+    /// Swap limit equal to memory plus swap: -1 to enable unlimited swap
+    #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = memory_and_swap)]
+    memory_swap: Option<i64>,
     /// Write build result metadata to a file
     #[arg(long, value_name = "string")]
     metadata_file: Option<PathBuf>,
@@ -150,9 +168,18 @@ fn query(args: &Build) -> Result<Vec<(&'static str, String)>, Failure> {
         ("platform", &args.platform),
         ("networkmode", &args.network),
         ("cgroupparent", &args.cgroup_parent),
+        ("cpusetcpus", &args.cpuset_cpus),
+        ("cpusetmems", &args.cpuset_mems),
     ];
     query.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
-    let numbers = [("memory", args.memory), ("shmsize", args.shm_size)];
+    let numbers = [
+        ("memory", args.memory),
+        ("memswap", args.memory_swap),
+        ("shmsize", args.shm_size),
+        ("cpuperiod", args.cpu_period),
+        ("cpuquota", args.cpu_quota),
+        ("cpushares", args.cpu_shares),
+    ];
     query.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))));
     query.push(("buildargs", Value::Object(arguments(&args.build_arg)).to_string()));
     query.push(("labels", Value::Object(labels(&args.label)).to_string()));
@@ -161,6 +188,10 @@ fn query(args: &Build) -> Result<Vec<(&'static str, String)>, Failure> {
         query.push(("extrahosts", hosts.join(",")));
     }
     Ok(query)
+}
+
+fn memory_and_swap(text: &str) -> Result<i64, quantity::QuantityError> {
+    if text == "-1" { Ok(-1) } else { quantity::parse_bytes(text) }
 }
 
 /// `NAME=value`; a name alone has the value of this process's environment, or none.

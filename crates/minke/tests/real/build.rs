@@ -76,7 +76,9 @@ fn a_dockerfile_becomes_an_image_with_its_files_and_configuration() {
 #[test]
 fn a_touched_file_is_a_hit_and_a_changed_one_is_not() {
     let host = Host::with_busybox();
-    let project = Project::new("FROM busybox\nCOPY file /\nRUN date +%s%N >/stamp\nCOPY late /\n");
+    let project = Project::new(
+        "FROM busybox\nCOPY file /\nRUN cat /proc/sys/kernel/random/uuid >/stamp\nCOPY late /\n",
+    );
     project.write("file", "same");
     project.write("late", "one");
     let _ = build(&host, &project, ["-t", "first"]).expect_code(0);
@@ -245,7 +247,7 @@ fn the_cache_is_shown_and_pruned() {
 #[test]
 fn an_engine_killed_in_the_middle_leaves_nothing_and_what_was_finished_counts() {
     let mut host = Host::with_busybox();
-    let project = Project::new("FROM busybox\nRUN date +%s%N >/stamp\nRUN sleep 60\n");
+    let project = Project::new("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid >/stamp\nRUN sleep 60\n");
     let mut child = run(&host, &project, ["-t", "x"]).spawn();
     let layers = host.path("");
     host.until("the second step runs", || {
@@ -255,7 +257,7 @@ fn an_engine_killed_in_the_middle_leaves_nothing_and_what_was_finished_counts() 
     host.kill_daemon();
     let _ = child.wait();
     host.start_daemon();
-    project.write("Dockerfile", "FROM busybox\nRUN date +%s%N >/stamp\n");
+    project.write("Dockerfile", "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid >/stamp\n");
     let _ = build(&host, &project, ["-t", "y"]).expect_code(0).expect_stdout("Using cache");
     host.expect_nothing_left();
 }
@@ -293,5 +295,55 @@ fn modes_of_scripts_survive_and_a_program_that_is_not_there_has_its_code() {
     let _ = build(&host, &project, ["-t", "script"]).expect_code(0);
     project.write("Dockerfile", "FROM busybox\nRUN [\"/nowhere\"]\n");
     let _ = build(&host, &project, ["-t", "x"]).expect_code(127);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn minkes_own_command_builds_and_shows_what_failed() {
+    let host = Host::with_busybox();
+    let project =
+        Project::new("FROM busybox\nARG WHO\nRUN echo hello $WHO >/said\nCMD [\"cat\", \"/said\"]\n");
+    let (directory, id_file) = (project.path().display().to_string(), host.path("iid").display().to_string());
+    let args = ["build", "-t", "own", "--build-arg", "WHO=you", "--iidfile", &id_file, &directory];
+    let built = host.minke(args).expect_code(0);
+    assert!(built.stderr.contains("RUN echo hello") && built.stderr.contains("DONE"), "{}", built.stderr);
+    assert_eq!(host.minke(["run", "--rm", "own"]).ok(), "hello you");
+    assert_eq!(fs::read_to_string(&id_file).unwrap(), id(&host, "own"));
+    let again = host.minke(["build", "-q", "--build-arg", "WHO=you", &directory]).ok();
+    assert_eq!(again, id(&host, "own"));
+    project.write("Dockerfile", "FROM busybox\nRUN echo the reason >&2; exit 3\n");
+    let failed = host.minke(["build", &directory]).expect_code(3);
+    assert!(failed.stderr.matches("the reason").count() >= 2, "{}", failed.stderr);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn taking_mount_points_away_follows_no_link_of_the_steps() {
+    let host = Host::with_busybox();
+    fs::create_dir(host.path("victim")).unwrap();
+    fs::write(host.path("victim/x"), "").unwrap();
+    let victim = host.path("victim");
+    let text = format!(
+        "FROM busybox\nRUN --mount=type=tmpfs,target=/m/x mv /m /n && ln -s {} /m\n",
+        victim.display()
+    );
+    let _ = build(&host, &Project::new(&text), ["-t", "moved"]).expect_code(0);
+    assert!(victim.join("x").exists());
+    host.expect_nothing_left();
+}
+
+#[test]
+fn an_endless_log_is_cut_off_and_the_step_goes_on() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox\nRUN yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 40000000; echo done >/done\n",
+    );
+    let built = build(&host, &project, ["-t", "long"]).expect_code(0);
+    assert!(
+        built.stdout.contains("output clipped") && built.stdout.len() < 20 << 20,
+        "{}",
+        built.stdout.len()
+    );
+    assert_eq!(host.docker(["run", "--rm", "long", "cat", "/done"]).ok(), "done");
     host.expect_nothing_left();
 }

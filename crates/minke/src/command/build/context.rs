@@ -16,6 +16,9 @@ use crate::{copy::pipes, failure::Failure};
 
 const TAR: &str = "application/x-tar";
 
+/// The thread that packs a directory.
+type Packing = JoinHandle<Result<(), Failure>>;
+
 /// Where the files come from.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -28,6 +31,7 @@ pub(super) struct Source {
 
 impl Source {
     /// What the last word of the command line means.
+    #[expect(clippy::disallowed_methods, reason = "they are the user's own paths, on the user's own host")]
     pub(super) fn find(context: &str, file: Option<&Path>) -> Result<Self, Failure> {
         let named = file.map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
         let is_url = ["http://", "https://", "git://", "git@", "ssh://"]
@@ -59,7 +63,7 @@ impl Source {
     }
 
     /// The request's body, and the thread that packs it.
-    pub(super) fn body(self) -> Result<(Body, Option<JoinHandle<Result<(), Failure>>>), Failure> {
+    pub(super) fn body(self) -> Result<(Body, Option<Packing>), Failure> {
         if self.remote.is_some() {
             return Ok((Body::Empty, None));
         }

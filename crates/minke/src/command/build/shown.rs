@@ -133,7 +133,7 @@ impl Shown {
                 _ => format!("DONE {took:.1}s"),
             };
             vertex.failed = !error.is_empty();
-            let _ = write!(lines, "{separator}#{} {how}\n", vertex.number);
+            let _ = writeln!(lines, "{separator}#{} {how}", vertex.number);
         }
         if !lines.is_empty() {
             self.say(&lines);
