@@ -78,7 +78,7 @@ impl Store {
     /// # Errors
     /// `Internal`; nothing has changed then.
     pub(crate) fn put_networks(&self, networks: &[&NetworkRecord]) -> Result<(), Error> {
-        let values = networks.iter().map(|network| json(network)).collect::<Result<Vec<_>, _>>()?;
+        let values = networks.iter().map(json).collect::<Result<Vec<_>, _>>()?;
         self.write_networks("store a network", |table| {
             for (network, value) in networks.iter().zip(&values) {
                 table.insert(network.id.as_str(), value.as_slice())?;

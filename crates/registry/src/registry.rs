@@ -131,7 +131,7 @@ impl Registry {
                     Ok(0) => {}
                     Ok(bytes) => tracing::info!(bytes, "shared with the engine's store"),
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "nothing is shared")
+                        tracing::warn!(error = &error as &dyn std::error::Error, "nothing is shared");
                     }
                 }
             }

@@ -54,7 +54,7 @@ impl Host {
         let table = Table { family: Family::Inet, name: self.prefix().to_owned() };
         self.netns().enter(|| {
             let mut socket = NftSocket::open().expect("nftables can be read");
-            let sets = ["ports", "ports-of-address"];
+            let sets = ["ports4", "ports4-of-address", "ports6", "ports6-of-address"];
             sets.iter().map(|set| socket.elements(&table, set).expect("a set can be listed").len()).sum()
         })
     }

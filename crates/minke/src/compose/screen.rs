@@ -137,7 +137,7 @@ impl Surroundings for Screen<'_> {
             _ if message["progressDetail"]["current"].is_number() => {}
             _ if !stream.is_empty() => output::note(&format!(" {resource} {stream}")),
             _ if !status.is_empty() => {
-                output::note(&format!(" {} {status}", if id.is_empty() { resource.to_owned() } else { id }))
+                output::note(&format!(" {} {status}", if id.is_empty() { resource.to_owned() } else { id }));
             }
             _ => {}
         }

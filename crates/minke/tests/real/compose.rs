@@ -20,7 +20,7 @@ impl<'a> Application<'a> {
     /// With this file.
     fn new(host: &'a Host, name: &str, file: &str) -> Self {
         let folder = host.path(name);
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("a folder");
         let application = Self { host, folder };
         application.write("compose.yaml", file);
         application
@@ -35,7 +35,7 @@ impl<'a> Application<'a> {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.join(name), text).unwrap();
+        std::fs::write(self.folder.join(name), text).expect("a file");
     }
 
     /// `minke compose …`
@@ -76,13 +76,13 @@ impl Drop for Application<'_> {
 }
 
 fn copy(source: &Path, target: &Path) {
-    std::fs::create_dir_all(target).unwrap();
-    for entry in std::fs::read_dir(source).unwrap() {
-        let entry = entry.unwrap();
+    std::fs::create_dir_all(target).expect("a folder");
+    for entry in std::fs::read_dir(source).expect("a folder") {
+        let entry = entry.expect("an entry");
         let target = target.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
+        match entry.file_type().expect("a type").is_dir() {
             true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+            false => drop(std::fs::copy(entry.path(), target).expect("a copy")),
         }
     }
 }
@@ -116,7 +116,7 @@ fn an_application_comes_up_in_order_and_goes_without_a_trace() {
     let ps = application.compose("ps").expect_code(0).ok();
     assert!(ps.starts_with("NAME") && ps.contains("pair-web-1") && ps.contains("(healthy)"), "{ps}");
     let page = application.compose("exec -T web wget -q -O - http://web:8000/").expect_code(0).ok();
-    assert_eq!(page, "hello\n");
+    assert_eq!(page, "hello");
     assert!(application.compose("logs web").ok().contains("web-1  | serving"));
     let _ = application.compose("down -v -t 1").expect_code(0);
     assert_eq!(host.minke(["ps", "-aq"]).ok(), "");

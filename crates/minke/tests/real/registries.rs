@@ -47,8 +47,10 @@ fn a_pushed_image_comes_back_the_same(
 
 /// Blobs of a store with their inodes.
 fn blobs(store: &Path) -> BTreeMap<String, u64> {
-    let entries = fs::read_dir(store.join("content/blobs/sha256")).unwrap().map(Result::unwrap);
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().ino())).collect()
+    let entries = fs::read_dir(store.join("content/blobs/sha256")).expect("a store");
+    let entries = entries.map(|entry| entry.expect("an entry"));
+    let inode = |entry: &fs::DirEntry| entry.metadata().expect("a file").ino();
+    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), inode(&entry))).collect()
 }
 
 #[test]

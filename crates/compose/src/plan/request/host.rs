@@ -1,7 +1,5 @@
 //! `HostConfig`: what a container may use of its host.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::{Origin, fields::Fields, networks::Networking};
@@ -32,7 +30,8 @@ pub(super) fn fields(
     let hosts = service.extra_hosts.iter();
     let hosts =
         hosts.flat_map(|(name, addresses)| addresses.iter().map(move |address| format!("{name}:{address}")));
-    host.set("ExtraHosts", hosts.collect::<Vec<_>>());
+    // Docker compose always sends a list, which inspect shows as it came.
+    host.given("ExtraHosts", Some(hosts.collect::<Vec<_>>()));
     host.set("StorageOpt", &service.storage_opt);
     host.set("Isolation", &service.isolation);
     host.set("Runtime", &service.runtime);
@@ -111,8 +110,8 @@ fn first_container(
 }
 
 fn security(host: &mut Fields, origin: Origin<'_>, service: &Service) -> Result<(), PlanError> {
-    host.set("CapAdd", capabilities(&service.cap_add));
-    host.set("CapDrop", capabilities(&service.cap_drop));
+    host.set("CapAdd", &service.cap_add);
+    host.set("CapDrop", &service.cap_drop);
     host.set("GroupAdd", &service.group_add);
     host.set("Privileged", service.privileged);
     let mut options = Vec::new();
@@ -126,16 +125,6 @@ fn security(host: &mut Fields, origin: Origin<'_>, service: &Service) -> Result<
     }
     host.set("SecurityOpt", options);
     Ok(())
-}
-
-/// Capabilities by their full names, each once, as docker's own clients send them.
-fn capabilities(names: &[String]) -> BTreeSet<String> {
-    let full = |name: &String| match name.trim().to_uppercase().as_str() {
-        "ALL" => "ALL".to_owned(),
-        name if name.starts_with("CAP_") => name.to_owned(),
-        name => format!("CAP_{name}"),
-    };
-    names.iter().map(full).collect()
 }
 
 fn security_option(origin: Origin<'_>, service: &Service, option: &str) -> Result<String, PlanError> {

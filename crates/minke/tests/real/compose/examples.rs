@@ -24,11 +24,11 @@ fn profiles_add_what_only_some_want() {
     let host = Host::with_busybox();
     let application = Application::example(&host, "profiles");
     let _ = application.compose("up -d").expect_code(0);
-    assert_eq!(application.compose("ps --services").ok(), "app\n");
+    assert_eq!(application.compose("ps --services").ok(), "app");
     let _ = application.compose("--profile debug up -d").expect_code(0);
-    assert_eq!(application.compose("--profile debug ps --services").ok(), "app\ndebug\n");
+    assert_eq!(application.compose("--profile debug ps --services").ok(), "app\ndebug");
     let same = application.compose("--profile debug exec -T debug wget -q -O - http://127.0.0.1:8000/").ok();
-    assert_eq!(same, "hello\n");
+    assert_eq!(same, "hello");
     let ran = application.compose("run --rm -T migrate").expect_code(0);
     assert_eq!(ran.stdout, "hello\nmigrated\n");
     let _ = application.compose("--profile debug down -t 1").expect_code(0);

@@ -36,11 +36,11 @@ fn an_up_that_the_engines_death_interrupts_goes_on_where_it_was() {
 #[test]
 fn a_health_check_that_never_passes_stops_those_that_wait_for_it() {
     let host = Host::with_busybox();
-    let file = PAIR.replace("start_period: 10s", "retries: 2").replace("test, -e, /data/up", "false");
+    let file = PAIR.replace("start_period: 10s", "retries: 2").replace("test, -e, /data/up", "\"false\"");
     let application = Application::new(&host, "pair", &file);
     let failed = application.compose("up -d").expect_code(1).stderr;
     assert!(failed.contains("dependency failed to start: container pair-db-1 is unhealthy"), "{failed}");
-    assert_eq!(application.compose("ps -a --format {{.State}} web").ok(), "created\n");
+    assert_eq!(application.compose("ps -a --format {{.State}} web").ok(), "created");
     application.write("compose.yaml", PAIR);
     let _ = application.compose("up -d").expect_code(0);
     drop(application);
@@ -91,7 +91,7 @@ fn a_port_that_is_taken_fails_one_container_and_up_mends_it() {
     assert!(failed.contains("8080"), "{failed}");
     let _ = host.minke(["rm", "-f", "taker"]).expect_code(0);
     let _ = application.compose("up -d").expect_code(0);
-    assert_eq!(application.compose("port web 80").ok(), "127.0.0.1:8080\n");
+    assert_eq!(application.compose("port web 80").ok(), "127.0.0.1:8080");
     drop(application);
     host.expect_nothing_left();
 }

@@ -96,15 +96,16 @@ fn made(container: &Value) -> Value {
             .into()
     };
     let mut picked = pick(&container["Config"], &config);
+    picked["ExposedPorts"] = exposed(&container["Config"]["ExposedPorts"]);
     if container["Config"]["Hostname"]
         .as_str()
-        .is_some_and(|name| container["Id"].as_str().unwrap().starts_with(name))
+        .is_some_and(|name| container["Id"].as_str().expect("an id").starts_with(name))
     {
         picked["Hostname"] = Value::Null;
     }
     let mut mounts: Vec<Value> = container["Mounts"]
         .as_array()
-        .unwrap()
+        .expect("a list")
         .iter()
         .map(|mount| {
             // An anonymous volume has another name each time.
@@ -115,12 +116,12 @@ fn made(container: &Value) -> Value {
     mounts.sort_by_key(ToString::to_string);
     let networks: serde_json::Map<String, Value> = container["NetworkSettings"]["Networks"]
         .as_object()
-        .unwrap()
+        .expect("an object")
         .iter()
         .map(|(name, endpoint)| {
             let mut aliases: Vec<&str> =
                 endpoint["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            aliases.retain(|alias| !container["Id"].as_str().unwrap().starts_with(alias));
+            aliases.retain(|alias| !container["Id"].as_str().expect("an id").starts_with(alias));
             aliases.sort_unstable();
             (name.clone(), json!(aliases))
         })
@@ -130,6 +131,20 @@ fn made(container: &Value) -> Value {
         limits.sort_by_key(ToString::to_string);
     }
     json!({"labels": labels, "config": picked, "host": host_config, "mounts": mounts, "networks": networks})
+}
+
+/// Ports one by one and with their protocol: older docker composes leave that to the engine.
+fn exposed(ports: &Value) -> Value {
+    let one_by_one = |port: &String| {
+        let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u16, u16) = (first.parse().expect("a port"), last.parse().expect("a port"));
+        (first..=last).map(|number| format!("{number}/{protocol}")).collect::<Vec<_>>()
+    };
+    let mut all: Vec<String> =
+        ports.as_object().into_iter().flat_map(|ports| ports.keys()).flat_map(one_by_one).collect();
+    all.sort_unstable();
+    json!(all)
 }
 
 #[test]

@@ -10,19 +10,19 @@ fn the_verbs_of_one_containers_life() {
     let application = Application::new(&host, "pair", PAIR);
     let _ = application.compose("create").expect_code(0);
     let state = |service: &str| application.compose(&format!("ps -a --format {{{{.State}}}} {service}")).ok();
-    assert_eq!(state("web"), "created\n");
+    assert_eq!(state("web"), "created");
     let _ = application.compose("start").expect_code(0);
-    assert_eq!(state("web"), "running\n");
+    assert_eq!(state("web"), "running");
     let _ = application.compose("pause web").expect_code(0);
-    assert_eq!(state("web"), "paused\n");
+    assert_eq!(state("web"), "paused");
     let _ = application.compose("unpause web").expect_code(0);
     let before = application.inspect("pair-web-1")["State"]["StartedAt"].clone();
     let _ = application.compose("restart -t 1 web").expect_code(0);
     assert_ne!(application.inspect("pair-web-1")["State"]["StartedAt"], before);
     let _ = application.compose("kill -s TERM web").expect_code(0);
-    host.until("web ends", || state("web") == "exited\n");
+    host.until("web ends", || state("web") == "exited");
     let _ = application.compose("stop -t 1").expect_code(0);
-    assert_eq!(state("db"), "exited\n");
+    assert_eq!(state("db"), "exited");
     let _ = application.compose("rm -f web").expect_code(0);
     assert_eq!(application.containers().len(), 1);
     drop(application);
@@ -55,7 +55,7 @@ fn listings_have_docker_composes_columns() {
     assert!(application.compose("ls").ok().contains("running(2)"));
     let listed: serde_json::Value = application.compose("ls --format json").json();
     assert_eq!(listed[0]["Name"], "pair");
-    assert_eq!(application.compose("ps --services").ok(), "db\nweb\n");
+    assert_eq!(application.compose("ps --services").ok(), "db\nweb");
     assert_eq!(application.compose("ps -q").ok().lines().map(str::len).collect::<Vec<_>>(), [64, 64]);
     let rows: Vec<serde_json::Value> = application
         .compose("ps --format json")
@@ -80,7 +80,7 @@ fn a_task_runs_in_a_container_of_its_own_and_its_code_is_the_programs() {
     let ran = application.run("run --rm -T -e GREETING=hi web sh -c").arg("echo $GREETING; exit 3").run();
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), "hi\n"), "{ran}");
     // What it depends on is there, the service itself is not.
-    assert_eq!(application.compose("ps --services").ok(), "db\n");
+    assert_eq!(application.compose("ps --services").ok(), "db");
     let id = application.compose("run -d --name task web sleep infinity").expect_code(0).ok();
     let labels = &application.inspect(id.trim())["Config"]["Labels"];
     assert_eq!(labels["com.docker.compose.oneoff"], "True");
@@ -96,7 +96,7 @@ fn files_go_in_and_out_of_services() {
     let _ = application.compose("up -d").expect_code(0);
     application.write("note", "hello\n");
     let _ = application.compose("cp note web:/tmp/note").expect_code(0);
-    assert_eq!(application.compose("exec -T web cat /tmp/note").ok(), "hello\n");
+    assert_eq!(application.compose("exec -T web cat /tmp/note").ok(), "hello");
     let _ = application.compose("cp web:/tmp/note back").expect_code(0);
     assert_eq!(std::fs::read_to_string(application.folder.join("back")).unwrap(), "hello\n");
     let _ = application.compose("export -o web.tar web").expect_code(0);
