@@ -87,13 +87,18 @@ pub(super) async fn converge(
     session.carry_out(&plan, observed).await
 }
 
-/// Says that containers are as they should be.
+/// Says that containers are as they should be, in the order of their start.
 fn all_is_well(session: &Session<'_>, observed: &Observed) {
-    let ours = |name: &str| session.project.services.contains_key(name);
-    for container in
-        observed.containers.iter().filter(|container| ours(container.service()) && !container.is_oneoff())
-    {
-        session.screen.report(Event::new(format!("Container {}", container.name()), "Running", Phase::Done));
+    // There was a plan, so there is an order.
+    let levels = plan::levels(&session.project).unwrap_or_default();
+    for service in levels.into_iter().flatten() {
+        let mut containers: Vec<_> =
+            observed.of_service(&service.name).filter(|container| !container.is_oneoff()).collect();
+        containers.sort_by_key(|container| container.number());
+        for container in containers {
+            let resource = format!("Container {}", container.name());
+            session.screen.report(Event::new(resource, "Running", Phase::Done));
+        }
     }
 }
 
