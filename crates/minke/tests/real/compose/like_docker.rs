@@ -96,6 +96,10 @@ fn made(container: &Value) -> Value {
             .into()
     };
     let mut picked = pick(&container["Config"], &config);
+    if let Some(environment) = picked["Env"].as_array_mut() {
+        // Docker compose sends a map's entries in no order.
+        environment.sort_by_key(ToString::to_string);
+    }
     picked["ExposedPorts"] = exposed(&container["Config"]["ExposedPorts"]);
     if container["Config"]["Hostname"]
         .as_str()
