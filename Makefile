@@ -26,7 +26,7 @@ install: release ## copies them to $(PREFIX)/bin, and the units of systemd to $(
 	sed 's#/usr/local/bin#$(PREFIX)/bin#' dist/systemd/minke.service | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/minke.service
 	install -D -m 644 dist/systemd/minke.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/minke.conf
 
-demo: ## nginx, a Python application and redis in three containers
+demo: ## nginx, a Python application and PostgreSQL, built and run by minke compose
 	scripts/setup demo
 	scripts/demo
 

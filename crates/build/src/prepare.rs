@@ -18,7 +18,8 @@ use minke_model::{Digest, Platform, Reference};
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::{
-    BuildError, BuildRequest, Client, ContextError, Event, NamedContext, Step, Vertex, Wanted, Warning,
+    BuildError, BuildRequest, CacheEndpoint, Client, ContextError, Event, NamedContext, Step, Vertex, Wanted,
+    Warning,
     build::{Build, Fetched, Stage, StageBase, image_key, origins},
     builder::Builder,
     cache::Key,
@@ -135,6 +136,7 @@ pub(crate) async fn prepare(
     client: Client,
 ) -> Result<Prepared, BuildError> {
     let file = dockerfile(&request, &client).await?;
+    check_caches(&request, &client, &file)?;
     let patterns = ignored(&request, &client).await?;
     let mut linter = Linter::new(&file, None).map_err(|diagnostic| told(&diagnostic))?;
     let mut plan =
@@ -398,6 +400,32 @@ async fn stage(
     }
     let name = planned.name.clone();
     Ok(Stage { name, base, evaluated, definitions, end: definition, from: Some(from), nodes })
+}
+
+/// Caches elsewhere are not served: one that is only read from, or goes with the image, costs time where it is missing, and is
+/// told of; one that somebody wants to have is an error.
+fn check_caches(request: &BuildRequest, client: &Client, file: &Dockerfile) -> Result<(), BuildError> {
+    let is_inline = |cache: &&CacheEndpoint| cache.kind == "inline";
+    if let Some(cache) = request.cache_to.iter().find(|cache| !is_inline(cache)) {
+        return Err(BuildError::Invalid(format!(
+            "--cache-to type={}: this builder's cache stays with the engine: leave the option out",
+            cache.kind
+        )));
+    }
+    let unread = request.cache_from.iter().map(|cache| format!("--cache-from type={}", cache.kind));
+    let inline = request.cache_to.iter().map(|_| "--cache-to type=inline".to_owned());
+    for option in unread.chain(inline).filter(|_| !request.check_only) {
+        client.progress.event(Event::Warning(Warning {
+            vertex: Key::new("load dockerfile").and(&*file.source.name).digest(),
+            level: 1,
+            short: format!("{option} has no effect: the engine's own cache is used"),
+            detail: Vec::new(),
+            url: String::new(),
+            file: file.source.name.to_string(),
+            lines: Vec::new(),
+        }));
+    }
+    Ok(())
 }
 
 /// Tells what the lints have found.

@@ -135,3 +135,16 @@ fn other_frontends_are_refused_by_name() {
         .expect_code(1)
         .expect_stderr("solves no graphs");
 }
+
+#[test]
+fn a_cache_that_somebody_wants_to_have_is_an_error_and_one_to_read_from_a_warning() {
+    let host = host();
+    let context = files(&host, "context", &[("Dockerfile", "FROM base\n")]);
+    let _ = build(&host, ["buildx", "build", "--cache-to", "type=registry,ref=127.0.0.1:5000/c", &context])
+        .expect_code(1)
+        .expect_stderr("this builder's cache stays with the engine");
+    let told =
+        build(&host, ["buildx", "build", "--cache-from", "type=registry,ref=127.0.0.1:5000/c", &context])
+            .expect_code(0);
+    let _ = told.expect_stderr("--cache-from type=registry has no effect");
+}
