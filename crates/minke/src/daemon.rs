@@ -157,6 +157,9 @@ pub(crate) static DAEMON: Verb = Verb {
 /// Worker threads: the engine waits more than it computes, and each thread costs memory.
 const WORKERS: usize = 2;
 
+/// How long after it listens an engine is taken to have started.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
 /// Threads for blocking file work; they end when they have nothing to do.
 const BLOCKING: usize = 32;
 
@@ -358,6 +361,7 @@ async fn serve(
         output::line(&format!("API listen on {}", place.name))?;
     }
     service_manager::ready();
+    tokio::spawn(settle());
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => tracing::info!("signal received, stopping"),
         () = idle::left_alone(engine, &activities, patience) => tracing::info!("nothing left to do, leaving"),
@@ -369,6 +373,14 @@ async fn serve(
     let _ = ending.send(true);
     while servers.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Once the start is over, its code is needed no more.
+async fn settle() {
+    tokio::time::sleep(SETTLED_AFTER).await;
+    if let Err(error) = minke_kernel::memory::give_back_code() {
+        tracing::debug!(%error, "give back code");
+    }
 }
 
 /// Becomes true at SIGTERM, SIGINT, SIGQUIT or one of the `others`.
