@@ -170,7 +170,8 @@ impl Inner {
         self.verified = Some(self.nft()?.generation()?);
         let transaction = self.whole(tables);
         match self.commit(transaction) {
-            Err(error) if self.pins && error.is_unsupported() => {
+            // What a kernel has no module for is not there either.
+            Err(error) if self.pins && (error.is_unsupported() || error.is_not_there()) => {
                 tracing::warn!(
                     error = chain(&error),
                     "this kernel has no nftables for bridges: containers' source addresses are not checked"
