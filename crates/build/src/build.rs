@@ -382,6 +382,14 @@ impl From<Cached> for State {
     }
 }
 
+/// Whether a step has to be carried out.
+enum Claim {
+    /// It was, here or by another build meanwhile.
+    Done(State),
+    /// Nobody else does as long as this is held.
+    Ours(tokio::sync::OwnedMutexGuard<()>),
+}
+
 /// A step that is carried out.
 struct Work<'a> {
     build: Arc<Build>,
@@ -404,6 +412,15 @@ impl Work<'_> {
         let cached = self.build.cache.by_content(key)?;
         self.build.cache.lead(self.definition(), cached.key);
         Some(cached.into())
+    }
+
+    /// Waits for whoever is doing the same.
+    async fn claim(&self, key: &Digest) -> Claim {
+        if let Some(found) = self.find(key) {
+            return Claim::Done(found);
+        }
+        let turn = self.build.cache.turn(key).lock_owned().await;
+        self.find(key).map_or(Claim::Ours(turn), Claim::Done)
     }
 
     fn workspace(&self) -> Result<Arc<Workspace>, BuildError> {

@@ -13,12 +13,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use minke_dockerfile::ignore::Glob;
 use minke_kernel::path::Root;
 use minke_model::Digest;
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 use sha2::{Digest as _, Sha256};
 
-use crate::{BuildError, glob};
+use crate::BuildError;
 
 /// More than any honest source has.
 const MOST_MATCHES: usize = 100_000;
@@ -40,20 +41,22 @@ pub(crate) struct Match {
 /// What a source path with wildcards means in a tree, sorted.
 pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Result<Vec<Match>, BuildError> {
     let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if !parts.iter().any(|part| glob::is_pattern(part)) {
+    if !parts.iter().any(|part| is_pattern(part)) {
         return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), excluded)?.into_iter().collect());
     }
     let mut found = vec![PathBuf::from("/")];
     for part in &parts {
         let mut next = Vec::new();
+        let glob = is_pattern(part).then(|| Glob::new(part)).transpose();
+        let glob = glob.map_err(|error| BuildError::Invalid(format!("{pattern:?}: {error}")))?;
         for directory in &found {
-            if !glob::is_pattern(part) {
+            let Some(glob) = &glob else {
                 next.push(directory.join(part));
                 continue;
-            }
+            };
             let Ok(handle) = root.open_at(directory, OFlags::RDONLY | OFlags::DIRECTORY) else { continue };
             let names = names(&handle).map_err(|error| unreadable(directory, &error))?;
-            let matching = names.iter().filter(|name| glob::matches(part.as_bytes(), name.as_bytes()));
+            let matching = names.iter().filter(|name| glob.matches(&name.to_string_lossy()));
             next.extend(matching.map(|name| directory.join(name)));
         }
         if next.len() > MOST_MATCHES {
@@ -66,6 +69,11 @@ pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Res
         matches.extend(one(root, &path, excluded)?);
     }
     Ok(matches)
+}
+
+/// Whether a name has wildcards.
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '[', '\\'])
 }
 
 /// What is at a path, links followed within the tree.

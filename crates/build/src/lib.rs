@@ -19,7 +19,6 @@ mod error;
 mod exclude;
 mod export;
 mod files;
-mod glob;
 mod images;
 mod output;
 mod prepare;

@@ -24,107 +24,65 @@ pub type ImageId = Digest;
 #[error("{0:?} is not an id: want 64 lower-case hexadecimal digits")]
 pub struct IdError(pub String);
 
-impl ContainerId {
-    /// The id made of these 32 random bytes; the caller owns the source of randomness.
-    pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(Digest::from_bytes(bytes).hex())
-    }
+/// What all random ids have in common.
+macro_rules! random_id {
+    ($id:ident) => {
+        impl $id {
+            /// The id made of these 32 random bytes; the caller owns the source of randomness.
+            pub fn from_random(bytes: [u8; 32]) -> Self {
+                Self(Digest::from_bytes(bytes).hex())
+            }
 
-    /// All 64 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            /// All 64 digits.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
 
-    /// The first 12 digits, as tables show it and as the container's default host name.
-    pub fn short(&self) -> &str {
-        &self.0[..12]
-    }
+            /// The first 12 digits, as tables show it and as names are made of it: a container's default host name, a
+            /// network's bridge.
+            pub fn short(&self) -> &str {
+                &self.0[..12]
+            }
+        }
+
+        impl FromStr for $id {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Digest::from_hex(text).map(|_| Self(text.to_owned())).map_err(|_| IdError(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $id {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.short())
+            }
+        }
+    };
 }
 
-impl FromStr for ContainerId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        Digest::from_hex(text).map(|_| Self(text.to_owned())).map_err(|_| IdError(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for ContainerId {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
-    }
-}
-
-impl From<ContainerId> for String {
-    fn from(id: ContainerId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for ContainerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ContainerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.short())
-    }
-}
-
-impl NetworkId {
-    /// The id made of these 32 random bytes; the caller owns the source of randomness.
-    pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(Digest::from_bytes(bytes).hex())
-    }
-
-    /// All 64 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The first 12 digits, as tables show it and as its bridge's name carries it.
-    pub fn short(&self) -> &str {
-        &self.0[..12]
-    }
-}
-
-impl FromStr for NetworkId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        Digest::from_hex(text).map(|_| Self(text.to_owned())).map_err(|_| IdError(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for NetworkId {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
-    }
-}
-
-impl From<NetworkId> for String {
-    fn from(id: NetworkId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for NetworkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for NetworkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.short())
-    }
-}
+random_id!(ContainerId);
+random_id!(NetworkId);
 
 #[cfg(test)]
 mod tests {

@@ -79,45 +79,83 @@ pub fn parse_nano_cpus(text: &str) -> Result<i64, QuantityError> {
     Ok(if negative { -total } else { total })
 }
 
+/// What keeps a text from being a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoDuration<'a> {
+    /// It has no numbers, a number is none, or the sum is beyond 292 years.
+    Invalid,
+    /// A number has no unit.
+    NoUnit,
+    /// A unit is none.
+    Unit(&'a str),
+}
+
+/// Units of durations, in nanoseconds.
+const DURATION_UNITS: [(&str, i64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
 /// Reads a duration in Go's form (`1h2m3.5s`, `100ms`, `0`) and returns nanoseconds; it may be negative.
 ///
 /// # Errors
 /// [`QuantityError::Duration`] for anything else, and beyond 292 years.
 pub fn parse_duration_nanos(text: &str) -> Result<i64, QuantityError> {
-    let error = || QuantityError::Duration(text.to_owned());
-    let (negative, mut rest) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
+    duration_nanos(text, &[]).map_err(|_| QuantityError::Duration(text.to_owned()))
+}
+
+/// The same with further units, by their name and nanoseconds.
+///
+/// # Errors
+/// [`NoDuration`], for those who say what is wrong in words of their own.
+pub fn duration_nanos<'a>(text: &'a str, more: &[(&str, i64)]) -> Result<i64, NoDuration<'a>> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if unsigned == "0" {
         return Ok(0);
     }
-    if rest.is_empty() {
-        return Err(error());
+    if unsigned.is_empty() {
+        return Err(NoDuration::Invalid);
     }
-    let mut total = 0.0_f64;
+    let (mut rest, mut sum) = (unsigned, 0_i64);
     while !rest.is_empty() {
-        let number = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(error)?;
-        let (digits, tail) = rest.split_at(number);
-        let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let factor = match unit {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return Err(error()),
-        };
-        total += digits.parse::<f64>().map_err(|_| error())? * factor;
-        rest = tail;
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(number);
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        if !number.contains(|c: char| c.is_ascii_digit()) {
+            return Err(NoDuration::Invalid);
+        }
+        if unit.is_empty() {
+            return Err(NoDuration::NoUnit);
+        }
+        let known = DURATION_UNITS.iter().chain(more).find(|(name, _)| *name == unit);
+        let (_, factor) = known.ok_or(NoDuration::Unit(unit))?;
+        let part = units(number, *factor).and_then(|part| sum.checked_add(part));
+        sum = part.ok_or(NoDuration::Invalid)?;
+        rest = after;
     }
-    if total >= i64::MAX as f64 {
-        return Err(error());
+    Ok(if text.starts_with('-') { -sum } else { sum })
+}
+
+/// A decimal number of units.
+fn units(number: &str, unit: i64) -> Option<i64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if fraction.contains('.') {
+        return None;
     }
-    Ok(if negative { -(total as i64) } else { total as i64 })
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    // Fifteen digits are exact to a nanosecond of a week.
+    let (digits, scale) = fraction.bytes().take(15).fold((0_i128, 1_i128), |(digits, scale), digit| {
+        (digits * 10 + i128::from(digit - b'0'), scale * 10)
+    });
+    let part = i64::try_from(digits * i128::from(unit) / scale).ok()?;
+    whole.checked_mul(unit)?.checked_add(part)
 }
 
 /// A size in powers of 1000 with `digits` significant digits, as image tables show it: `27.8MB`.

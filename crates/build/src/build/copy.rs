@@ -15,7 +15,7 @@ use minke_kernel::path::Root;
 use minke_model::Digest;
 use rustix::fs::OFlags;
 
-use super::{Files, State, Work};
+use super::{Claim, Files, State, Work};
 use crate::{
     BuildError,
     cache::{Key, failed},
@@ -62,14 +62,10 @@ impl Work<'_> {
             let digest = digest.await.map_err(|error| failed(&error))??;
             Key::new("copy").and(base).and(state_key.hex()).and(digest.hex()).digest()
         };
-        if let Some(found) = self.find(&key) {
-            return Ok((true, found));
-        }
-        let turn = self.build.cache.turn(&key);
-        let _turn = turn.lock().await;
-        if let Some(found) = self.find(&key) {
-            return Ok((true, found));
-        }
+        let _turn = match self.claim(&key).await {
+            Claim::Done(found) => return Ok((true, found)),
+            Claim::Ours(turn) => turn,
+        };
         self.node.start();
         let workspace = self.workspace()?;
         let lower = self.build.lower(&state.layers)?;
@@ -113,14 +109,10 @@ impl Work<'_> {
         state: State,
     ) -> Result<(bool, State), BuildError> {
         let key = Key::new("directory").and(format!("{directory:?}")).and(state.key.hex()).digest();
-        if let Some(found) = self.find(&key) {
-            return Ok((true, found));
-        }
-        let turn = self.build.cache.turn(&key);
-        let _turn = turn.lock().await;
-        if let Some(found) = self.find(&key) {
-            return Ok((true, found));
-        }
+        let _turn = match self.claim(&key).await {
+            Claim::Done(found) => return Ok((true, found)),
+            Claim::Ours(turn) => turn,
+        };
         self.node.start();
         let workspace = self.workspace()?;
         let lower = self.build.lower(&state.layers)?;

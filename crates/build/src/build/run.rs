@@ -24,7 +24,7 @@ use minke_engine::{
 use minke_model::Digest;
 use rustix::fs::OFlags;
 
-use super::{Files, State, Work};
+use super::{Claim, Files, State, Work};
 use crate::{
     BuildError, LogStream, NetworkMode as Requested,
     cache::{Key, failed},
@@ -61,14 +61,10 @@ impl Work<'_> {
             });
         }
         let key = self.run_key(run, &state, &inputs).await?;
-        if let Some(found) = self.find(&key) {
-            return Ok((true, found));
-        }
-        let turn = self.build.cache.turn(&key);
-        let _turn = turn.lock().await;
-        if let Some(found) = self.find(&key) {
-            return Ok((true, found));
-        }
+        let _turn = match self.claim(&key).await {
+            Claim::Done(found) => return Ok((true, found)),
+            Claim::Ours(turn) => turn,
+        };
         let _program = self.build.programs.acquire().await.map_err(|error| failed(&error))?;
         self.node.start();
         let workspace = self.workspace()?;

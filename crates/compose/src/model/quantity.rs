@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use minke_model::quantity::duration_nanos;
+
 use super::attribute::{Attribute, Form, wrong};
 use crate::{
     load::error::Fault,
@@ -69,19 +71,8 @@ impl Attribute for Bytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Duration(pub i64);
 
-/// Units of durations in nanoseconds.
-const UNITS: [(&str, i64); 9] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("μs", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("d", 86_400_000_000_000),
-];
-const WEEK: i64 = 7 * 86_400_000_000_000;
+/// What Compose has beyond Go's units.
+const MORE_UNITS: [(&str, i64); 2] = [("d", 86_400_000_000_000), ("w", 7 * 86_400_000_000_000)];
 
 impl Duration {
     /// The same for clocks; what is negative is no time at all.
@@ -93,52 +84,8 @@ impl Duration {
     /// The time of a text such as `1m30s`, `1.5h` or `2d`; `None` for what is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (negative, mut rest) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix('+').unwrap_or(text)),
-        };
-        if rest == "0" {
-            return Some(Self(0));
-        }
-        let mut sum = 0_i64;
-        let mut parts = 0;
-        while !rest.is_empty() {
-            let (nanoseconds, after) = part(rest)?;
-            sum = sum.checked_add(nanoseconds)?;
-            rest = after;
-            parts += 1;
-        }
-        (parts > 0).then_some(Self(if negative { -sum } else { sum }))
+        duration_nanos(text, &MORE_UNITS).ok().map(Self)
     }
-}
-
-/// One number with its unit, and what follows.
-fn part(text: &str) -> Option<(i64, &str)> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-    let (number, rest) = text.split_at(end);
-    let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-    let (unit, rest) = rest.split_at(unit_end);
-    let factor = match unit {
-        "w" => WEEK,
-        unit => UNITS.iter().find(|(name, _)| *name == unit)?.1,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut nanoseconds = whole.checked_mul(factor)?;
-    if !fraction.is_empty() {
-        let fraction: f64 = format!("0.{fraction}").parse().ok()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            reason = "less than one unit"
-        )]
-        let more = (fraction * factor as f64) as i64;
-        nanoseconds = nanoseconds.checked_add(more)?;
-    }
-    Some((nanoseconds, rest))
 }
 
 /// As Go writes it: `1m30s`, `1.5s`, `300ms`, `0s`.

@@ -55,6 +55,15 @@ pub enum RunError {
         /// Its code.
         code: i64,
     },
+    /// A pattern of a service's `develop.watch`, or of its `.dockerignore`, is none.
+    #[error("service {service:?}: what is watched")]
+    Patterns {
+        /// The service.
+        service: String,
+        /// What is wrong.
+        #[source]
+        source: minke_dockerfile::ignore::PatternError,
+    },
     /// It takes longer than `--wait-timeout`.
     #[error("application not healthy after {seconds} seconds")]
     TooLong {

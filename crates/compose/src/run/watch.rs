@@ -62,11 +62,13 @@ pub fn rules(project: &Project, named: &[String]) -> Result<Vec<Rule>, RunError>
             continue;
         }
         for trigger in service.develop.iter().flat_map(|develop| &develop.watch) {
-            let mut ignore = dockerignore(service, Path::new(&trigger.path))?;
-            ignore.extend(Ignore::of(trigger.ignore.iter().map(String::as_str)));
-            ignore.extend(Ignore::of(NEVER));
+            let failed = |source| RunError::Patterns { service: service.name.clone(), source };
+            let mut patterns = dockerignore(service, Path::new(&trigger.path))?;
+            patterns.extend(trigger.ignore.iter().cloned());
+            patterns.extend(NEVER.map(str::to_owned));
+            let ignore = Ignore::of(patterns).map_err(failed)?;
             let include = &trigger.include;
-            let include = (!include.is_empty()).then(|| Ignore::of(include.iter().map(String::as_str)));
+            let include = (!include.is_empty()).then(|| Ignore::of(include)).transpose().map_err(failed)?;
             rules.push(Rule { service: service.name.clone(), trigger: trigger.clone(), include, ignore });
         }
     }
@@ -74,16 +76,12 @@ pub fn rules(project: &Project, named: &[String]) -> Result<Vec<Rule>, RunError>
 }
 
 /// What the build leaves out is not watched either, where the watched path is the build's context.
-fn dockerignore(service: &Service, watched: &Path) -> Result<Ignore, RunError> {
-    let Some(build) = &service.build else { return Ok(Ignore::default()) };
-    if Path::new(&build.context) != watched {
-        return Ok(Ignore::default());
-    }
-    let path = watched.join(".dockerignore");
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Ignore::parse(&text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ignore::default()),
-        Err(source) => Err(RunError::File { what: "read".to_owned(), path, source }),
+fn dockerignore(service: &Service, watched: &Path) -> Result<Vec<String>, RunError> {
+    match &service.build {
+        Some(build) if Path::new(&build.context) == watched => {
+            Ok(Ignore::patterns(&watched.join(".dockerignore"))?.unwrap_or_default())
+        }
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -1,3 +1,5 @@
+//! Mistakes as BuildKit shows them: one line, and an excerpt of the file.
+
 use std::sync::Arc;
 
 use super::*;

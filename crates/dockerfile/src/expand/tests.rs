@@ -1,3 +1,5 @@
+//! Variables in words: every form, quotes, and limits.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Patterns of `.dockerignore` and of COPY: single paths, walks, and what no pattern may cost.
+
 use proptest::prelude::*;
 
 use super::*;

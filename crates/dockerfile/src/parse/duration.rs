@@ -1,62 +1,18 @@
-//! Durations as Go writes them, `1h30m` or `1.5s`: the only form that `HEALTHCHECK` takes.
+//! Durations as Go writes them, `1h30m` or `1.5s`, with Go's words for what is none: the only form that `HEALTHCHECK` takes.
+
+use minke_model::quantity::{NoDuration, duration_nanos};
 
 use crate::quote::quoted;
 
-const UNITS: [(&str, i64); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("μs", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-];
-
 /// The nanoseconds of a duration.
 pub(super) fn nanoseconds(text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {}", quoted(text));
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if unsigned == "0" {
-        return Ok(0);
-    }
-    if unsigned.is_empty() {
-        return Err(invalid());
-    }
-    let (mut rest, mut sum) = (unsigned, 0_i64);
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at(number);
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        if !number.contains(|c: char| c.is_ascii_digit()) {
-            return Err(invalid());
+    duration_nanos(text, &[]).map_err(|problem| match problem {
+        NoDuration::Invalid => format!("time: invalid duration {}", quoted(text)),
+        NoDuration::NoUnit => format!("time: missing unit in duration {}", quoted(text)),
+        NoDuration::Unit(unit) => {
+            format!("time: unknown unit {} in duration {}", quoted(unit), quoted(text))
         }
-        if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {}", quoted(text)));
-        }
-        let known = UNITS.iter().find(|(name, _)| *name == unit);
-        let (_, factor) = known
-            .ok_or_else(|| format!("time: unknown unit {} in duration {}", quoted(unit), quoted(text)))?;
-        sum = scaled(number, *factor).and_then(|part| sum.checked_add(part)).ok_or_else(invalid)?;
-        rest = after;
-    }
-    Ok(if text.starts_with('-') { -sum } else { sum })
-}
-
-/// A decimal number of units.
-fn scaled(number: &str, unit: i64) -> Option<i64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.contains('.') {
-        return None;
-    }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let (mut part, mut scale) = (0_i64, unit);
-    for digit in fraction.bytes() {
-        scale /= 10;
-        part += i64::from(digit - b'0') * scale;
-    }
-    whole.checked_mul(unit)?.checked_add(part)
+    })
 }
 
 #[cfg(test)]

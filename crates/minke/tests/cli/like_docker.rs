@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use minke_testkit::{Run, docker_cli, program};
 
 /// Commands that minke hasn't yet, or that are of plugins of the docker command line.
-const LATER: [&str; 19] = [
+const LATER: [&str; 17] = [
     "build",
-    "builder",
     "buildx",
     "checkpoint",
-    "compose",
     "config",
     "image build",
     "manifest",

@@ -1,3 +1,5 @@
+//! A client's files as they arrive: what is asked for, what is kept, and what a hostile client is refused.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
 

@@ -66,14 +66,18 @@ fn ignore(root: &Path, dockerfile: Option<&Path>) -> Result<Ignore, RunError> {
         name.push(".dockerignore");
         PathBuf::from(name)
     });
+    let mut found = None;
     for path in own.into_iter().chain([root.join(".dockerignore")]) {
-        match fs::read_to_string(&path) {
-            Ok(text) => return Ok(Ignore::parse(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(RunError::File { what: "read".to_owned(), path, source }),
+        if found.is_none() {
+            found = Ignore::patterns(&path)?.map(|patterns| (path, patterns));
         }
     }
-    Ok(Ignore::default())
+    let (path, patterns) = found.unwrap_or_default();
+    Ignore::of(patterns).map_err(|error| RunError::File {
+        what: "read".to_owned(),
+        path,
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })
 }
 
 struct Packer<W: io::Write> {
