@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use minke_testkit::{Run, docker_cli, program};
 
 /// Commands that minke hasn't yet, or that are of plugins of the docker command line.
-const LATER: [&str; 17] = [
+const LATER: [&str; 18] = [
     "build",
+    "builder",
     "buildx",
     "checkpoint",
     "config",
