@@ -46,7 +46,7 @@ def measure_compose(directory, rows):
         say("compose: PEER_DOCKER_HOST names no dockerd; its columns are skipped")
     archive = directory / "image.tar"
     docker_archive(archive)
-    with engine(directory) as endpoint:
+    with engine(directory) as (endpoint, _):
         sides = {"minke": Composer(Side("minke", endpoint, [str(DIST / "minke")]), [str(DIST / "minke"), "compose"])}
         if PEER_DOCKER_HOST:
             docker = [*PEERS, "docker"]

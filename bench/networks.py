@@ -1,21 +1,25 @@
-"""Networks: connecting and disconnecting, published ports, and names, by the API and with how many there are already.
+"""Networks: traffic, connecting and disconnecting, published ports, and names, by the API and with how many there are already.
 
 ENDPOINTS, by default 300, is how far the curve goes.
 """
 
 import concurrent.futures
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
 import threading
+import time
 
 from api import Connection
-from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, say
+from measure import DIST, PEER_DOCKER_HOST, ROUNDS, TOP, interleaved, say
 from sides import IMAGE, Side, docker_archive, engine
 
 ENDPOINTS = int(os.environ.get("ENDPOINTS", "300"))
 NETWORK = "bench-net"
+TRAFFIC = "minke-bench-traffic:latest"
 # Asks in a container's network namespace for one name again and again, for SECONDS; prints answers a second, and the 99th
 # percentile in milliseconds.
 ASKER = r"""
@@ -84,19 +88,71 @@ def asked(pid, name, window):
     return rate, late
 
 
+def loaded(connection, network, *words):
+    """(requests a second, kilobytes a second) as a load generator in a container on the network counts them."""
+    body = {"Image": TRAFFIC, "Cmd": ["ab", "-q", *words], "HostConfig": {"NetworkMode": network}}
+    container = connection.call("POST", "/containers/create", body)["Id"]
+    try:
+        connection.start(container)
+        connection.wait(container)
+        # The stream's frames have heads of eight bytes; lines that are looked for are never cut by one.
+        text = connection.call("GET", f"/containers/{container}/logs?stdout=1").decode(errors="replace")
+    finally:
+        connection.remove(container)
+    figure = lambda title: float(re.search(title + r":\s+([0-9.]+)", text)[1])
+    return figure("Requests per second"), figure("Transfer rate")
+
+
+def measure_traffic(endpoints, connections, made, rows):
+    """nginx behind a published port and beside the load generator: requests on connections that stay, new ones, and bytes."""
+    command = "head -c 100000000 /dev/zero >/var/www/html/large; echo small >/var/www/html/small; exec nginx -g 'daemon off;'"
+    targets = {}
+    for name, connection in connections.items():
+        body = {"Image": TRAFFIC, "Cmd": ["sh", "-c", command], "HostConfig": {"NetworkMode": NETWORK, "PortBindings": {"80/tcp": [{"HostPort": ""}]}}}
+        container = connection.call("POST", "/containers/create?name=bench-nginx", body)["Id"]
+        made[name].append(container)
+        connection.start(container)
+        settings = connection.call("GET", f"/containers/{container}/json")["NetworkSettings"]
+        port = settings["Ports"]["80/tcp"][0]["HostPort"]
+        gateway = settings["Networks"][NETWORK]["Gateway"]
+        targets[name] = {"through a published port": ("host", f"http://{gateway}:{port}"), "between containers": (NETWORK, f"http://{settings['Networks'][NETWORK]['IPAddress']}")}
+    time.sleep(2)
+    kinds = (
+        ("requests on 16 connections that stay", 0, ["-k", "-c", "16", "-n", "40000"], "/small", "µs each"),
+        ("new connections, 16 at a time", 0, ["-c", "16", "-n", "10000"], "/small", "µs each"),
+        ("bytes", 1, ["-k", "-c", "2", "-n", "40"], "/large", "ms for 1 GB"),
+    )
+    for where in ("through a published port", "between containers"):
+        for what, which, words, page, unit in kinds:
+            say(f"networks: {what} {where}")
+            rates = {name: [] for name in endpoints}
+            for _ in range(max(3, ROUNDS // 2)):
+                for name in endpoints:
+                    network, url = targets[name][where]
+                    rates[name].append(loaded(connections[name], network, *words, url + page)[which])
+            medians = {name: statistics.median(all_) for name, all_ in rates.items()}
+            # A rate is better the higher it is: told as the time of a million.
+            cost = {name: 1e6 / rate for name, rate in medians.items()}
+            rows.append((f"{what} {where}", "dockerd", cost.get("dockerd"), cost["minke"], unit))
+
+
 def measure_networks(directory, rows):
     archive = directory / "image.tar"
     docker_archive(archive)
+    traffic = directory / "traffic.tar"
+    shutil.copy(subprocess.run([TOP / "scripts" / "debian-image", "apache2-utils", "nginx-light"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip(), traffic)
     with engine(directory) as (endpoint, _):
         endpoints = {"minke": endpoint} | ({"dockerd": PEER_DOCKER_HOST} if PEER_DOCKER_HOST else {})
         for name, address in endpoints.items():
             Side(name, address, [str(DIST / "minke")]).run("load", "-i", str(archive))
+            Side(name, address, [str(DIST / "minke")]).run("import", str(traffic), TRAFFIC)
         connections = {name: Connection(address) for name, address in endpoints.items()}
         filled = {name: [] for name in endpoints}
         made = {name: [] for name in endpoints}
         try:
             for connection in connections.values():
                 connection.call("POST", "/networks/create", {"Name": NETWORK, "Driver": "bridge"})
+            measure_traffic(endpoints, connections, made, rows)
             measure(endpoints, connections, filled, made, rows)
         finally:
             for name, connection in connections.items():

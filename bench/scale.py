@@ -1,6 +1,6 @@
 """Scale: what a thousand containers and a thousand names of images cost, asked by the API and by the command line.
 
-SCALE, by default 1000, is how many. The rows whose peer is "goal" compare with what issue 5 promises.
+SCALE, by default 1000, is how many; RUNNING, by default 1000, how many containers run at the same time. The rows whose peer is "goal" compare with what issue 5 promises.
 """
 
 import concurrent.futures
@@ -13,10 +13,11 @@ import time
 import urllib.parse
 
 from api import Connection
-from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, resident, say, timed
+from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, processes, resident, say, timed
 from sides import IMAGE, Side, docker_archive, engine, start_engine
 
 SCALE = int(os.environ.get("SCALE", "1000"))
+RUNNING = int(os.environ.get("RUNNING", "1000"))
 METRICS = "127.0.0.1:19323"
 
 
@@ -49,6 +50,35 @@ def tag(endpoint, count):
 
 def untag(endpoint, count):
     on_all(endpoint, range(count), lambda api, number: api.call("DELETE", f"/images/scale/{number % 50}:v{number}"))
+
+
+def processor(pid):
+    """Seconds of processor time that a process has used."""
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure_running(directory, rows):
+    """What many running containers cost: the engine's memory and idle processor time, the supervisors', an engine's start."""
+    def row(what, ours, unit, goal):
+        rows.append((f"{RUNNING} running containers: {what}", "goal", goal, ours, unit))
+
+    say(f"{RUNNING} running containers")
+    with engine(directory) as (endpoint, pid):
+        Side("minke", endpoint, [str(DIST / "minke")]).run("load", "-i", str(directory / "image.tar"))
+        ids = create(endpoint, RUNNING)
+        on_all(endpoint, ids, lambda api, id_: api.call("POST", f"/containers/{id_}/start"), 16)
+        time.sleep(5)
+        before, began = processor(pid), time.perf_counter()
+        time.sleep(20)
+        used = (processor(pid) - before) / (time.perf_counter() - began) * 100
+        row("the engine's memory", resident(pid)[0] / 1024, "MiB", 120)
+        row("the engine's processor time while idle", used, "% of a core", 0.5)
+        supervisors = processes(lambda words: len(words) > 2 and words[1] == "supervise" and any(str(directory) in word for word in words))
+        row("each supervisor's memory", statistics.median(resident(each)[0] for each in supervisors) / 1024, "MiB", 1.5)
+    row("start of the engine to its first answer", starts(directory)[0], "ms", 1000)
+    with engine(directory) as (endpoint, _):
+        remove(endpoint, ids)
 
 
 def until_it_answers(directory):
@@ -172,3 +202,6 @@ def measure_scale(directory, rows):
     title = f"start of the engine with {SCALE} stopped containers and {SCALE} names of images, to its first answer"
     rows.append((title, "goal", 100, took, "ms"))
     rows.append((f"{title}: its resident memory then", "", None, memory, "MiB"))
+    with engine(directory) as (endpoint, _):
+        remove(endpoint, ids[0])
+    measure_running(directory, rows)

@@ -60,6 +60,16 @@ impl Row {
         Self { fields, labels: BTreeMap::new() }
     }
 
+    /// A row of those of the placeholders that are shown: a list may be long, and most layouts show few of them.
+    pub(crate) fn of<const N: usize>(shown: Shown<'_>, fields: [(&str, &dyn Fn() -> String); N]) -> Self {
+        let fields = fields
+            .into_iter()
+            .filter(|(name, _)| shown.has(name))
+            .map(|(name, value)| (name.to_owned(), Value::String(value())))
+            .collect();
+        Self { fields, labels: BTreeMap::new() }
+    }
+
     /// With labels, which are the placeholder `.Labels` too.
     #[must_use]
     pub(crate) fn with_labels(mut self, labels: BTreeMap<String, String>) -> Self {
@@ -79,6 +89,24 @@ impl Methods for Row {
             return Some(Err("Label wants the name of a label".to_owned()));
         };
         Some(Ok(self.labels.get(key).cloned().unwrap_or_default().into()))
+    }
+}
+
+/// Which placeholders are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shown<'a> {
+    /// All of them.
+    All,
+    /// Those that the template reads.
+    Of(&'a Template),
+}
+
+impl Shown<'_> {
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(template) => template.mentions(name),
+        }
     }
 }
 
@@ -132,6 +160,14 @@ impl Layout {
         }
     }
 
+    /// Which placeholders a row has to have.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        match self {
+            Self::Table { template, .. } | Self::Lines(template) => Shown::Of(template),
+            Self::Json { .. } => Shown::All,
+        }
+    }
+
     /// The text of the whole listing, ending in a line break. `width` are the terminal's columns, if there is one.
     ///
     /// # Errors
@@ -139,7 +175,7 @@ impl Layout {
     pub(crate) fn render(
         &self,
         kind: &Kind,
-        rows: Vec<Row>,
+        rows: impl IntoIterator<Item = Row>,
         width: Option<usize>,
     ) -> Result<String, Failure> {
         let mut text = String::new();
@@ -155,8 +191,8 @@ impl Layout {
     }
 
     fn line(&self, mut row: Row) -> Result<String, Failure> {
-        // Docker's rows are Go maps: their keys come sorted.
         let mut fields = std::mem::take(&mut row.fields);
+        // Docker's rows are Go maps: their keys come sorted.
         fields.sort_keys();
         match self {
             Self::Table { template, .. } | Self::Lines(template) => {

@@ -139,7 +139,7 @@ async fn ls(context: &Context, args: Ls) -> Result<(), Failure> {
     let images: Vec<Image> = context.client()?.get("/images/json", &query).await?;
     let now = time::now();
     let digests = args.digests || layout.mentions("Digest");
-    let rows: Vec<_> = images.iter().flat_map(|image| image.rows(digests, args.no_trunc, now)).collect();
+    let rows = images.iter().flat_map(|image| image.rows(digests, args.no_trunc, now, layout.shown()));
     let width = format::terminal_width().filter(|_| !args.no_trunc);
     output::print(&layout.render(kind, rows, width)?)
 }

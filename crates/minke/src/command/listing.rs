@@ -62,7 +62,7 @@ async fn ps(context: &Context, args: Ps) -> Result<(), Failure> {
     query.extend(filters::query(&args.filter)?);
     let containers: Vec<Container> = context.client()?.get("/containers/json", &query).await?;
     let now = time::now();
-    let rows: Vec<_> = containers.iter().map(|container| container.row(args.no_trunc, now)).collect();
+    let rows = containers.iter().map(|container| container.row(args.no_trunc, now, layout.shown()));
     let width = format::terminal_width().filter(|_| !args.no_trunc);
     output::print(&layout.render(kind, rows, width)?)
 }

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     failure::Failure,
     format::{
-        self, Kind, Layout, Row,
+        self, Kind, Layout, Row, Shown,
         containers::Container,
         disk::{self, CacheRecord},
         images::Image,
@@ -58,10 +58,10 @@ struct Parts {
 impl Parts {
     fn of(usage: &Value, full: bool, now: OffsetDateTime) -> Result<Self, Failure> {
         let images: Vec<Image> = list(usage, "Images")?;
-        let images = images.iter().flat_map(|image| image.rows(false, full, now).into_iter().take(1));
+        let images = images.iter().flat_map(|image| image.rows(false, full, now, Shown::All).take(1));
         let containers: Vec<Container> = list(usage, "Containers")?;
         let containers =
-            containers.into_iter().map(|container| container.without_image_size().row(false, now));
+            containers.into_iter().map(|container| container.without_image_size().row(false, now, Shown::All));
         let volumes: Vec<Volume> = list(usage, "Volumes")?;
         let build_cache: Vec<CacheRecord> = list(usage, "BuildCache")?;
         Ok(Self {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{
-    Kind, Row,
+    Kind, Row, Shown,
     text::{Texts, ellipsis, or_default, quote, short_id},
     time::{ago, stamp},
 };
@@ -102,23 +102,28 @@ struct Networks {
 
 impl Container {
     /// The container's placeholders; `full` is `--no-trunc`.
-    pub(crate) fn row(&self, full: bool, now: OffsetDateTime) -> Row {
-        let command = if full { self.command.clone() } else { ellipsis(&self.command, 20) };
-        let mut row = Row::new([
-            ("ID", if full { self.id.clone() } else { short_id(&self.id) }),
-            ("Names", self.names(full)),
-            ("Image", self.image(full)),
-            ("Command", quote(&command)),
-            ("CreatedAt", stamp(self.created)),
-            ("RunningFor", ago(self.created, now)),
-            ("Ports", ports(&self.ports)),
-            ("State", self.state.clone()),
-            ("Status", self.status.clone()),
-            ("Size", self.size()),
-            ("Mounts", self.mounts(full)),
-            ("LocalVolumes", self.mounts.iter().filter(|mount| mount.driver == "local").count().to_string()),
-            ("Networks", self.network_settings.networks.keys().cloned().collect::<Vec<_>>().join(",")),
-        ])
+    pub(crate) fn row(&self, full: bool, now: OffsetDateTime, shown: Shown<'_>) -> Row {
+        let command = || if full { self.command.clone() } else { ellipsis(&self.command, 20) };
+        let local = || self.mounts.iter().filter(|mount| mount.driver == "local").count().to_string();
+        let networks = || self.network_settings.networks.keys().cloned().collect::<Vec<_>>().join(",");
+        let mut row = Row::of(
+            shown,
+            [
+                ("ID", &|| if full { self.id.clone() } else { short_id(&self.id) }),
+                ("Names", &|| self.names(full)),
+                ("Image", &|| self.image(full)),
+                ("Command", &|| quote(&command())),
+                ("CreatedAt", &|| stamp(self.created)),
+                ("RunningFor", &|| ago(self.created, now)),
+                ("Ports", &|| ports(&self.ports)),
+                ("State", &|| self.state.clone()),
+                ("Status", &|| self.status.clone()),
+                ("Size", &|| self.size()),
+                ("Mounts", &|| self.mounts(full)),
+                ("LocalVolumes", &local),
+                ("Networks", &networks),
+            ],
+        )
         .with_labels(self.labels.clone());
         // Docker knows it only with its containerd image store.
         row.fields.insert("Platform".to_owned(), serde_json::Value::Null);
@@ -250,7 +255,7 @@ mod tests {
         }))
         .unwrap();
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_130).unwrap();
-        let row = container.row(false, now);
+        let row = container.row(false, now, Shown::All);
         let expected = [
             ("ID", "0123456789ab"),
             ("Names", "web"),
@@ -267,7 +272,7 @@ mod tests {
         for (field, value) in expected {
             assert_eq!(row.fields[field], value, "{field}");
         }
-        let full = container.row(true, now);
+        let full = container.row(true, now, Shown::All);
         assert_eq!(full.fields["ID"], "0123456789abcdef");
         assert_eq!(full.fields["Names"], "other/link,web");
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{
-    Kind, Row,
+    Kind, Row, Shown,
     text::{or_default, short_id},
     time::{ago, stamp},
 };
@@ -62,11 +62,14 @@ const NONE: &str = "<none>";
 
 impl Image {
     /// A row per name; with `digests` a row per name and digest. `full` is `--no-trunc`.
-    pub(crate) fn rows(&self, digests: bool, full: bool, now: OffsetDateTime) -> Vec<Row> {
-        self.names(digests)
-            .into_iter()
-            .map(|(repository, tag, digest)| self.row(repository, tag, digest, full, now))
-            .collect()
+    pub(crate) fn rows(
+        &self,
+        digests: bool,
+        full: bool,
+        now: OffsetDateTime,
+        shown: Shown<'_>,
+    ) -> impl Iterator<Item = Row> {
+        self.names(digests).into_iter().map(move |name| self.row(&name, full, now, shown))
     }
 
     /// Repository, tag and digest of each row.
@@ -102,23 +105,35 @@ impl Image {
         rows
     }
 
-    fn row(&self, repository: String, tag: String, digest: String, full: bool, now: OffsetDateTime) -> Row {
+    fn row(
+        &self,
+        (repository, tag, digest): &(String, String, String),
+        full: bool,
+        now: OffsetDateTime,
+        shown: Shown<'_>,
+    ) -> Row {
         let size = |bytes: i64| quantity::decimal_size(bytes as f64, 3);
         let exact = |bytes: i64| quantity::decimal_size(bytes as f64, 4);
         let known = |number: i64, text: String| if number < 0 { "N/A".to_owned() } else { text };
-        Row::new([
-            ("ID", if full { self.id.clone() } else { short_id(&self.id) }),
-            ("Repository", repository),
-            ("Tag", tag),
-            ("Digest", digest),
-            ("CreatedSince", if self.created <= 0 { "N/A".to_owned() } else { ago(self.created, now) }),
-            ("CreatedAt", stamp(self.created)),
-            ("Size", size(self.size)),
-            ("VirtualSize", exact(self.size)),
-            ("Containers", known(self.containers, self.containers.to_string())),
-            ("SharedSize", known(self.shared_size, exact(self.shared_size))),
-            ("UniqueSize", known(self.shared_size, exact(self.size - self.shared_size.max(0)))),
-        ])
+        Row::of(
+            shown,
+            [
+                ("ID", &|| if full { self.id.clone() } else { short_id(&self.id) }),
+                ("Repository", &|| repository.clone()),
+                ("Tag", &|| tag.clone()),
+                ("Digest", &|| digest.clone()),
+                (
+                    "CreatedSince",
+                    &|| if self.created <= 0 { "N/A".to_owned() } else { ago(self.created, now) },
+                ),
+                ("CreatedAt", &|| stamp(self.created)),
+                ("Size", &|| size(self.size)),
+                ("VirtualSize", &|| exact(self.size)),
+                ("Containers", &|| known(self.containers, self.containers.to_string())),
+                ("SharedSize", &|| known(self.shared_size, exact(self.shared_size))),
+                ("UniqueSize", &|| known(self.shared_size, exact(self.size - self.shared_size.max(0)))),
+            ],
+        )
     }
 }
 
@@ -160,7 +175,7 @@ mod tests {
     #[test]
     fn sizes_that_were_not_counted_are_not_available() {
         let image: Image = serde_json::from_value(json!({"Id": "sha256:0123456789abcdef", "Size": 27_812_345, "SharedSize": -1, "Containers": null})).unwrap();
-        let row = &image.rows(false, false, OffsetDateTime::UNIX_EPOCH)[0];
+        let row = image.rows(false, false, OffsetDateTime::UNIX_EPOCH, Shown::All).next().unwrap();
         for (field, value) in [
             ("ID", "0123456789ab"),
             ("Size", "27.8MB"),

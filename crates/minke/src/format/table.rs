@@ -3,6 +3,8 @@
 //!
 //! On a terminal that is too narrow, the widest cells end in `…` instead of wrapping; ids and names stay whole.
 
+use std::borrow::Cow;
+
 /// Least width of a column.
 const MIN_WIDTH: usize = 10;
 /// Spaces after a column.
@@ -12,8 +14,8 @@ const NARROWEST: usize = 8;
 
 /// Aligns lines of tab-separated cells; `width` are the terminal's columns, to fit into.
 pub(super) fn align(text: &str, width: Option<usize>) -> String {
-    let mut lines: Vec<Vec<String>> =
-        text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+    let mut lines: Vec<Vec<Cow<'_, str>>> =
+        text.lines().map(|line| line.split('\t').map(Cow::Borrowed).collect()).collect();
     if let Some(width) = width {
         narrow(&mut lines, width);
     }
@@ -34,7 +36,7 @@ pub(super) fn align(text: &str, width: Option<usize>) -> String {
 
 /// For each line the widths of its columns. A column is a run of lines that all have a further cell after it:
 /// that is how tabwriter delimits them.
-fn column_widths(lines: &[Vec<String>]) -> Vec<Vec<usize>> {
+fn column_widths(lines: &[Vec<Cow<'_, str>>]) -> Vec<Vec<usize>> {
     let mut widths: Vec<Vec<usize>> = lines.iter().map(|line| vec![0; line.len()]).collect();
     let most = lines.iter().map(Vec::len).max().unwrap_or(0);
     for column in 0..most.saturating_sub(1) {
@@ -53,7 +55,7 @@ fn column_widths(lines: &[Vec<String>]) -> Vec<Vec<usize>> {
 }
 
 /// Shortens the widest cells until the table fits, if it can.
-fn narrow(lines: &mut [Vec<String>], width: usize) {
+fn narrow(lines: &mut [Vec<Cow<'_, str>>], width: usize) {
     let Some(titles) = lines.first().cloned() else { return };
     let mut limits: Vec<usize> = (0..titles.len())
         .map(|at| {
@@ -79,7 +81,7 @@ fn narrow(lines: &mut [Vec<String>], width: usize) {
     for line in lines.iter_mut() {
         for (cell, limit) in line.iter_mut().zip(&limits) {
             if cell.chars().count() > *limit {
-                *cell = cell.chars().take(limit.saturating_sub(1)).chain(['…']).collect();
+                *cell = cell.chars().take(limit.saturating_sub(1)).chain(['…']).collect::<String>().into();
             }
         }
     }
