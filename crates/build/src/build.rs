@@ -31,7 +31,7 @@ use minke_model::{Digest, image_config::ImageConfig};
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::{
-    BuildError, BuildRequest, Client, Context, NamedContext, Tree, Wanted,
+    BuildError, BuildRequest, Client, Context, NamedContext, RemoteContext, Tree, Wanted,
     cache::{Cache, Cached, failed, now},
     caches::CacheMounts,
     exclude::Ignored,
@@ -307,7 +307,11 @@ impl Build {
                 self.layer_files(&image.layers)
             }
             Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
-                Some(NamedContext::Files(context)) => self.named(&named.name, context).await,
+                Some(NamedContext::Files(context)) => self.named(&named.name, context.as_ref()).await,
+                Some(NamedContext::Url(url)) => {
+                    let context = RemoteContext::of(self.repositories(), url, None)?;
+                    self.named(&named.name, &context).await
+                }
                 Some(_) => {
                     let image = self.images.get(&named.name).ok_or_else(|| lost(&named.name))?;
                     self.layer_files(&image.layers)
@@ -327,7 +331,7 @@ impl Build {
         Files::of_tree(tree, true)
     }
 
-    async fn named(&self, name: &str, context: &Arc<dyn Context>) -> Result<Files, BuildError> {
+    async fn named(&self, name: &str, context: &dyn Context) -> Result<Files, BuildError> {
         let cell = {
             let mut named = self.files.named.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(named.entry(name.to_owned()).or_default())

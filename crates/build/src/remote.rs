@@ -1,4 +1,5 @@
-//! Files by URL: `ADD https://…`, and contexts that the engine fetches itself. Each once per build.
+//! Files by URL: `ADD https://…`, and contexts that the engine fetches itself. Each once per build. Repositories are in
+//! [`crate::git`].
 
 use std::{
     collections::HashMap,
@@ -11,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt;
-use minke_dockerfile::evaluate::HttpSource;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use minke_dockerfile::evaluate::{GitSource, HttpSource, git_context};
 use minke_engine::{Engine, Workspace};
 use minke_image::archive;
 use minke_model::Digest;
@@ -21,7 +22,13 @@ use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::sync::OnceCell;
 
-use crate::{BuildError, DirectoryContext, cache::failed, copy::set_times};
+use crate::{
+    BuildError, Builder, Client, Context, ContextError, DirectoryContext, Tree, Wanted,
+    cache::{Key, failed},
+    copy::set_times,
+    git::{Commits, Repositories, redacted},
+    progress::Node,
+};
 
 /// The largest file that is downloaded.
 const LARGEST: u64 = 16 << 30;
@@ -34,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Downloads {
     files: Mutex<HashMap<String, Arc<OnceCell<Arc<Download>>>>>,
+    pub(crate) commits: Commits,
 }
 
 /// A file that was downloaded; deleted with the last who needs it.
@@ -96,17 +104,120 @@ impl Download {
     }
 }
 
-/// The context of a URL: an archive, or a Dockerfile alone.
-///
-/// # Errors
-/// [`BuildError`]; git repositories can't be fetched.
-pub async fn remote_context(engine: &Engine, url: &str) -> Result<DirectoryContext, BuildError> {
-    let is_http = url.starts_with("http://") || url.starts_with("https://");
-    if !is_http || url.split(['#', '?']).next().is_some_and(|url| url.ends_with(".git")) {
-        return Err(BuildError::Invalid(format!(
-            "{url}: this builder can't fetch git repositories: clone it, and build from the directory"
-        )));
+/// The context of a URL: a repository, an archive, or a Dockerfile alone. It is fetched when its files are asked for.
+pub struct RemoteContext {
+    repositories: Repositories,
+    url: String,
+    source: Source,
+    fetched: OnceCell<DirectoryContext>,
+}
+
+enum Source {
+    Git(GitSource),
+    Http,
+}
+
+impl RemoteContext {
+    /// The context of `url`, fetched with what `client` has of secrets and agents. `keep_git_dir` says whether a repository's
+    /// `.git` is part of it.
+    ///
+    /// # Errors
+    /// [`BuildError::Invalid`] for a URL that is of no kind which can be fetched.
+    pub fn new(
+        builder: &Builder,
+        client: &Client,
+        url: &str,
+        keep_git_dir: Option<bool>,
+    ) -> Result<Self, BuildError> {
+        let repositories = Repositories {
+            engine: builder.engine().clone(),
+            cache: Arc::clone(builder.cache()),
+            client: Client { context: None, ..client.clone() },
+            commits: Commits::default(),
+        };
+        Self::of(repositories, url, keep_git_dir)
     }
+
+    pub(crate) fn of(
+        repositories: Repositories,
+        url: &str,
+        keep_git_dir: Option<bool>,
+    ) -> Result<Self, BuildError> {
+        let git = git_context(url, keep_git_dir);
+        let git = git.map_err(|error| BuildError::Invalid(format!("{}: {error}", redacted(url))))?;
+        let source = match git {
+            Some(git) => Source::Git(git),
+            None if url.starts_with("http://") || url.starts_with("https://") => Source::Http,
+            None => {
+                return Err(BuildError::Invalid(format!(
+                    "{}: neither a repository nor a URL of http or https",
+                    redacted(url)
+                )));
+            }
+        };
+        Ok(Self { repositories, url: url.to_owned(), source, fetched: OnceCell::new() })
+    }
+
+    /// What its content is known by before it is fetched: a repository's commit and folder. Nothing for other URLs.
+    pub(crate) async fn known_by(&self) -> Result<Option<String>, BuildError> {
+        let Source::Git(git) = &self.source else { return Ok(None) };
+        let commit = self.repositories.commit(git).await?;
+        Ok(Some(format!("{} {git:?}", commit.id)))
+    }
+
+    async fn fetched(&self) -> Result<&DirectoryContext, ContextError> {
+        self.fetched.get_or_try_init(|| self.fetch_now()).await
+    }
+
+    async fn fetch_now(&self) -> Result<DirectoryContext, ContextError> {
+        let url = redacted(&self.url);
+        let (key, title) = match &self.source {
+            Source::Git(_) => ("load git", format!("[internal] load git source {url}")),
+            Source::Http => ("load url", format!("[internal] load remote build context {url}")),
+        };
+        let node =
+            Node::new(&self.repositories.client.progress, Key::new(key).and(&self.url).digest(), title);
+        node.start();
+        let fetched = match &self.source {
+            Source::Git(git) => self.repository(git, &node).await,
+            Source::Http => download_context(&self.repositories.engine, &self.url).await,
+        };
+        node.end(fetched.as_ref().err());
+        fetched.map_err(|error| match error {
+            BuildError::Client(error) => error,
+            BuildError::Invalid(text) => ContextError::invalid(text),
+            error => ContextError::failed(error.to_string()),
+        })
+    }
+
+    async fn repository(&self, git: &GitSource, node: &Node) -> Result<DirectoryContext, BuildError> {
+        let commit = self.repositories.commit(git).await?;
+        let tree = self.repositories.tree(git, &commit, node).await?;
+        Ok(DirectoryContext::new(tree, redacted(&self.url)))
+    }
+}
+
+impl Context for RemoteContext {
+    fn read_file<'a>(
+        &'a self,
+        path: &str,
+        most: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ContextError>> {
+        let path = path.to_owned();
+        async move { self.fetched().await?.read_file(&path, most).await }.boxed()
+    }
+
+    fn fetch(&self, wanted: Wanted) -> BoxFuture<'_, Result<Tree, ContextError>> {
+        async move { self.fetched().await?.fetch(wanted).await }.boxed()
+    }
+
+    fn name(&self) -> String {
+        redacted(&self.url)
+    }
+}
+
+/// An archive, or a Dockerfile alone.
+async fn download_context(engine: &Engine, url: &str) -> Result<DirectoryContext, BuildError> {
     let download = fetch(engine, url).await?;
     let workspace = engine.build_workspace()?;
     let unpacked = tokio::task::spawn_blocking(move || {

@@ -61,6 +61,14 @@ pub struct BuildRequest {
     pub hostname: String,
 }
 
+impl BuildRequest {
+    /// Whether a repository that is the main context has its `.git`: the argument `BUILDKIT_CONTEXT_KEEP_GIT_DIR`.
+    pub fn keeps_git_dir(&self) -> Option<bool> {
+        let value = self.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")?.as_deref()?;
+        matches!(value, "1" | "true" | "TRUE" | "True" | "t" | "T").then_some(true)
+    }
+}
+
 /// Files or an image under a name of the request's.
 #[derive(Clone)]
 pub enum NamedContext {

@@ -25,11 +25,16 @@ pub trait Builder: Send + Sync {
     /// When it is none, or this host can't keep it.
     fn unpack(&self, archive: ByteStream) -> BoxFuture<'_, Result<Arc<dyn Context>, ContextError>>;
 
-    /// Makes a context of what is at a URL: an archive, a repository.
+    /// A context of what is at a URL, an archive or a repository, which is fetched with the client's keys when it is read.
     ///
     /// # Errors
-    /// When it can't be fetched.
-    fn remote<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Arc<dyn Context>, BuildError>>;
+    /// When it is none that can be fetched.
+    fn remote(
+        &self,
+        url: &str,
+        client: &Client,
+        keep_git_dir: Option<bool>,
+    ) -> Result<Arc<dyn Context>, BuildError>;
 
     /// What the cache holds.
     fn usage(&self) -> BoxFuture<'_, Vec<CacheRecord>>;

@@ -95,8 +95,8 @@ impl Builder for SmallBuilder {
         Box::pin(async { Err(ContextError::failed("not here")) })
     }
 
-    fn remote<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Arc<dyn Context>, BuildError>> {
-        Box::pin(async move { Err(BuildError::Invalid(format!("{url} is far"))) })
+    fn remote(&self, url: &str, _: &Client, _: Option<bool>) -> Result<Arc<dyn Context>, BuildError> {
+        Err(BuildError::Invalid(format!("{url} is far")))
     }
 
     fn usage(&self) -> BoxFuture<'_, Vec<CacheRecord>> {

@@ -22,6 +22,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use hyper::StatusCode;
 use minke_build::{
     Auth, BuildError, BuildResult, Client, Context, ContextError, DirectoryContext, Event, Progress,
+    RemoteContext,
 };
 use minke_engine::Credentials;
 use serde_json::{Value, json};
@@ -48,23 +49,26 @@ pub(crate) async fn build(call: Call) -> Outcome {
     let quiet = call.query.flag("q");
     let auth = Known(all_credentials(&call.headers)?);
     let remove = call.query.flag_or("rm", true) || call.query.flag("forcerm");
-    let (builder, engine) = (call.context.builder.clone(), call.engine().clone());
+    let builder = call.context.builder.clone();
     let stopped = call.context.life.stopped();
-    let context: Arc<dyn Context> = match &request.remote {
-        Some(url) => {
-            Arc::new(minke_build::remote_context(&engine, url).await.map_err(|error| refused(&error))?)
-        }
-        None => Arc::new(upload(call).await?),
-    };
     let (sender, receiver) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    let client = Client {
-        context: Some(context),
+    let mut client = Client {
+        context: None,
         secrets: None,
         ssh: None,
         auth: Some(Arc::new(auth)),
         progress: Arc::new(Channel { sender: sender.clone(), waiting: Arc::clone(&waiting) }),
     };
+    let context: Arc<dyn Context> = match &request.remote {
+        Some(url) => {
+            let keep_git_dir = request.keeps_git_dir();
+            let context = RemoteContext::new(&builder, &client, url, keep_git_dir);
+            Arc::new(context.map_err(|error| refused(&error))?)
+        }
+        None => Arc::new(upload(call).await?),
+    };
+    client.context = Some(context);
     let building = tokio::spawn(async move {
         let result = tokio::select! {
             result = builder.build(request, client) => result,

@@ -13,6 +13,7 @@
 
 mod command;
 pub mod fuzz;
+mod git;
 mod holdings;
 mod host;
 mod image;
@@ -23,6 +24,7 @@ mod registry;
 mod tools;
 
 pub use command::{Ran, Run};
+pub use git::{GitHttp, GitHttpKind, Repository, Serving, Ssh};
 pub use holdings::Holdings;
 pub use host::{Cli, Host};
 pub use image::{Entry, Rootfs};

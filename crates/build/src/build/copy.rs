@@ -91,11 +91,17 @@ impl Work<'_> {
                 let file = self.build.downloads.http(&self.build.engine, http).await?;
                 Input::Download { file, name: http.file_name.clone(), unpack: http.unpack }
             }
-            CopySource::Git(_) => {
-                return Err(BuildError::Invalid(
-                    "ADD of a git repository can't be honoured by this builder yet: clone it in a RUN step"
-                        .to_owned(),
-                ));
+            CopySource::Git(git) => {
+                let repositories = self.build.repositories();
+                let commit = repositories.commit(git).await?;
+                let tree = repositories.tree(git, &commit, self.node).await?;
+                Input::Files {
+                    files: Files::of_tree(&tree, false)?,
+                    path: "/".to_owned(),
+                    parents: None,
+                    must_exist: true,
+                    unpack: false,
+                }
             }
             CopySource::Inline { name, content } => {
                 Input::Inline { name: name.clone(), content: content.clone() }
@@ -142,7 +148,8 @@ pub(crate) fn key_words(copy: &CopyStep) -> String {
         .map(|source| match source {
             CopySource::Path(path) => format!("path {:?} {:?} {}", path.path, path.parents, path.unpack),
             CopySource::Http(http) => format!("http {:?} {}", http.file_name, http.unpack),
-            CopySource::Git(git) => format!("git {git:?}"),
+            // Not by which name it was asked for.
+            CopySource::Git(_) => "git".to_owned(),
             CopySource::Inline { name, content } => format!("inline {name:?} {content:?}"),
         })
         .collect();

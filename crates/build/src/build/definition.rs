@@ -8,7 +8,7 @@ use minke_model::Digest;
 
 use super::{Build, copy, image_key, run};
 use crate::{
-    BuildError, NamedContext,
+    BuildError, NamedContext, RemoteContext,
     cache::{Key, failed},
     files::{ContentHash, matches},
 };
@@ -48,7 +48,12 @@ impl Build {
                             Some(checksum) => key = key.and(checksum.hex()),
                             None => return Ok(None),
                         },
-                        CopySource::Git(_) => return Ok(None),
+                        CopySource::Git(git) => {
+                            // The step itself tells why a repository can't be asked.
+                            let commit = self.repositories().commit(git).await;
+                            let Ok(commit) = commit else { return Ok(None) };
+                            key = key.and(&commit.id).and(format!("{git:?}"));
+                        }
                         CopySource::Inline { .. } => {}
                     }
                 }
@@ -75,6 +80,10 @@ impl Build {
             Origin::Image(image) => self.images.get(&image_key(image)).map(|image| image.key().hex()),
             Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
                 Some(NamedContext::Image(_)) => self.images.get(&named.name).map(|image| image.key().hex()),
+                Some(NamedContext::Url(url)) => {
+                    let context = RemoteContext::of(self.repositories(), url, None)?;
+                    context.known_by().await?
+                }
                 // Their content is looked at when they are read.
                 _ => None,
             },

@@ -34,8 +34,8 @@ use crate::{
     ssh::Forward,
 };
 
-/// A step that writes more than this is cut off in the log, not in its run.
-const LONGEST_LOG: u64 = 16 << 20;
+/// A step that writes more than this is cut off in the log, not in its run; as in BuildKit.
+const LONGEST_LOG: u64 = 2 << 20;
 
 /// What a step has while it runs.
 #[derive(Default)]
@@ -308,7 +308,7 @@ impl Work<'_> {
             if before < LONGEST_LOG {
                 node.log(stream, bytes);
                 if before + bytes.len() as u64 >= LONGEST_LOG {
-                    let text = format!("\n[output clipped, log limit {} MiB reached]\n", LONGEST_LOG >> 20);
+                    let text = format!("\n[output clipped, log limit {}MiB reached]\n", LONGEST_LOG >> 20);
                     node.log(LogStream::Stderr, text.as_bytes());
                 }
             }

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use minke_build::{
     BuildError, BuildRequest, BuildResult, CacheEntry, Client, Context, ContextError, DirectoryContext,
+    RemoteContext,
 };
 use minke_engine::{ByteStream, Engine};
 use time::OffsetDateTime;
@@ -61,11 +62,13 @@ impl Builder for EngineBuilder {
         })
     }
 
-    fn remote<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Arc<dyn Context>, BuildError>> {
-        Box::pin(async move {
-            let context = minke_build::remote_context(&self.engine, url).await?;
-            Ok(Arc::new(context) as Arc<dyn Context>)
-        })
+    fn remote(
+        &self,
+        url: &str,
+        client: &Client,
+        keep_git_dir: Option<bool>,
+    ) -> Result<Arc<dyn Context>, BuildError> {
+        Ok(Arc::new(RemoteContext::new(&self.builder, client, url, keep_git_dir)?))
     }
 
     fn usage(&self) -> BoxFuture<'_, Vec<CacheRecord>> {

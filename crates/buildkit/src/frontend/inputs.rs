@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minke_build::{BuildRequest, Client, Context, NamedContext};
+use minke_build::{BuildRequest, Client, NamedContext};
 
 use super::attributes::{Attributes, Files, Named};
 use crate::builder::Builder;
@@ -45,7 +45,15 @@ pub(crate) async fn gather(
             Some(String::from_utf8(text).map_err(|_| Status::invalid("the Dockerfile is no UTF-8 text"))?);
         ignore_file = Some(ignore);
     }
-    let context: Option<Arc<dyn Context>> = match &attributes.context {
+    let keys = Arc::new(Keys(sources.session.clone()));
+    let mut client = Client {
+        context: None,
+        secrets: Some(keys.clone()),
+        ssh: Some(keys.clone()),
+        auth: Some(keys),
+        progress: Arc::new(sources.feed.clone()),
+    };
+    client.context = match &attributes.context {
         Files::Local(name) => {
             let inner = sources.folder(attributes, name).await?;
             Some(match ignore_file {
@@ -68,10 +76,8 @@ pub(crate) async fn gather(
             Some(context)
         }
         Files::Remote(url) => {
-            let step = sources.feed.step(&format!("[internal] load remote build context {url}"));
-            let context =
-                sources.builder.remote(url).await.map_err(|error| Status::unknown(error.to_string()))?;
-            step.done();
+            let context = sources.builder.remote(url, &client, request.keeps_git_dir());
+            let context = context.map_err(|error| Status::invalid(error.to_string()))?;
             request.remote = Some(url.clone());
             Some(context)
         }
@@ -88,14 +94,6 @@ pub(crate) async fn gather(
             },
         );
     }
-    let keys = Arc::new(Keys(sources.session.clone()));
-    let client = Client {
-        context,
-        secrets: Some(keys.clone()),
-        ssh: Some(keys.clone()),
-        auth: Some(keys),
-        progress: Arc::new(sources.feed.clone()),
-    };
     Ok((request, client))
 }
 

@@ -1,4 +1,4 @@
-//! Which sources of `ADD` are repositories, and what their URLs ask for: `https://host/repo.git?branch=main#:docs`.
+//! Which sources of `ADD` and which contexts are repositories, and what their URLs ask for: `https://host/repo.git?branch=main#:docs`.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,17 @@ pub(super) fn is_http(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
+/// The repository that a context's URL names; `None` when it is none. Other than a source of `ADD`, one at GitHub needs no scheme.
+///
+/// # Errors
+/// A repository with a query that isn't known.
+pub fn git_context(url: &str, keep_git_dir: Option<bool>) -> Result<Option<GitSource>, String> {
+    match url.starts_with("github.com/") {
+        true => of_url(&split(&format!("https://{url}")), keep_git_dir, None).map(Some),
+        false => read(url, keep_git_dir, None),
+    }
+}
+
 /// The repository that a source names; `None` when it is none.
 ///
 /// # Errors
@@ -27,7 +38,10 @@ pub(super) fn read(
     keep_git_dir: Option<bool>,
     checksum: Option<&str>,
 ) -> Result<Option<GitSource>, String> {
-    let Some(url) = repository(source) else { return Ok(None) };
+    repository(source).map(|url| of_url(&url, keep_git_dir, checksum)).transpose()
+}
+
+fn of_url(url: &Url<'_>, keep_git_dir: Option<bool>, checksum: Option<&str>) -> Result<GitSource, String> {
     let (reference, directory) = url.fragment.split_once(':').unwrap_or((url.fragment, ""));
     let mut git = GitSource {
         remote: url.remote.to_owned(),
@@ -50,7 +64,7 @@ pub(super) fn read(
         (Some(flag), None) => git.checksum = Some(flag.to_owned()),
         _ => (),
     }
-    Ok(Some(git))
+    Ok(git)
 }
 
 /// A repository by the form of its URL. `github.com/…` without a scheme is a path.
@@ -194,6 +208,17 @@ mod tests {
         {
             assert!(read(source, None, None).unwrap().is_none(), "{source}");
         }
+    }
+
+    #[test]
+    fn a_context_at_github_needs_no_scheme() {
+        let git = git_context("github.com/a/b#v1:docs", None).unwrap().unwrap();
+        assert_eq!(
+            (&*git.remote, &*git.reference, &*git.directory),
+            ("https://github.com/a/b", "v1", "docs")
+        );
+        assert!(git_context("https://a/b.git", Some(true)).unwrap().unwrap().keep_git_dir);
+        assert!(git_context("https://a/b.tar", None).unwrap().is_none());
     }
 
     #[test]

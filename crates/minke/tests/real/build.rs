@@ -12,27 +12,27 @@ use std::{
 use minke_testkit::{Host, Ran, Run};
 
 /// A directory to build from.
-struct Project(tempfile::TempDir);
+pub(crate) struct Project(tempfile::TempDir);
 
 impl Project {
-    fn new(dockerfile: &str) -> Self {
+    pub(crate) fn new(dockerfile: &str) -> Self {
         let project = Self(tempfile::tempdir().unwrap());
         project.write("Dockerfile", dockerfile);
         project
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }
 
-fn run<const N: usize>(host: &Host, project: &Project, args: [&str; N]) -> Run {
+pub(crate) fn run<const N: usize>(host: &Host, project: &Project, args: [&str; N]) -> Run {
     let mut words = vec!["build"];
     words.extend(args);
     words.push(".");
@@ -40,7 +40,7 @@ fn run<const N: usize>(host: &Host, project: &Project, args: [&str; N]) -> Run {
     run.env("DOCKER_HOST", host.endpoint()).env("DOCKER_BUILDKIT", "0").current_dir(project.path())
 }
 
-fn build<const N: usize>(host: &Host, project: &Project, args: [&str; N]) -> Ran {
+pub(crate) fn build<const N: usize>(host: &Host, project: &Project, args: [&str; N]) -> Ran {
     run(host, project, args).run()
 }
 
@@ -200,6 +200,23 @@ fn ignored_files_heredocs_and_triggers_are_as_in_docker() {
 }
 
 #[test]
+fn a_dockerfile_may_lie_outside_of_its_context_or_come_by_standard_input() {
+    let host = Host::with_busybox();
+    let outside = Project::new("FROM busybox\nCOPY . /all/\nRUN cd /all && ls -a >/list\n");
+    let project = Project::new("FROM busybox\nRUN false\n");
+    project.write("file", "x");
+    project.write(".dockerignore", "Dockerfile\n");
+    let path = outside.path().join("Dockerfile").display().to_string();
+    let _ = build(&host, &project, ["-t", "one", "-f", &path]).expect_code(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let _ = run(&host, &project, ["-t", "two", "-f", "-"]).input(text).run().expect_code(0);
+    for image in ["one", "two"] {
+        assert_eq!(host.docker(["run", "--rm", image, "cat", "/list"]).ok(), ".\n..\n.dockerignore\nfile");
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
 fn an_archive_is_unpacked_by_add_and_copied_by_copy() {
     let host = Host::with_busybox();
     let project = Project::new("FROM busybox\nADD a.tar /added/\nCOPY a.tar /copied/\n");
@@ -340,7 +357,7 @@ fn an_endless_log_is_cut_off_and_the_step_goes_on() {
     );
     let built = build(&host, &project, ["-t", "long"]).expect_code(0);
     assert!(
-        built.stdout.contains("output clipped") && built.stdout.len() < 20 << 20,
+        built.stdout.contains("output clipped, log limit 2MiB reached") && built.stdout.len() < 3 << 20,
         "{}",
         built.stdout.len()
     );

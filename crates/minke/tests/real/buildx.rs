@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use minke_testkit::{Host, Ran, Rootfs, buildx};
 
 /// A host whose docker knows buildx, and which has an image `base` with busybox.
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     let host = Host::start();
     let plugins = host.path("docker-config/cli-plugins");
     std::fs::create_dir_all(&plugins).expect("a folder for plugins");
@@ -15,7 +15,7 @@ fn host() -> Host {
 }
 
 /// A folder with these files.
-fn files(host: &Host, name: &str, files: &[(&str, &str)]) -> String {
+pub(crate) fn files(host: &Host, name: &str, files: &[(&str, &str)]) -> String {
     let folder = host.path(name);
     for (path, content) in files {
         let path: PathBuf = folder.join(path);
@@ -25,7 +25,7 @@ fn files(host: &Host, name: &str, files: &[(&str, &str)]) -> String {
     folder.to_str().expect("a path in text").to_owned()
 }
 
-fn build<const N: usize>(host: &Host, args: [&str; N]) -> Ran {
+pub(crate) fn build<const N: usize>(host: &Host, args: [&str; N]) -> Ran {
     host.docker_run(args).env("BUILDKIT_PROGRESS", "plain").env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1").run()
 }
 

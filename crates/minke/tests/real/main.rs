@@ -5,6 +5,8 @@
 mod access;
 mod bad_input;
 mod build;
+mod build_faults;
+mod build_repositories;
 mod buildx;
 mod certificates;
 mod clients;
