@@ -99,9 +99,11 @@ impl Document {
         if !is_index && manifest.config.is_none() {
             return Err("an image manifest has a \"config\"".to_owned());
         }
-        let parts: Vec<&Descriptor> =
-            manifest.config.iter().chain(manifest.layers.iter().flatten()).collect();
         let children = manifest.manifests.as_deref().unwrap_or_default();
+        // BuildKit's caches are indexes of blobs.
+        let (children, blobs): (Vec<_>, Vec<_>) = children.iter().partition(|child| child.is_manifest());
+        let parts = manifest.config.iter().chain(manifest.layers.iter().flatten());
+        let parts: Vec<&Descriptor> = parts.chain(blobs).collect();
         let needed =
             parts.iter().filter(|part| !part.is_elsewhere()).map(|part| Needed::Blob(part.digest.clone()));
         let needed =
@@ -134,6 +136,12 @@ impl Manifest {
 }
 
 impl Descriptor {
+    /// Whether it points to what is kept as a manifest here, as far as it says.
+    fn is_manifest(&self) -> bool {
+        let said = self.media_type.as_str();
+        said.is_empty() || media_type::is_manifest(said) || media_type::is_index(said)
+    }
+
     /// Whether its content may be fetched from somewhere else, so that it need not be here.
     fn is_elsewhere(&self) -> bool {
         !self.urls.is_empty()
@@ -227,6 +235,16 @@ mod tests {
         );
         let document = read(None, &layers).unwrap();
         assert_eq!((document.blobs.len(), document.needed.len()), (2, 1));
+    }
+
+    #[test]
+    fn an_index_may_name_blobs() {
+        let json = format!(
+            r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{MANIFEST}","digest":"{A}"}},
+            {{"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":"{A}"}}]}}"#
+        );
+        let document = read(None, &json).unwrap();
+        assert_eq!((document.blobs.len(), document.manifests.len(), document.needed.len()), (1, 1, 2));
     }
 
     #[test]
