@@ -261,7 +261,7 @@ impl ImageStore {
     }
 
     /// After a sync: what was pinned until now survives a power cut.
-    fn believe_pins(&self) -> Result<(), StoreError> {
+    pub(crate) fn believe_pins(&self) -> Result<(), StoreError> {
         let _turn = self.write();
         let unsynced = |(key, record): (&Digest, &PinRecord)| {
             record.unsynced.is_some().then(|| (*key, PinRecord { unsynced: None, ..record.clone() }))

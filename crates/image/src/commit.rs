@@ -123,7 +123,7 @@ impl ImageStore {
 }
 
 /// OCI's name of a layer that has one of Docker's.
-fn oci_media_type(media_type: &str) -> Option<&'static str> {
+pub(crate) fn oci_media_type(media_type: &str) -> Option<&'static str> {
     match media_type {
         "application/vnd.docker.image.rootfs.diff.tar" => Some(Compression::None.layer_media_type()),
         "application/vnd.docker.image.rootfs.diff.tar.gzip" => Some(Compression::Gzip.layer_media_type()),

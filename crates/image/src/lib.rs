@@ -15,9 +15,12 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+mod arrive;
 mod build;
 pub mod changes;
 mod commit;
+mod composed_index;
+mod compressed;
 mod compression;
 mod content;
 mod hashing;
@@ -33,8 +36,10 @@ mod receive;
 mod save;
 mod store;
 
+pub use arrive::Arrival;
 pub use build::{BuiltLayer, Composition, HeldLayers, Pin};
 pub use commit::{CommitError, CommitOptions};
+pub use composed_index::{ComposedIndex, PlatformImage};
 pub use image::{HistoryEntry, Image, LayerId, Removed, User};
 pub use import::ImportOptions;
 pub use load::{LoadError, LoadProgress, Loaded};

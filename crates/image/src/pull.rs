@@ -16,7 +16,7 @@ use crate::{
     hashing::digest_of,
     load::Plan,
     manifest::Manifest,
-    receive::{LayerState, PulledLayer},
+    receive::PulledLayer,
     store::{ImageRecord, NewImage, Staging},
 };
 
@@ -142,24 +142,9 @@ impl Pull {
         let mut layers = Vec::with_capacity(plan.layers.len());
         let mut substituted = false;
         for layer in &mut plan.layers {
-            self.staging.lease(layer.blob.digest);
-            let unpacked = self.staging.hold_layer(layer.chain);
-            let stored = self.staging.hold_blob(layer.blob.digest);
-            self.staging.lease(layer.chain);
-            let state = match (unpacked, stored) {
-                (true, true) => LayerState::Unpacked,
-                (false, true) => LayerState::Stored,
-                (false, false) => LayerState::Absent,
-                // It came with a loaded image, compressed otherwise: that blob serves as well.
-                (true, false) => match self.staging.hold_blob_of_layer(layer.chain) {
-                    Some(blob) => {
-                        layer.blob = blob;
-                        substituted = true;
-                        LayerState::Unpacked
-                    }
-                    None => LayerState::Absent,
-                },
-            };
+            let asked = layer.blob.digest;
+            let state = self.staging.look_for(layer.chain, &mut layer.blob);
+            substituted |= layer.blob.digest != asked;
             layers.push(PulledLayer {
                 chain: layer.chain,
                 diff_id: layer.diff_id,

@@ -4,24 +4,18 @@
 //! here; layers that are kept uncompressed (imported, or loaded from docker-archives) are compressed once, and the image
 //! remembers the manifest it was pushed with, so that it has the same digest the next time.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{BufReader, BufWriter, Read as _, Write as _},
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
-use flate2::{Compression as Level, write::GzEncoder};
 use minke_model::{
     Descriptor, Digest, ImageId, Reference,
     media_type::{CONFIG, MANIFEST},
 };
 
+pub use crate::compressed::CompressedLayer;
 use crate::{
     FindError, ImageStore, StoreError,
-    compression::{Compression, SNIFF},
+    compressed::is_plain,
     content::io_error,
-    hashing::HashWriter,
     manifest::{Document, Index, Manifest},
     store::{ImageRecord, ManifestRecord, NewImage, Staging},
 };
@@ -89,23 +83,6 @@ pub struct OutgoingDocument {
     pub bytes: Vec<u8>,
 }
 
-/// A layer that was compressed to be sent; it leaves nothing behind unless the push is committed.
-///
-/// It has its final name in the store already, so that a registry on the same file system can link it while it arrives.
-pub struct CompressedLayer {
-    held: Staging,
-    plain: Digest,
-    /// The compressed blob.
-    pub descriptor: Descriptor,
-}
-
-impl CompressedLayer {
-    /// Where the compressed blob lies.
-    pub fn path(&self) -> PathBuf {
-        self.held.blob(&self.descriptor.digest)
-    }
-}
-
 impl ImageStore {
     /// Prepares the push of `name`: of all platforms that its index has, if they are here and `platform` names none; else of
     /// the one image.
@@ -155,40 +132,6 @@ impl ImageStore {
             push.add_image()?;
         }
         Ok(push)
-    }
-
-    /// Compresses a layer with gzip. `progress` is told how many bytes are read.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn compress(
-        &self,
-        blob: &OutgoingBlob,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<CompressedLayer, StoreError> {
-        let mut held = self.stage()?;
-        let (from, to) = (self.content().blob(&blob.descriptor.digest), held.folders().incoming());
-        let mut source =
-            BufReader::with_capacity(256 << 10, File::open(&from).map_err(io_error("open", &from))?);
-        let file = File::create(&to).map_err(io_error("make", &to))?;
-        let mut encoder =
-            GzEncoder::new(HashWriter::new(BufWriter::with_capacity(256 << 10, file)), Level::default());
-        let (mut buffer, mut done) = (vec![0; 256 << 10], 0);
-        loop {
-            let length = source.read(&mut buffer).map_err(io_error("read", &from))?;
-            if length == 0 {
-                break;
-            }
-            encoder.write_all(&buffer[..length]).map_err(io_error("write", &to))?;
-            done += length as u64;
-            progress(done);
-        }
-        let (file, digest, size) = encoder.finish().map_err(io_error("write", &to))?.finish();
-        let file = file.into_inner().map_err(|error| io_error("write", &to)(error.into_error()))?;
-        file.sync_all().map_err(io_error("sync", &to))?;
-        held.publish_leased(&to, digest)?;
-        let descriptor = Descriptor::new(Compression::Gzip.layer_media_type(), digest, size);
-        Ok(CompressedLayer { held, plain: blob.descriptor.digest, descriptor })
     }
 }
 
@@ -328,12 +271,8 @@ impl Push {
     /// The layers that are uncompressed tars, by their type and, since types are often wrong, by their first bytes.
     fn plain_layers(&self, manifest: &ManifestRecord) -> Result<BTreeSet<Digest>, StoreError> {
         let mut plain = BTreeSet::new();
-        for layer in manifest.layers.iter().filter(|layer| layer.media_type.ends_with(".tar")) {
-            let path = self.held.blob(&layer.digest);
-            let mut start = Vec::with_capacity(SNIFF);
-            let read = File::open(&path).and_then(|file| file.take(SNIFF as u64).read_to_end(&mut start));
-            read.map_err(io_error("read", &path))?;
-            if Compression::of(&start) == Compression::None {
+        for layer in &manifest.layers {
+            if is_plain(layer, &self.held.blob(&layer.digest))? {
                 plain.insert(layer.digest);
             }
         }
@@ -357,11 +296,5 @@ impl Push {
 impl std::fmt::Debug for Push {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Push").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for CompressedLayer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompressedLayer").field("descriptor", &self.descriptor).finish_non_exhaustive()
     }
 }

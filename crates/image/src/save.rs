@@ -16,7 +16,7 @@ use crate::{
     FindError, ImageStore, StoreError,
     archive::{Entry, EntryKind, TarWriter},
     content::io_error,
-    manifest::{ArchiveImage, IMAGE_NAME, Index, REF_NAME},
+    manifest::{ArchiveImage, Document, IMAGE_NAME, Index, REF_NAME},
     store::{ImageRecord, Staging},
 };
 
@@ -50,6 +50,14 @@ struct Chosen {
     record: ImageRecord,
     config_size: u64,
     names: Vec<Reference>,
+    /// The index that it goes with, if all of that is here.
+    index: Option<WholeIndex>,
+}
+
+/// An index, and everything that it leads to.
+struct WholeIndex {
+    descriptor: Descriptor,
+    blobs: BTreeMap<Digest, u64>,
 }
 
 impl ImageStore {
@@ -98,9 +106,10 @@ impl ImageStore {
             let missing = || FindError::NotFound(id.to_string());
             let record = index.record(&id).ok_or_else(missing)?.clone();
             let config_size = index.image(&id).ok_or_else(missing)?.config_json.len() as u64;
-            chosen.push(Chosen { id, record, config_size, names });
+            chosen.push(Chosen { id, record, config_size, names, index: None });
             Ok(())
         };
+        let mut targets = BTreeMap::new();
         for text in names {
             let whole_repository = match text.parse::<AnyReference>()? {
                 AnyReference::Named(name) if name.is_name_only() => Some(name),
@@ -112,14 +121,40 @@ impl ImageStore {
             }
             if tags.is_empty() {
                 let (id, name) = crate::store::find(&index, text)?;
+                let asked = text.parse::<Digest>().ok();
+                let target = name.as_ref().and_then(|name| index.target(name)).or(asked);
+                targets.extend(target.map(|target| (id, target)));
                 add(id, name.into_iter().filter(|name| name.digest().is_none()).collect())?;
             }
         }
+        drop(index);
         for image in &mut chosen {
             image.names.sort_unstable();
             image.names.dedup();
+            let target = targets.get(&image.id);
+            let index = |one: &&Descriptor| one.is_index() && Some(&one.digest) == target;
+            let index = image.record.companions.iter().find(index).cloned();
+            image.index = index.and_then(|index| self.whole_index(index));
         }
         Ok(chosen)
+    }
+
+    /// Everything that an index leads to; `None` when not all of it is here.
+    fn whole_index(&self, descriptor: Descriptor) -> Option<WholeIndex> {
+        let mut blobs = BTreeMap::from([(descriptor.digest, descriptor.size)]);
+        let Document::Index(index) = self.read_document(&descriptor).ok()?? else { return None };
+        for one in index.manifests() {
+            let has = |digest: &Digest| self.index().has_blob(digest);
+            let document = has(&one.digest).then(|| self.read_document(one).ok().flatten()).flatten()?;
+            let Document::Manifest(manifest) = document else { return None };
+            let parts = std::iter::once(manifest.config()).chain(manifest.layers());
+            let all: Vec<&Descriptor> = parts.chain([one]).collect();
+            if !all.iter().all(|blob| has(&blob.digest)) {
+                return None;
+            }
+            blobs.extend(all.iter().map(|blob| (blob.digest, blob.size)));
+        }
+        Some(WholeIndex { descriptor, blobs })
     }
 }
 
@@ -129,6 +164,11 @@ impl Chosen {
         &self.record.manifests[0].descriptor
     }
 
+    /// What a reader begins with.
+    fn root(&self) -> &Descriptor {
+        self.index.as_ref().map_or_else(|| self.manifest(), |index| &index.descriptor)
+    }
+
     fn layers(&self) -> &[Descriptor] {
         &self.record.manifests[0].layers
     }
@@ -136,7 +176,9 @@ impl Chosen {
     /// Digests and sizes of everything the saved image needs.
     fn blobs(&self) -> impl Iterator<Item = (Digest, u64)> + '_ {
         let small = [(self.manifest().digest, self.manifest().size), (self.id, self.config_size)];
-        small.into_iter().chain(self.layers().iter().map(|layer| (layer.digest, layer.size)))
+        let others =
+            self.index.iter().flat_map(|index| index.blobs.iter().map(|(digest, size)| (*digest, *size)));
+        small.into_iter().chain(self.layers().iter().map(|layer| (layer.digest, layer.size))).chain(others)
     }
 }
 
@@ -150,12 +192,12 @@ fn documents(chosen: &[Chosen]) -> Vec<(&'static str, Vec<u8>)> {
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for image in chosen {
         if image.names.is_empty() {
-            manifests.push(image.manifest().clone());
+            manifests.push(image.root().clone());
         }
         for name in &image.names {
             let tag = name.tag().unwrap_or_default().to_owned();
             let annotations = [(IMAGE_NAME.to_owned(), name.to_string()), (REF_NAME.to_owned(), tag.clone())];
-            manifests.push(Descriptor { annotations: Some(annotations.into()), ..image.manifest().clone() });
+            manifests.push(Descriptor { annotations: Some(annotations.into()), ..image.root().clone() });
             repositories.entry(name.familiar_name()).or_default().insert(tag, image.id.hex());
         }
     }

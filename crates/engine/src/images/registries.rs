@@ -54,6 +54,18 @@ pub(crate) const UPLOADS_AT_ONCE: usize = 5;
 pub(crate) const DOWNLOADS_AT_ONCE: usize = 6;
 
 impl Engine {
+    /// A repository of a registry, as reached with this engine's settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] when the settings make no sense.
+    pub fn registry_repository(
+        &self,
+        name: &Reference,
+        credentials: Option<Credentials>,
+    ) -> Result<Repository, Error> {
+        self.inner().live().registries.repository(name, credentials)
+    }
+
     /// Checks credentials with a registry (`POST /auth`).
     ///
     /// # Errors

@@ -45,7 +45,8 @@ impl ImageStore {
 pub(crate) fn find(index: &Index, text: &str) -> Result<(ImageId, Option<Reference>), FindError> {
     let reference = match text.parse::<AnyReference>()? {
         AnyReference::Digest(digest) => {
-            return match index.image(&digest).or_else(|| index.with_manifest(digest).next()) {
+            let by_manifest = || index.with_manifest(digest).next().or_else(|| index.with_index(digest));
+            return match index.image(&digest).or_else(by_manifest) {
                 Some(image) => Ok((image.id, None)),
                 None => Err(FindError::NotFound(digest.to_string())),
             };

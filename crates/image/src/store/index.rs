@@ -189,14 +189,27 @@ impl Index {
         self.names.get(name)?.target
     }
 
-    /// A blob of the layer with this chain id: what a loaded image has may be compressed otherwise than a pulled one's.
-    pub(crate) fn blob_of_layer(&self, chain: &Digest) -> Option<&Descriptor> {
-        let of = |entry: &'_ Entry| {
+    /// The blobs of the layer with this chain id, those of images first: what a loaded image has may be compressed otherwise than
+    /// a pulled one's.
+    pub(crate) fn blobs_of_layer(&self, chain: &Digest) -> impl Iterator<Item = &Descriptor> {
+        let of = move |entry: &'_ Entry| {
             let at = entry.record.layers.iter().position(|layer| layer == chain)?;
             Some((at, entry.image.id))
         };
-        let (at, id) = self.images.values().find_map(of)?;
-        self.images.get(&id)?.record.manifests.first()?.layers.get(at)
+        let images = self.images.values().filter_map(of);
+        let images = images.filter_map(|(at, id)| Some((at, self.images.get(&id)?)));
+        let images = images.flat_map(|(at, entry)| {
+            entry.record.manifests.iter().filter_map(move |manifest| manifest.layers.get(at))
+        });
+        let pins = self.pins.values().flat_map(|pin| &pin.layers);
+        images.chain(pins.filter(move |layer| layer.chain == *chain).map(|layer| &layer.blob))
+    }
+
+    /// An image that came with, or was composed for, this index.
+    pub(crate) fn with_index(&self, index: Digest) -> Option<&Image> {
+        let has =
+            |entry: &&Entry| entry.record.companions.iter().any(|one| one.is_index() && one.digest == index);
+        self.images.values().find(has).map(|entry| &entry.image)
     }
 
     /// All names by digest, with the records of their images.

@@ -1,6 +1,6 @@
 //! What an image's name stands for: the manifests of its index, those that are here and those that are not.
 
-use minke_model::{Descriptor, Digest, Platform};
+use minke_model::{Descriptor, Digest, Platform, Reference};
 
 use super::ImageStore;
 use crate::{Image, StoreError, content::io_error, manifest::Document};
@@ -51,6 +51,20 @@ impl ImageStore {
         listed.into_iter().map(|descriptor| self.known(descriptor, image)).collect()
     }
 
+    /// The image for a platform behind a name that means an index, if that image is here: the name itself leads to the one that
+    /// was pulled last.
+    pub fn for_platform(&self, name: &Reference, platform: &Platform) -> Option<Image> {
+        let descriptor = {
+            let index = self.index();
+            let (id, target) = (index.named(name)?, index.target(name)?);
+            let is_target = |one: &&Descriptor| one.is_index() && one.digest == target;
+            index.record(&id)?.companions.iter().find(is_target).cloned()?
+        };
+        let Document::Index(index) = self.read_document(&descriptor).ok()?? else { return None };
+        let manifest = index.best(platform)?.digest;
+        self.index().with_manifest(manifest).next().cloned()
+    }
+
     fn known(&self, descriptor: Descriptor, image: &Image) -> Result<KnownManifest, StoreError> {
         let manifest = match self.index().has_blob(&descriptor.digest) {
             true => self.read_document(&descriptor)?,
@@ -79,7 +93,7 @@ impl ImageStore {
     }
 
     /// A document of the store; `None` for one that is damaged.
-    fn read_document(&self, descriptor: &Descriptor) -> Result<Option<Document>, StoreError> {
+    pub(crate) fn read_document(&self, descriptor: &Descriptor) -> Result<Option<Document>, StoreError> {
         let path = self.content().blob(&descriptor.digest);
         let bytes = std::fs::read(&path).map_err(io_error("read", &path))?;
         Ok(Document::parse(&descriptor.digest.to_string(), &descriptor.media_type, &bytes).ok())

@@ -10,7 +10,10 @@ use std::{
 use minke_model::{Descriptor, Digest, ImageId, Reference};
 
 use super::{Change, ImageRecord, ImageStore, LayerRecord, NameRecord, PinRecord, StoreError};
-use crate::content::{StagedFolders, WriteError, io_error};
+use crate::{
+    LayerState,
+    content::{StagedFolders, WriteError, io_error},
+};
 
 /// Content of one operation that is under way. Dropping it removes what was not committed.
 pub(crate) struct Staging {
@@ -96,9 +99,30 @@ impl Staging {
         })
     }
 
+    /// What the store has of a layer; all of that stays until this operation ends. `blob` becomes the one that is here, where
+    /// that is another: what came with a loaded image, or was made by a build, may be compressed otherwise.
+    pub(crate) fn look_for(&mut self, chain: Digest, blob: &mut Descriptor) -> LayerState {
+        self.lease(blob.digest);
+        let unpacked = self.hold_layer(chain);
+        let stored = self.hold_blob(blob.digest);
+        self.lease(chain);
+        match (unpacked, stored) {
+            (true, true) => LayerState::Unpacked,
+            (false, true) => LayerState::Stored,
+            (false, false) => LayerState::Absent,
+            (true, false) => match self.hold_blob_of_layer(chain) {
+                Some(here) => {
+                    *blob = here;
+                    LayerState::Unpacked
+                }
+                None => LayerState::Absent,
+            },
+        }
+    }
+
     /// The blob that the store has of a layer; it stays until this operation ends.
     pub(crate) fn hold_blob_of_layer(&mut self, chain: Digest) -> Option<Descriptor> {
-        let blob = self.store.index().blob_of_layer(&chain)?.clone();
+        let blob = self.store.index().blobs_of_layer(&chain).next()?.clone();
         self.hold_blob(blob.digest).then_some(blob)
     }
 
@@ -159,15 +183,16 @@ impl Staging {
         let mut added = BTreeSet::new();
         for (chain, record) in &self.layers {
             if store.index().layer(chain).is_none() {
-                content.publish_layer(&self.folders, chain)?;
+                content.publish_layer(self.staged_layer(chain), chain)?;
                 added.insert(*chain);
                 change.add_layers.push((*chain, record.clone()));
             }
         }
-        for blob in &self.blobs {
-            if !content.blob(blob).exists() {
-                content.publish_blob(&self.folders, blob)?;
-                added.insert(*blob);
+        let adopted = self.adopted.iter().filter_map(|layer| layer.blob);
+        for blob in self.blobs.iter().copied().chain(adopted).collect::<BTreeSet<Digest>>() {
+            if let Some(folders) = self.staged_blob(&blob).filter(|_| !content.blob(&blob).exists()) {
+                content.publish_blob(folders, &blob)?;
+                added.insert(blob);
             }
         }
         change.set_pins.push((key, pin));
@@ -225,6 +250,12 @@ impl Staging {
         change
     }
 
+    /// The folders in which a layer was staged.
+    fn staged_layer(&self, chain: &Digest) -> &StagedFolders {
+        let adopted = self.adopted.iter().find(|layer| layer.chain == *chain);
+        adopted.map_or(&self.folders, |layer| &layer.folders)
+    }
+
     /// The folders in which a blob was staged.
     fn staged_blob(&self, blob: &Digest) -> Option<&StagedFolders> {
         if self.blobs.contains(blob) {
@@ -238,9 +269,7 @@ impl Staging {
         let content = self.store.content();
         let mut added = BTreeSet::new();
         for (chain, _) in &change.add_layers {
-            let adopted = self.adopted.iter().find(|layer| layer.chain == *chain);
-            let folders = adopted.map_or(&self.folders, |layer| &layer.folders);
-            content.publish_layer(folders, chain)?;
+            content.publish_layer(self.staged_layer(chain), chain)?;
             added.insert(*chain);
         }
         let blobs = change.add_images.iter().flat_map(|(id, record, _)| record.blobs(*id));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod built;
 mod commit;
 mod formats;
 mod full_disk;

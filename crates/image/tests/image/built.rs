@@ -1,0 +1,111 @@
+//! Layers that a builder takes from elsewhere, and images for several platforms.
+
+use minke_image::{BuiltLayer, LayerState, LoadError, PlatformImage};
+use minke_model::{Descriptor, Digest, Platform, Reference};
+use serde_json::Value;
+
+use crate::support::{Store, TestImage, docker_archive, gzip, hex, image, layer, plain};
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_hex(&hex(bytes)).unwrap()
+}
+
+/// A layer as a cache describes it: the digest of its tar, and its blob.
+fn described(tar: &[u8]) -> ((Digest, Descriptor), Vec<u8>) {
+    let blob = gzip(tar);
+    let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+    ((digest_of(tar), Descriptor::new(media_type, digest_of(&blob), blob.len() as u64)), blob)
+}
+
+/// An image that is here, and its layers.
+fn loaded(store: &Store, tag: &str, own: &str) -> (TestImage, Vec<BuiltLayer>) {
+    let image = image(tag, &[layer("base", "shared"), layer("own", own)], plain);
+    store.load(&docker_archive(std::slice::from_ref(&image), true)).unwrap();
+    let layers = store.store.built_layers(&store.store.find(tag).unwrap()).unwrap();
+    (image, layers)
+}
+
+#[test]
+fn layers_from_elsewhere_are_pinned_on_those_that_are_here() {
+    let store = Store::new();
+    let (_, below) = loaded(&store, "base:1", "x");
+    let (one, blob) = described(&layer("cached", "one"));
+    let key = Digest::from_bytes([9; 32]);
+    let arrival = store.store.expect_layers(&below, std::slice::from_ref(&one)).unwrap();
+    assert_eq!(arrival.layers()[0].state, LayerState::Absent);
+    let received = store.store.receive_layer(&arrival.layers()[0], &blob[..], &|_| {}).unwrap();
+    let layers = arrival.pin(key, "note".to_owned(), vec![received]).unwrap();
+    assert_eq!((layers.len(), layers[2].blob.digest), (3, digest_of(&blob)));
+    let folders = store.store.layer_dirs(&layers).unwrap();
+    assert_eq!(std::fs::read_to_string(folders[0].join("cached")).unwrap(), "one");
+    let store = store.reopened();
+    assert_eq!(store.store.pinned(&key).unwrap(), (layers, "note".to_owned()));
+    // The next time nothing is to be received, whatever blob is spoken of.
+    let ((diff_id, _), _) = described(&layer("cached", "one"));
+    let other = Descriptor::new("x", Digest::from_bytes([1; 32]), 5);
+    let arrival = store.store.expect_layers(&below, &[(diff_id, other)]).unwrap();
+    assert_eq!(
+        (arrival.layers()[0].state, arrival.layers()[0].blob.digest),
+        (LayerState::Unpacked, digest_of(&blob))
+    );
+}
+
+#[test]
+fn what_was_not_received_or_is_another_layer_is_not_pinned() {
+    let store = Store::new();
+    let (one, _) = described(&layer("cached", "one"));
+    let (_, another) = described(&layer("cached", "two"));
+    let key = Digest::from_bytes([9; 32]);
+    let arrival = store.store.expect_layers(&[], &[one]).unwrap();
+    let refusal = store.store.receive_layer(&arrival.layers()[0], &another[..], &|_| {}).unwrap_err();
+    assert!(matches!(refusal, LoadError::Blob { .. }), "{refusal}");
+    assert!(arrival.pin(key, String::new(), Vec::new()).is_err());
+    assert!(store.store.pinned(&key).is_none());
+    assert_eq!(store.on_disk(), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
+    let store = Store::new();
+    let images: Vec<PlatformImage> = ["linux/riscv64", "linux/s390x"]
+        .map(|platform| {
+            let (image, layers) = loaded(&store, "tmp:1", platform);
+            // Another image than the one that is here already.
+            let config = [&image.config[..], b"\n"].concat();
+            PlatformImage { platform: platform.parse().unwrap(), config, layers }
+        })
+        .into();
+    let names = ["both:1".to_owned()];
+    let host: Platform = "linux/s390x".parse().unwrap();
+    let composed = store.store.compose_index(&images, &names, &host).unwrap();
+    assert_eq!(composed.image, digest_of(&images[1].config));
+    assert_eq!(store.store.find(&composed.index.to_string()).unwrap().id, composed.image);
+
+    let name: Reference = "both:1".parse().unwrap();
+    let push = store.store.prepare_push(&name, None).unwrap();
+    assert_eq!(push.documents.last().unwrap().descriptor.digest, composed.index);
+    assert_eq!(
+        (push.documents.len(), push.blobs.len()),
+        (3, 5),
+        "a shared layer, two more, two configurations"
+    );
+    assert!(push.blobs.iter().all(|blob| !blob.is_plain));
+    drop(push);
+
+    for what in ["both:1".to_owned(), composed.index.to_string()] {
+        let mut archive = tar::Archive::new(std::io::Cursor::new(store.save(&[&what])));
+        let mut names = Vec::new();
+        let mut root = String::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            if path == "index.json" {
+                let index: Value = serde_json::from_reader(&mut entry).unwrap();
+                root = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+            }
+            names.push(path);
+        }
+        assert_eq!(root, composed.index.to_string(), "{what}");
+        assert_eq!(names.iter().filter(|name| name.len() > 70).count(), 8, "{names:?}");
+    }
+}
