@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use futures_util::future::try_join_all;
+use minke_dockerfile::plan::StageId;
 use minke_engine::Engine;
 use minke_model::Digest;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
@@ -11,6 +13,8 @@ use crate::{
     build::Build,
     cache::{Cache, failed},
     caches::CacheMounts,
+    exchange,
+    export::{self, Finished},
     prepare,
 };
 
@@ -52,12 +56,14 @@ pub struct Pruned {
 }
 
 /// Ends what is under way when the build's future is dropped.
-struct EndOnDrop(Arc<Build>);
+struct EndOnDrop(Vec<Arc<Build>>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.end();
-        self.0.cache.flush();
+        for build in &self.0 {
+            build.end();
+            build.cache.flush();
+        }
     }
 }
 
@@ -92,19 +98,12 @@ impl Builder {
         if check_only {
             return Ok(BuildResult::default());
         }
-        let (build, target) = (prepared.build, prepared.target);
-        let _end = EndOnDrop(Arc::clone(&build));
-        build.say_unreached(target);
-        let state = build.result(target).await.map_err(BuildError::Shared)?;
-        for stage in build.stages.values() {
-            // What nobody had to carry out was there.
-            for node in stage.from.iter().chain(&stage.nodes) {
-                node.done(true, None);
-            }
-        }
-        let stage = build.stages.get(&target);
-        let stage = stage.ok_or_else(|| BuildError::Failed("the target was not planned".to_owned()))?;
-        let result = build.export(stage, state).await?;
+        let _end = EndOnDrop(prepared.builds.iter().map(|(build, _)| Arc::clone(build)).collect());
+        let finished = try_join_all(prepared.builds.iter().map(|(build, target)| finish(build, *target)));
+        let finished = finished.await?;
+        let mut result = export::export(&finished).await?;
+        let caches = exchange::export(&prepared.builds, &prepared.exports).await?;
+        result.exporter_response.extend(caches);
         self.trim();
         Ok(result)
     }
@@ -164,6 +163,19 @@ impl Builder {
             }
         }
     }
+}
+
+/// Brings about what a build is for.
+async fn finish(build: &Arc<Build>, target: StageId) -> Result<Finished, BuildError> {
+    build.say_unreached(target);
+    let state = build.result(target).await.map_err(BuildError::Shared)?;
+    for stage in build.stages.values() {
+        // What nobody had to carry out was there.
+        for node in stage.from.iter().chain(&stage.nodes) {
+            node.done(true, None);
+        }
+    }
+    Ok(Finished { build: Arc::clone(build), target, state })
 }
 
 impl PruneOptions {

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use minke_image::{BuiltLayer, HeldLayers, ImageStore};
+use minke_image::{Arrival, BuiltLayer, HeldLayers, ImageStore, StagedLayer};
 use minke_model::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -121,12 +121,24 @@ impl Cache {
         self.by_content(&key)
     }
 
+    /// The content key that a definition key leads to, if its result is there.
+    pub(crate) fn content(&self, definition: &Digest) -> Option<Digest> {
+        let key = lock(&self.aliases).get(definition).copied()?;
+        self.store.pinned(&key).map(|_| key)
+    }
+
     /// The result of a content key; it stays as long as this is held.
     pub(crate) fn by_content(&self, key: &Digest) -> Option<Cached> {
+        let cached = self.look(key)?;
+        lock(&self.used).insert(*key);
+        Some(cached)
+    }
+
+    /// The same by somebody who does not use it.
+    pub(crate) fn look(&self, key: &Digest) -> Option<Cached> {
         let (layers, note) = self.store.pinned(key)?;
         let held = self.store.hold_layers(&layers).ok()??;
         let note: Note = serde_json::from_str(&note).ok()?;
-        lock(&self.used).insert(*key);
         Some(Cached { key: *key, layers, times: note.times, held: Arc::new(held) })
     }
 
@@ -158,28 +170,44 @@ impl Cache {
     pub(crate) fn commit(
         &self,
         key: Digest,
-        definition: Digest,
+        definition: Option<Digest>,
         upper: &Path,
         below: &[BuiltLayer],
         times: &[String],
         description: &str,
     ) -> Result<Cached, BuildError> {
-        let created = times.last().cloned().unwrap_or_default();
-        let note = Note {
-            used: now(),
-            created,
-            uses: 1,
-            description: description.to_owned(),
-            times: times.to_vec(),
-            aliases: vec![definition],
-        };
-        let note = serde_json::to_string(&note).map_err(|error| BuildError::Failed(error.to_string()))?;
+        let note = note(definition, times, description)?;
         let layer = self.store.commit_layer(upper, below, key, note).map_err(|error| failed(&error))?;
-        lock(&self.aliases).insert(definition, key);
-        let layers: Vec<_> = below.iter().cloned().chain([layer]).collect();
+        let layers = below.iter().cloned().chain([layer]).collect();
+        self.added(key, definition, layers, times.to_vec())
+    }
+
+    /// Takes layers that came from elsewhere as a step's result.
+    pub(crate) fn take_in(
+        &self,
+        key: Digest,
+        definition: Option<Digest>,
+        arrival: Arrival,
+        received: Vec<StagedLayer>,
+        times: Vec<String>,
+        description: &str,
+    ) -> Result<Cached, BuildError> {
+        let note = note(definition, &times, description)?;
+        let layers = arrival.pin(key, note, received).map_err(|error| failed(&error))?;
+        self.added(key, definition, layers, times)
+    }
+
+    fn added(
+        &self,
+        key: Digest,
+        definition: Option<Digest>,
+        layers: Vec<BuiltLayer>,
+        times: Vec<String>,
+    ) -> Result<Cached, BuildError> {
+        lock(&self.aliases).extend(definition.map(|definition| (definition, key)));
         let held = self.store.hold_layers(&layers).map_err(|error| failed(&error))?;
         let held = held.ok_or_else(|| BuildError::Failed("a layer vanished while it was made".to_owned()))?;
-        Ok(Cached { key, layers, times: times.to_vec(), held: Arc::new(held) })
+        Ok(Cached { key, layers, times, held: Arc::new(held) })
     }
 
     /// Who wants to make a result waits for whoever is at it.
@@ -242,6 +270,19 @@ impl Cache {
         lock(&self.aliases).retain(|_, key| !keys.contains(key));
         self.store.unpin(keys).map_err(|error| failed(&error))
     }
+}
+
+/// What is remembered of a new result.
+fn note(definition: Option<Digest>, times: &[String], description: &str) -> Result<String, BuildError> {
+    let note = Note {
+        used: now(),
+        created: times.last().cloned().unwrap_or_default(),
+        uses: 1,
+        description: description.to_owned(),
+        times: times.to_vec(),
+        aliases: definition.into_iter().collect(),
+    };
+    serde_json::to_string(&note).map_err(|error| BuildError::Failed(error.to_string()))
 }
 
 pub(crate) fn now() -> String {

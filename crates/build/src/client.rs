@@ -1,9 +1,10 @@
 //! What only the client has: secrets, ssh agents, credentials for registries. Asked for when a step needs it, never before.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use minke_engine::Credentials;
+use minke_engine::{ByteStream, Credentials};
+use minke_model::Digest;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{Context, ContextError, Progress};
@@ -19,6 +20,8 @@ pub struct Client {
     pub ssh: Option<Arc<dyn SshAgents>>,
     /// Credentials for registries.
     pub auth: Option<Arc<dyn Auth>>,
+    /// Directories with caches.
+    pub stores: Option<Arc<dyn ContentStores>>,
     /// Is told what happens.
     pub progress: Arc<dyn Progress>,
 }
@@ -59,4 +62,35 @@ pub trait Auth: Send + Sync {
     /// # Errors
     /// [`ContextError`] when the client can't be asked.
     fn credentials(&self, registry: &str) -> BoxFuture<'_, Result<Option<Credentials>, ContextError>>;
+}
+
+/// Content that is read once.
+pub type ContentReader = Pin<Box<dyn AsyncRead + Send + Sync>>;
+
+/// Directories of the client's that hold content by its digests (`--cache-to type=local`), by the names that they have there.
+pub trait ContentStores: Send + Sync {
+    /// How long content is; `None` when there is none of this digest.
+    ///
+    /// # Errors
+    /// [`ContextError`] when the client can't be asked.
+    fn size<'a>(
+        &'a self,
+        store: &'a str,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Option<u64>, ContextError>>;
+
+    /// Content, as the client has it: whoever reads it checks it.
+    fn read(&self, store: &str, digest: &Digest) -> ByteStream;
+
+    /// Keeps content.
+    ///
+    /// # Errors
+    /// [`ContextError`] when the client can't write it.
+    fn write<'a>(
+        &'a self,
+        store: &'a str,
+        digest: &'a Digest,
+        size: u64,
+        content: ContentReader,
+    ) -> BoxFuture<'a, Result<(), ContextError>>;
 }

@@ -30,6 +30,13 @@ impl BaseImage {
         &self.image.config
     }
 
+    /// What it runs on, where it says so.
+    pub(crate) fn platform(&self) -> Option<Platform> {
+        let config = &self.image.config;
+        let has = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
+        (!config.architecture.is_empty()).then_some(has)
+    }
+
     /// What steps on it are cached by: its files alone.
     pub(crate) fn key(&self) -> Digest {
         let top = self.layers.last().map(|layer| layer.chain.hex()).unwrap_or_default();
@@ -65,12 +72,17 @@ async fn find_or_pull(
     let here = || engine.image_store().find(&origin.reference.to_string()).ok();
     let by_id = || engine.image_store().find(&origin.written).ok();
     let fits = |image: &Image| suits(image, origin);
-    match here().filter(fits).or_else(|| by_id().filter(fits)) {
+    let of_index = || engine.image_store().for_platform(&origin.reference, &origin.platform);
+    match here().filter(fits).or_else(|| by_id().filter(fits)).or_else(of_index) {
         Some(image) if !always_ask => return hold(engine, origin, image).await,
         _ => {}
     }
     pull(engine, client, origin, node).await?;
-    let image = here().ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))?;
+    let image = here()
+        .filter(fits)
+        .or_else(of_index)
+        .or_else(here)
+        .ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))?;
     hold(engine, origin, image).await
 }
 

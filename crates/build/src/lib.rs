@@ -16,6 +16,7 @@ mod context;
 mod copy;
 mod directory;
 mod error;
+mod exchange;
 mod exclude;
 mod export;
 mod files;
@@ -30,7 +31,7 @@ mod ssh;
 
 pub use builder::{Builder, PruneOptions, Pruned};
 pub use cache::CacheEntry;
-pub use client::{AgentStream, Auth, Client, Secrets, SshAgents};
+pub use client::{AgentStream, Auth, Client, ContentReader, ContentStores, Secrets, SshAgents};
 pub use context::{Context, ContextError, Tree, Wanted};
 pub use directory::{DirectoryContext, NoContext};
 pub use error::BuildError;

@@ -18,6 +18,13 @@ pub struct Output {
     pub destination: Option<Arc<dyn Destination>>,
 }
 
+impl Output {
+    /// Whether an attribute is given and true.
+    pub fn is_set(&self, attribute: &str) -> bool {
+        matches!(self.attributes.get(attribute).map(String::as_str), Some("true" | "1"))
+    }
+}
+
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output")
@@ -66,6 +73,8 @@ pub struct BuildResult {
     pub image: Option<String>,
     /// The digest of its manifest, or of the index over several platforms.
     pub manifest: Option<String>,
+    /// Whether that is an index over several platforms.
+    pub is_index: bool,
     /// The names it got, in familiar form.
     pub names: Vec<String>,
     /// BuildKit's exporter response: `containerimage.digest`, `containerimage.config.digest`, `image.name` …

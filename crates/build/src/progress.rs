@@ -199,3 +199,54 @@ impl Node {
         self.progress.event(Event::Log { vertex: self.digest(), stream, bytes: bytes.to_vec(), time });
     }
 }
+
+/// How often a transfer tells how far it is.
+const PACE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How far something within a vertex is. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Transfer {
+    node: Node,
+    state: Arc<Mutex<(Status, std::time::Instant)>>,
+}
+
+impl Node {
+    /// Begins to tell how far something in it is.
+    pub(crate) fn transfer(&self, id: &str, name: &str, total: u64) -> Transfer {
+        let now = OffsetDateTime::now_utc();
+        let status = Status {
+            id: id.to_owned(),
+            vertex: self.digest(),
+            name: name.to_owned(),
+            current: 0,
+            total,
+            time: now,
+            started: Some(now),
+            completed: None,
+        };
+        self.progress.event(Event::Status(status.clone()));
+        Transfer { node: self.clone(), state: Arc::new(Mutex::new((status, std::time::Instant::now()))) }
+    }
+}
+
+impl Transfer {
+    /// It is at so many bytes.
+    pub(crate) fn at(&self, bytes: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.current = bytes;
+        if state.1.elapsed() >= PACE {
+            state.1 = std::time::Instant::now();
+            state.0.time = OffsetDateTime::now_utc();
+            self.node.progress.event(Event::Status(state.0.clone()));
+        }
+    }
+
+    /// It is complete.
+    pub(crate) fn done(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = OffsetDateTime::now_utc();
+        state.0.current = state.0.total;
+        (state.0.time, state.0.completed) = (now, Some(now));
+        self.node.progress.event(Event::Status(state.0.clone()));
+    }
+}

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::grpc::{Call, Channel, Code, Status};
 
+pub(crate) mod content;
 pub(crate) mod files;
 pub(crate) mod keys;
 pub(crate) mod output;

@@ -57,6 +57,7 @@ pub(crate) async fn build(call: Call) -> Outcome {
         context: None,
         secrets: None,
         ssh: None,
+        stores: None,
         auth: Some(Arc::new(auth)),
         progress: Arc::new(Channel { sender: sender.clone(), waiting: Arc::clone(&waiting) }),
     };

@@ -6,7 +6,7 @@ use minke_dockerfile::{
 };
 use minke_model::Digest;
 
-use super::{Build, copy, image_key, run};
+use super::{Build, copy, image_key, named_key, run};
 use crate::{
     BuildError, NamedContext, RemoteContext,
     cache::{Key, failed},
@@ -79,7 +79,9 @@ impl Build {
             Origin::Stage(stage) => self.stages.get(stage).and_then(|stage| stage.end).map(|end| end.hex()),
             Origin::Image(image) => self.images.get(&image_key(image)).map(|image| image.key().hex()),
             Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
-                Some(NamedContext::Image(_)) => self.images.get(&named.name).map(|image| image.key().hex()),
+                Some(NamedContext::Image(_)) => {
+                    self.images.get(&named_key(named)).map(|image| image.key().hex())
+                }
                 Some(NamedContext::Url(url)) => {
                     let context = RemoteContext::of(self.repositories(), url, None)?;
                     context.known_by().await?

@@ -21,7 +21,7 @@ use minke_dockerfile::{
 use minke_engine::{
     LayersAt, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_at,
 };
-use minke_model::Digest;
+use minke_model::{Digest, Platform};
 use rustix::fs::OFlags;
 
 use super::{Claim, Files, State, Work};
@@ -89,6 +89,19 @@ impl Work<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// A program that could not be executed, and is for another kind of processor: then that is why.
+    fn check_platform(&self) -> Result<(), BuildError> {
+        let (wanted, host) = (&self.stage.platform, Platform::host());
+        if host.suitability(wanted) > 0 {
+            return Ok(());
+        }
+        Err(BuildError::Invalid(format!(
+            "{}: programs for {wanted} can't be run on this host, which is {host}: register an emulator for them (binfmt_misc \
+             with the flag F, as qemu-user-static does), or let the step's stage be FROM --platform=$BUILDPLATFORM",
+            self.step.title
+        )))
     }
 
     /// What the step is cached by: its words, its files, and those that are mounted to be read.
@@ -320,6 +333,7 @@ impl Work<'_> {
         }
         if let Some(error) = &exit.error {
             self.node.log(LogStream::Stderr, format!("{error}\n").as_bytes());
+            self.check_platform()?;
         }
         let command = run.arguments.join(" ");
         let why = if exit.oom_killed { ": cannot allocate memory (killed by the kernel)" } else { "" };

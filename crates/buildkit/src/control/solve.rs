@@ -184,12 +184,15 @@ pub(crate) async fn dockerfile(
 fn response(build: &Build, result: BuildResult) -> BTreeMap<String, String> {
     let mut response = result.exporter_response;
     if let Some(image) = result.image {
-        response.entry("containerimage.config.digest".to_owned()).or_insert_with(|| image.clone());
-        // Docker's image store names images by their configuration, and clients take this for the name.
+        if !result.is_index {
+            response.entry("containerimage.config.digest".to_owned()).or_insert_with(|| image.clone());
+        }
+        // Docker's image store names images by their configuration, and clients take this for the name; an index has a name of
+        // its own.
         let is_pushed = outputs::exporters(&build.request).iter().any(|exporter| {
             exporter.kind != "moby" || exporter.attrs.get("push").is_some_and(|push| push == "true")
         });
-        if !is_pushed {
+        if !is_pushed && !result.is_index {
             response.insert("containerimage.digest".to_owned(), image);
         }
     }

@@ -10,6 +10,7 @@ use crate::builder::Builder;
 use crate::files::slots::Slots;
 use crate::grpc::{Code, Status};
 use crate::progress::Feed;
+use crate::session::content::Stores;
 use crate::session::files::{Folder, WithIgnoreFile};
 use crate::session::keys::Keys;
 use crate::session::{Session, Sessions, upload};
@@ -51,6 +52,7 @@ pub(crate) async fn gather(
         secrets: Some(keys.clone()),
         ssh: Some(keys.clone()),
         auth: Some(keys),
+        stores: Some(Arc::new(Stores(sources.session.clone()))),
         progress: Arc::new(sources.feed.clone()),
     };
     client.context = match &attributes.context {

@@ -46,7 +46,12 @@ pub(super) fn read(query: &Query) -> Result<BuildRequest, ApiError> {
         args,
         labels: json(query, "labels")?,
         tags: query.all("t"),
-        platforms: query.non_empty("platform").map(str::to_owned).into_iter().collect(),
+        platforms: query
+            .non_empty("platform")
+            .into_iter()
+            .flat_map(|all| all.split(','))
+            .map(str::to_owned)
+            .collect(),
         no_cache: query.flag("nocache"),
         no_cache_filter: query.all("nocachefilter"),
         pull: query.flag("pull"),

@@ -1,15 +1,17 @@
 //! `docker buildx build` and `docker build` with Docker's own buildx, unmodified, against the engine's default builder.
 
+mod caches;
+mod platforms;
+mod project;
+
 use std::path::PathBuf;
 
-use minke_testkit::{Host, Ran, Rootfs, buildx};
+use minke_testkit::{Host, Ran, Rootfs};
 
 /// A host whose docker knows buildx, and which has an image `base` with busybox.
 pub(crate) fn host() -> Host {
     let host = Host::start();
-    let plugins = host.path("docker-config/cli-plugins");
-    std::fs::create_dir_all(&plugins).expect("a folder for plugins");
-    std::os::unix::fs::symlink(buildx(), plugins.join("docker-buildx")).expect("buildx is linked");
+    project::link_buildx(&host);
     host.import("base", Rootfs::busybox());
     host
 }
@@ -134,17 +136,4 @@ fn other_frontends_are_refused_by_name() {
     let _ = build(&host, ["build", "--build-arg", "BUILDKIT_SYNTAX=example.com/other:1", &context])
         .expect_code(1)
         .expect_stderr("solves no graphs");
-}
-
-#[test]
-fn a_cache_that_somebody_wants_to_have_is_an_error_and_one_to_read_from_a_warning() {
-    let host = host();
-    let context = files(&host, "context", &[("Dockerfile", "FROM base\n")]);
-    let _ = build(&host, ["buildx", "build", "--cache-to", "type=registry,ref=127.0.0.1:5000/c", &context])
-        .expect_code(1)
-        .expect_stderr("this builder's cache stays with the engine");
-    let told =
-        build(&host, ["buildx", "build", "--cache-from", "type=registry,ref=127.0.0.1:5000/c", &context])
-            .expect_code(0);
-    let _ = told.expect_stderr("--cache-from type=registry has no effect");
 }

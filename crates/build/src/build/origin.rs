@@ -1,0 +1,122 @@
+//! Where steps read from: the context, other stages, images.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
+
+use futures_util::FutureExt;
+use minke_dockerfile::{
+    evaluate::{Action, CopySource, MountKind},
+    plan::Origin,
+};
+use minke_engine::layers_root;
+use minke_image::BuiltLayer;
+use minke_kernel::path::Root;
+
+use super::{Build, image_key, lost, named_key};
+use crate::{BuildError, Context, NamedContext, RemoteContext, Tree, Wanted, cache::failed};
+
+/// Files that a step reads.
+#[derive(Clone)]
+pub(crate) struct Files {
+    pub(crate) root: Arc<Root>,
+    /// The layers' directories, topmost first; none for a context.
+    pub(crate) lower: Option<Vec<PathBuf>>,
+    /// Whether `.dockerignore` holds for them.
+    pub(crate) is_context: bool,
+    _tree: Option<Tree>,
+}
+
+/// Where an action reads from.
+pub(crate) fn origins(action: &Action) -> Vec<&Origin> {
+    match action {
+        Action::Copy(copy) => {
+            let paths = copy.sources.iter().filter_map(|source| match source {
+                CopySource::Path(path) => Some(&path.from),
+                _ => None,
+            });
+            paths.collect()
+        }
+        Action::Run(run) => {
+            let mounts = run.mounts.iter().filter_map(|mount| match &mount.kind {
+                MountKind::Bind { from, .. } | MountKind::Cache { from, .. } => Some(from),
+                _ => None,
+            });
+            mounts.collect()
+        }
+        Action::Nothing | Action::MakeDirectory(_) => Vec::new(),
+    }
+}
+
+impl Build {
+    /// The files of an origin.
+    pub(crate) async fn files(self: &Arc<Self>, origin: &Origin) -> Result<Files, BuildError> {
+        match origin {
+            Origin::Context => self.context_files().await,
+            Origin::Stage(stage) => {
+                let state = self.needed(*stage).boxed().await?;
+                self.layer_files(&state.layers)
+            }
+            Origin::Image(image) => {
+                let name = image_key(image);
+                let image = self.images.get(&name).ok_or_else(|| lost(&name))?;
+                self.layer_files(&image.layers)
+            }
+            Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
+                Some(NamedContext::Files(context)) => self.named(&named.name, context.as_ref()).await,
+                Some(NamedContext::Url(url)) => {
+                    let context = RemoteContext::of(self.repositories(), url, None)?;
+                    self.named(&named.name, &context).await
+                }
+                Some(_) => {
+                    let image = self.images.get(&named_key(named)).ok_or_else(|| lost(&named.name))?;
+                    self.layer_files(&image.layers)
+                }
+                None => Err(lost(&named.name)),
+            },
+            Origin::Scratch => self.layer_files(&[]),
+        }
+    }
+
+    /// The main context's files.
+    pub(super) async fn context_files(&self) -> Result<Files, BuildError> {
+        let context = self.client.context.as_ref();
+        let context = context
+            .ok_or_else(|| BuildError::Invalid("the build has no context to copy files from".to_owned()))?;
+        let tree = self.files.main.get_or_try_init(|| context.fetch(self.files.wanted.clone())).await?;
+        Files::of_tree(tree, true)
+    }
+
+    async fn named(&self, name: &str, context: &dyn Context) -> Result<Files, BuildError> {
+        let cell = {
+            let mut named = self.files.named.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(named.entry(name.to_owned()).or_default())
+        };
+        let tree = cell.get_or_try_init(|| context.fetch(Wanted::default())).await?;
+        Files::of_tree(tree, false)
+    }
+
+    fn layer_files(&self, layers: &[BuiltLayer]) -> Result<Files, BuildError> {
+        let lower = self.lower(layers)?;
+        let root = match lower.is_empty() {
+            true => Root::open(&self.engine.build_directory("empty")?),
+            false => layers_root(&lower),
+        };
+        let root = root.map_err(|error| BuildError::Failed(format!("look at a stage's files: {error}")))?;
+        Ok(Files { root: Arc::new(root), lower: Some(lower), is_context: false, _tree: None })
+    }
+
+    /// The directories of layers, topmost first.
+    pub(crate) fn lower(&self, layers: &[BuiltLayer]) -> Result<Vec<PathBuf>, BuildError> {
+        self.engine.image_store().layer_dirs(layers).map_err(|error| failed(&error))
+    }
+}
+
+impl Files {
+    fn of_tree(tree: &Tree, is_context: bool) -> Result<Self, BuildError> {
+        let root = Root::open(tree.path())
+            .map_err(|error| BuildError::Failed(format!("open {}: {error}", tree.path().display())))?;
+        Ok(Self { root: Arc::new(root), lower: None, is_context, _tree: Some(tree.clone()) })
+    }
+}

@@ -1,0 +1,122 @@
+//! The files of a result, as a directory or as a tar; those of several platforms in a directory each.
+
+use std::{os::fd::AsFd, path::Path, sync::Arc};
+
+use minke_engine::ByteStream;
+use minke_image::archive;
+use minke_kernel::path::Root;
+use rustix::fs::OFlags;
+
+use super::Finished;
+use crate::{
+    BuildError, Tree,
+    build::{Build, State},
+    cache::failed,
+    copy::Copier,
+    files::Match,
+};
+
+fn root(build: &Build, state: &State) -> Result<Root, BuildError> {
+    let lower = build.lower(&state.layers)?;
+    let root = match lower.is_empty() {
+        true => Root::open(&build.engine.build_directory("empty")?),
+        false => minke_engine::layers_root(&lower),
+    };
+    root.map_err(|error| BuildError::Failed(format!("look at the result's files: {error}")))
+}
+
+/// The files as a tar.
+pub(super) async fn tar(finished: &[Finished]) -> Result<ByteStream, BuildError> {
+    match finished {
+        [one] => {
+            let root = root(&one.build, &one.state)?;
+            let opened = root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY);
+            let opened = opened.map_err(|error| BuildError::Failed(format!("open the result: {error}")))?;
+            Ok(pack(opened, (root, one.state.clone())))
+        }
+        _ => {
+            let tree = directory(finished).await?;
+            let opened = std::fs::File::open(tree.path());
+            let opened = opened.map_err(|error| BuildError::Failed(format!("open the result: {error}")))?;
+            Ok(pack(opened.into(), tree))
+        }
+    }
+}
+
+/// A directory as a tar; `held` keeps it there.
+fn pack(root: std::os::fd::OwnedFd, held: impl Send + 'static) -> ByteStream {
+    let (sender, receiver) = tokio::sync::mpsc::channel(8);
+    tokio::task::spawn_blocking(move || {
+        let _held = held;
+        let mut writer = Pieces { sender: sender.clone(), buffer: Vec::new() };
+        let options = archive::PackOptions { exact_times: true, ..archive::PackOptions::default() };
+        let packed = archive::pack(root.as_fd(), Path::new(""), &mut writer, &options);
+        let _ = std::io::Write::flush(&mut writer);
+        if let Err(error) = packed {
+            let _ = sender.blocking_send(Err(std::io::Error::other(error.to_string())));
+        }
+    });
+    Box::pin(futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    }))
+}
+
+/// A copy of the files in a workspace: an overlay mount has no path of this host's.
+pub(super) async fn directory(finished: &[Finished]) -> Result<Tree, BuildError> {
+    let Some(first) = finished.first() else {
+        return Err(BuildError::Failed("nothing was built".to_owned()));
+    };
+    let workspace = Arc::new(first.build.engine.build_workspace()?);
+    let mut sources = Vec::with_capacity(finished.len());
+    for one in finished {
+        let folder = match finished.len() {
+            1 => "/".to_owned(),
+            _ => format!("/{}", one.build.platform.to_string().replace('/', "_")),
+        };
+        sources.push((root(&one.build, &one.state)?, folder, one.state.clone()));
+    }
+    let copied = tokio::task::spawn_blocking(move || {
+        let to = Root::open(&workspace.upper())
+            .map_err(|error| BuildError::Failed(format!("open a workspace: {error}")))?;
+        for (root, folder, _held) in &sources {
+            let mut copier =
+                Copier { to: &to, owner: None, chmod: None, made_at: None, links: Default::default() };
+            let all = Match { path: "".into(), name: "".into() };
+            copier.copy(root, &all, folder, false, &|_, _| false)?;
+        }
+        Ok::<_, BuildError>(Tree::new(workspace.upper(), workspace))
+    });
+    copied.await.map_err(|error| failed(&error))?
+}
+
+/// Blocking writes that become pieces of a stream.
+struct Pieces {
+    sender: tokio::sync::mpsc::Sender<std::io::Result<bytes::Bytes>>,
+    buffer: Vec<u8>,
+}
+
+const PIECE: usize = 128 << 10;
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = bytes::Bytes::from(std::mem::take(&mut self.buffer));
+        self.sender.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        let _ = std::io::Write::flush(self);
+    }
+}

@@ -1,0 +1,125 @@
+//! From a plan to evaluated stages: base images brought here, their triggers planned.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
+
+use minke_dockerfile::{
+    evaluate::{Base, Evaluated},
+    lint::Linter,
+    plan::{ImageOrigin, Origin, Plan, StageId},
+};
+use minke_model::{Platform, Reference};
+
+use super::{sorted, told};
+use crate::{
+    BuildError, BuildRequest, Client, NamedContext,
+    build::{image_key, named_key, origins},
+    builder::Builder,
+    images::{self, BaseImage},
+};
+
+/// More base images of base images' triggers than any honest build has.
+const MOST_ROUNDS: usize = 64;
+
+pub(super) async fn evaluate(
+    builder: &Builder,
+    request: &BuildRequest,
+    client: &Client,
+    plan: &mut Plan,
+    linter: &mut Linter,
+    images: &mut HashMap<String, BaseImage>,
+) -> Result<BTreeMap<StageId, Evaluated>, BuildError> {
+    let mut triggered = BTreeSet::new();
+    // Triggers of a base image may need stages that were not needed before.
+    for _ in 0..MOST_ROUNDS {
+        let needed = sorted(&plan.needed());
+        resolve(builder, request, client, plan, &needed, images).await?;
+        let mut is_settled = true;
+        for id in &needed {
+            let Some(image) = base_image(plan.stage(*id).base.clone(), images) else { continue };
+            if triggered.insert(*id) && !image.config().config.on_build.is_empty() {
+                plan.on_build(*id, &image.config().config.on_build)
+                    .map_err(|diagnostic| told(&diagnostic))?;
+                is_settled = false;
+            }
+        }
+        if is_settled {
+            break;
+        }
+    }
+    let mut evaluated: BTreeMap<StageId, Evaluated> = BTreeMap::new();
+    for id in sorted(&plan.needed()) {
+        let origin = plan.stage(id).base.clone();
+        let image = base_image(origin.clone(), images);
+        let base = match (&origin, &image) {
+            (Origin::Stage(stage), _) => match evaluated.get(stage) {
+                Some(stage) => Base::Stage(stage),
+                None => return Err(BuildError::Failed(format!("stage {stage} was not evaluated"))),
+            },
+            (_, Some(image)) => Base::Image { config: image.config(), title: &image.title },
+            _ => Base::Scratch,
+        };
+        let stage = plan.evaluate(id, base, linter).map_err(|diagnostic| told(&diagnostic))?;
+        evaluated.insert(id, stage);
+    }
+    // What steps copy and mount from may be images, too.
+    for stage in evaluated.values() {
+        for origin in stage.steps.iter().flat_map(|step| origins(&step.action)) {
+            image(builder, request, client, origin, images).await?;
+        }
+    }
+    Ok(evaluated)
+}
+
+async fn resolve(
+    builder: &Builder,
+    request: &BuildRequest,
+    client: &Client,
+    plan: &Plan,
+    needed: &[StageId],
+    images: &mut HashMap<String, BaseImage>,
+) -> Result<(), BuildError> {
+    for id in needed {
+        image(builder, request, client, &plan.stage(*id).base, images).await?;
+    }
+    Ok(())
+}
+
+/// Makes sure that an origin's image is here, where it is one.
+async fn image(
+    builder: &Builder,
+    request: &BuildRequest,
+    client: &Client,
+    origin: &Origin,
+    images: &mut HashMap<String, BaseImage>,
+) -> Result<(), BuildError> {
+    let (key, origin) = match origin {
+        Origin::Image(image) => (image_key(image), image.clone()),
+        Origin::Named(named) => match request.named_contexts.get(&named.name) {
+            Some(NamedContext::Image(written)) => {
+                let reference: Reference =
+                    written.parse().map_err(|error| BuildError::Invalid(format!("{written}: {error}")))?;
+                let image = ImageOrigin {
+                    written: written.clone(),
+                    reference: reference.with_default_tag(),
+                    platform: named.platform.clone(),
+                    is_platform_asked_for: named.platform != Platform::host(),
+                };
+                (named_key(named), image)
+            }
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    if let Entry::Vacant(place) = images.entry(key) {
+        place.insert(images::resolve(builder.engine(), client, &origin, request.pull).await?);
+    }
+    Ok(())
+}
+
+fn base_image(origin: Origin, images: &HashMap<String, BaseImage>) -> Option<BaseImage> {
+    match origin {
+        Origin::Image(image) => images.get(&image_key(&image)).cloned(),
+        Origin::Named(named) => images.get(&named_key(&named)).cloned(),
+        _ => None,
+    }
+}
