@@ -72,18 +72,26 @@ async fn find_or_pull(
     let here = || engine.image_store().find(&origin.reference.to_string()).ok();
     let by_id = || engine.image_store().find(&origin.written).ok();
     let fits = |image: &Image| suits(image, origin);
-    let of_index = || engine.image_store().for_platform(&origin.reference, &origin.platform);
-    match here().filter(fits).or_else(|| by_id().filter(fits)).or_else(of_index) {
-        Some(image) if !always_ask => return hold(engine, origin, image).await,
-        _ => {}
+    if !always_ask {
+        let found = match here().filter(fits).or_else(|| by_id().filter(fits)) {
+            Some(image) => Some(image),
+            None => of_index(engine, origin).await?,
+        };
+        if let Some(image) = found {
+            return hold(engine, origin, image).await;
+        }
     }
     pull(engine, client, origin, node).await?;
-    let image = here()
-        .filter(fits)
-        .or_else(of_index)
-        .or_else(here)
-        .ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))?;
+    let image = here().ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))?;
     hold(engine, origin, image).await
+}
+
+/// The image for the platform in the index that the name means here.
+async fn of_index(engine: &Engine, origin: &ImageOrigin) -> Result<Option<Image>, BuildError> {
+    let (store, name, platform) =
+        (engine.image_store().clone(), origin.reference.clone(), origin.platform.clone());
+    let found = tokio::task::spawn_blocking(move || store.image_for(&name, &platform));
+    found.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 /// Whether the image is for the platform that is asked for, or for another when none was named.

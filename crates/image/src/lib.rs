@@ -29,6 +29,7 @@ mod import;
 mod layers;
 mod load;
 pub mod manifest;
+mod other_platform;
 pub mod pull;
 pub mod push;
 mod read_ahead;

@@ -51,9 +51,8 @@ impl ImageStore {
         listed.into_iter().map(|descriptor| self.known(descriptor, image)).collect()
     }
 
-    /// The image for a platform behind a name that means an index, if that image is here: the name itself leads to the one that
-    /// was pulled last.
-    pub fn for_platform(&self, name: &Reference, platform: &Platform) -> Option<Image> {
+    /// The manifest for a platform in the index that a name means.
+    pub(crate) fn manifest_for(&self, name: &Reference, platform: &Platform) -> Option<Descriptor> {
         let descriptor = {
             let index = self.index();
             let (id, target) = (index.named(name)?, index.target(name)?);
@@ -61,8 +60,7 @@ impl ImageStore {
             index.record(&id)?.companions.iter().find(is_target).cloned()?
         };
         let Document::Index(index) = self.read_document(&descriptor).ok()?? else { return None };
-        let manifest = index.best(platform)?.digest;
-        self.index().with_manifest(manifest).next().cloned()
+        index.best(platform).cloned()
     }
 
     fn known(&self, descriptor: Descriptor, image: &Image) -> Result<KnownManifest, StoreError> {

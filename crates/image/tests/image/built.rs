@@ -82,6 +82,16 @@ fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
     assert_eq!(store.store.find(&composed.index.to_string()).unwrap().id, composed.image);
 
     let name: Reference = "both:1".parse().unwrap();
+    // The other one is an image when somebody stands on it.
+    let other = store.store.image_for(&name, &"linux/riscv64".parse().unwrap()).unwrap().unwrap();
+    assert_eq!(other.id, digest_of(&images[0].config));
+    assert_eq!(store.store.lower_dirs(&other).unwrap().len(), 2);
+    assert_eq!(
+        store.store.image_for(&name, &"linux/s390x".parse().unwrap()).unwrap().unwrap().id,
+        composed.image
+    );
+    assert!(store.store.image_for(&name, &"linux/arm64".parse().unwrap()).unwrap().is_none());
+
     let push = store.store.prepare_push(&name, None).unwrap();
     assert_eq!(push.documents.last().unwrap().descriptor.digest, composed.index);
     assert_eq!(

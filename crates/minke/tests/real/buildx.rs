@@ -130,6 +130,25 @@ fn the_cache_is_shown_and_emptied() {
 }
 
 #[test]
+fn what_is_at_a_url_is_looked_at_each_time() {
+    let host = host();
+    let serve = "echo one >/file; exec httpd -f -p 80 -h /";
+    let _ = host.docker(["run", "-d", "--name", "www", "-p", "8088:80", "base", "sh", "-c", serve]).ok();
+    let _ = host.fetch("127.0.0.1:8088");
+    let dockerfile = "FROM base\nADD http://127.0.0.1:8088/file /file\nRUN cat /file >/copy\n";
+    let context = files(&host, "context", &[("Dockerfile", dockerfile)]);
+    for content in ["one", "quite another"] {
+        let write = format!("echo {content} >/file");
+        let _ = host.docker(["exec", "www", "sh", "-c", &write]).ok();
+        let _ = build(&host, ["build", "-t", "added", &context]).expect_code(0);
+        assert_eq!(host.docker(["run", "--rm", "added", "cat", "/copy"]).ok(), content);
+    }
+    let told = build(&host, ["build", "-t", "added", &context]).expect_code(0).stderr;
+    assert!(told.contains("CACHED"), "{told}");
+    host.expect_nothing_left();
+}
+
+#[test]
 fn other_frontends_are_refused_by_name() {
     let host = host();
     let context = files(&host, "context", &[("Dockerfile", "FROM base\n")]);

@@ -87,3 +87,25 @@ fn an_images_own_cache_counts_on_its_own_base_alone() {
     assert_eq!(known.own_layers(&digest(50), &[digest(101), digest(102)]), None, "nothing of its own");
     assert!(Known::of_image(&json, &[blob(1)], &config).is_err());
 }
+
+#[test]
+fn a_damaged_cache_is_an_error_or_has_less_and_nothing_worse() {
+    let records = Records {
+        results: BTreeMap::from([(digest(50), (0, None)), (digest(51), (1, None))]),
+        definitions: BTreeMap::from([(digest(60), digest(50)), (digest(61), digest(51))]),
+    };
+    let json = written(vec![layer(1, -1), layer(2, 0)], &records);
+    // Numbers and signs are what leads somewhere else: every byte is each of them once.
+    for at in 0..json.len() {
+        for byte in *b"0179-\",[]{}" {
+            let mut damaged = json.clone();
+            damaged[at] = byte;
+            let Ok(known) = Known::read(&damaged, &[blob(1), blob(2)]) else { continue };
+            for key in known.results.keys() {
+                assert!(
+                    known.own_layers(key, &[digest(7)]).is_none_or(|own| own.len() <= MOST_ON_EACH_OTHER)
+                );
+            }
+        }
+    }
+}

@@ -105,10 +105,9 @@ fn a_cache_that_is_none_costs_a_warning_and_one_that_can_not_be_written_is_an_er
     let _ = stand.build(&["--cache-to", nobody]).expect_code(1).expect_stderr("export the cache");
     let told = stand.told(&["--cache-to", &format!("{nobody},ignore-error=true")]);
     assert!(told.contains("the cache was not written"), "{told}");
-    for (wrong, why) in [
-        ("type=other", "type=other"),
-        ("type=registry,ref=127.0.0.1:5000/c,mode=most", "mode=most"),
-    ] {
+    for (wrong, why) in
+        [("type=other", "type=other"), ("type=registry,ref=127.0.0.1:5000/c,mode=most", "mode=most")]
+    {
         let _ = stand.build(&["--cache-to", wrong]).expect_code(1).expect_stderr(why);
     }
     stand.end(Some(registry));

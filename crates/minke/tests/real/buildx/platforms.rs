@@ -82,6 +82,13 @@ fn an_image_for_two_platforms_is_built_pushed_and_pulled_whole(
     let platforms = stand.platforms(name);
     assert_eq!(platforms.keys().collect::<Vec<_>>(), ["amd64", "arm64"]);
 
+    // What is in the store can be built upon for each, without a registry.
+    stand.write("Dockerfile", format!("FROM {name}\nRUN cat /said >/seen\n"));
+    let output = format!("type=local,dest={}", stand.host.path("seen").display());
+    let _ = stand.told(&["--platform", BOTH, "--output", &output]);
+    let seen = std::fs::read_to_string(stand.host.path("seen/linux_arm64/seen")).expect("it was written");
+    assert_eq!(seen, "linux/amd64 linux/arm64 arm64\n");
+
     // Another engine would find the other platform there.
     let _ = stand.host.docker(["rmi", "-f", name]).ok();
     let _ = stand.host.docker(["pull", "-q", "--platform", "linux/arm64", name]).ok();
