@@ -46,7 +46,14 @@ fn a_crate_imports_only_from_floors_below_its_own() {
         &["minke-distribution", "minke-dns", "minke-image", "minke-network", "minke-supervisor"],
         &["minke-engine"],
         &["minke-build"],
-        &["minke-buildkit", "minke-docker-api", "minke-docker-client", "minke-metrics", "minke-registry"],
+        &[
+            "minke-build-client",
+            "minke-buildkit",
+            "minke-docker-api",
+            "minke-docker-client",
+            "minke-metrics",
+            "minke-registry",
+        ],
         &["minke-compose"],
         &["minke"],
     ];

@@ -1,0 +1,7 @@
+//! A client of BuildKit's API behind any Docker endpoint.
+
+#![forbid(unsafe_code)]
+
+mod event;
+
+pub use event::{BuildEvent, Log, LogStream, Source, Status, Vertex, Warning};
