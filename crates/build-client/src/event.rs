@@ -1,5 +1,9 @@
 //! What happens in a build, as its display is told: BuildKit's vocabulary, whichever way the build takes.
 
+mod json;
+mod trace;
+pub(crate) mod wire;
+
 use bytes::Bytes;
 use time::OffsetDateTime;
 

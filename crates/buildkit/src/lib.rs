@@ -21,11 +21,7 @@ mod builds;
 mod control;
 mod files;
 mod frontend;
-#[cfg(test)]
-mod fuzz;
 mod gateway;
-mod grpc;
-mod pb;
 mod progress;
 mod service;
 mod session;
@@ -37,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use minke_buildkit_wire::{grpc, pb};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use builder::{Builder, CacheRecord, EngineBuilder, PruneOptions};

@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 
 use crate::grpc::Status;
 use crate::pb::control::{StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning};
-use crate::pb::rpc::Timestamp;
 use crate::pb::source::{Range, SourceInfo};
 
 /// The most bytes of one step's output that are kept, as in BuildKit.
@@ -301,12 +300,6 @@ impl Progress for Feed {
                 }));
             }
         }
-    }
-}
-
-impl From<time::OffsetDateTime> for Timestamp {
-    fn from(time: time::OffsetDateTime) -> Self {
-        Self { seconds: time.unix_timestamp(), nanos: i32::try_from(time.nanosecond()).unwrap_or(0) }
     }
 }
 

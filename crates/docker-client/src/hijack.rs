@@ -66,15 +66,40 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&B>,
     ) -> Result<Hijacked, Error> {
-        let version = self.agreed_version().await?;
-        let name = request_name(&Method::POST, path);
         let bytes = match json_body(&Method::POST, path, body)? {
             Body::Bytes { bytes, .. } => Some(bytes),
             _ => None,
         };
+        self.take_over("tcp", path, query, &HeaderMap::new(), bytes.as_deref()).await
+    }
+
+    /// Sends a `POST` without a body, whose connection speaks another protocol from then on: `h2c` on `/session`.
+    ///
+    /// # Errors
+    /// As [`Client::hijack`].
+    pub async fn upgrade(
+        &self,
+        protocol: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<HijackedIo, Error> {
+        self.take_over(protocol, path, &[], headers, None).await.map(|hijacked| hijacked.io)
+    }
+
+    async fn take_over(
+        &self,
+        protocol: &str,
+        path: &str,
+        query: &[(&str, String)],
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Hijacked, Error> {
+        let version = self.agreed_version().await?;
+        let name = request_name(&Method::POST, path);
         let target = encode::target(self.endpoint().base(), Some(version), path, query);
-        let request =
-            request_text(&target, &self.endpoint().authority(), self.common_headers(), bytes.as_deref());
+        let mut all = self.common_headers().clone();
+        all.extend(headers.clone());
+        let request = request_text(&target, &self.endpoint().authority(), protocol, &all, body);
         let mut socket = self.route().connect().await?;
         let io = |source| self.route().error(source, |source| Error::Io { request: name.clone(), source });
         socket.write_all(&request).await.map_err(io)?;
@@ -87,18 +112,24 @@ impl Client {
     }
 }
 
-fn request_text(target: &str, host: &str, common: &HeaderMap, body: Option<&[u8]>) -> Vec<u8> {
+fn request_text(
+    target: &str,
+    host: &str,
+    protocol: &str,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+) -> Vec<u8> {
     const OWN: [HeaderName; 6] = [HOST, USER_AGENT, CONNECTION, UPGRADE, CONTENT_TYPE, CONTENT_LENGTH];
     let mut text = format!(
         "POST {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n\
-         Connection: Upgrade\r\nUpgrade: tcp\r\n"
+         Connection: Upgrade\r\nUpgrade: {protocol}\r\n"
     );
     if body.is_some() {
         text.push_str("Content-Type: application/json\r\n");
     }
     text.push_str(&format!("Content-Length: {}\r\n", body.unwrap_or_default().len()));
     let mut text = text.into_bytes();
-    for (name, value) in common.iter().filter(|(name, _)| !OWN.contains(name)) {
+    for (name, value) in headers.iter().filter(|(name, _)| !OWN.contains(name)) {
         text.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     text.extend_from_slice(b"\r\n");

@@ -43,7 +43,14 @@ fn a_crate_imports_only_from_floors_below_its_own() {
         &["minke-model"],
         &["minke-dockerfile", "minke-kernel", "minke-netlink", "minke-tls"],
         &["minke-oci-runtime"],
-        &["minke-distribution", "minke-dns", "minke-image", "minke-network", "minke-supervisor"],
+        &[
+            "minke-buildkit-wire",
+            "minke-distribution",
+            "minke-dns",
+            "minke-image",
+            "minke-network",
+            "minke-supervisor",
+        ],
         &["minke-engine"],
         &["minke-build"],
         &[

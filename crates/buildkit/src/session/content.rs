@@ -15,8 +15,8 @@ use tokio::io::AsyncReadExt;
 
 use super::Session;
 use super::keys::context_error;
-use crate::grpc::{Call, Code, Status};
-use crate::pb::content::{
+use minke_buildkit_wire::grpc::{Call, Code, Status};
+use minke_buildkit_wire::pb::content::{
     InfoRequest, InfoResponse, ReadContentRequest, ReadContentResponse, WriteAction, WriteContentRequest,
     WriteContentResponse,
 };

@@ -12,8 +12,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::Session;
 use super::keys::context_error;
-use crate::files::receive::receive;
 use crate::files::slots::{Slot, Slots};
+use crate::files::{Beside, receive};
 use crate::grpc::Status;
 use crate::progress::Feed;
 
@@ -48,7 +48,7 @@ impl Folder {
         let slot = self.slots.take(&self.key(wanted));
         let slot = slot.map_err(|error| Status::unknown(format!("making room for the context: {error}")))?;
         let call = self.session.call("/moby.filesync.v1.FileSync/DiffCopy", headers(&self.name, wanted)?)?;
-        receive(call, slot, progress)
+        receive(call, slot.folder(), Beside::Goes, slot, progress)
             .await
             .map_err(|status| status.context(&format!("receiving {}", self.name)))
     }

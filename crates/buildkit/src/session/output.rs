@@ -12,7 +12,7 @@ use minke_engine::ByteStream;
 
 use super::Session;
 use super::keys::context_error;
-use crate::files::send::send;
+use crate::files::{Everything, send};
 use crate::grpc::{Code, Status};
 use crate::pb::session::BytesMessage;
 use crate::progress::Feed;
@@ -62,7 +62,9 @@ impl ClientDisk {
         let call = self.session.call(PATH, self.headers())?;
         let step = self.feed.step("exporting to client directory");
         let status = self.feed.status(&step, "copying files", "copying files");
-        send(call, tree.path(), |bytes| status.at(bytes)).await?;
+        let folder = std::fs::File::open(tree.path())
+            .map_err(|error| Status::unknown(format!("opening what is exported: {error}")))?;
+        send(call, folder, Everything, true, |bytes| status.at(bytes)).await?;
         status.done();
         step.done();
         Ok(())

@@ -1,0 +1,93 @@
+//! `moby.buildkit.v1.frontend.LLBBridge`: how a client that drives a build itself (buildx does) asks for its parts.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::control::{CacheOptionsEntry, WorkerRecord};
+use super::rpc::Status;
+use super::source::Definition;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PongResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub frontend_caps: Vec<Cap>,
+    #[prost(message, repeated, tag = "2")]
+    pub llb_caps: Vec<Cap>,
+    #[prost(message, repeated, tag = "3")]
+    pub workers: Vec<WorkerRecord>,
+}
+
+/// `moby.buildkit.v1.apicaps.APICap`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Cap {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SolveRequest {
+    #[prost(message, optional, tag = "1")]
+    pub definition: Option<Definition>,
+    #[prost(string, tag = "2")]
+    pub frontend: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub frontend_opt: BTreeMap<String, String>,
+    #[prost(message, repeated, tag = "12")]
+    pub cache_imports: Vec<CacheOptionsEntry>,
+    #[prost(btree_map = "string, message", tag = "13")]
+    pub frontend_inputs: BTreeMap<String, Definition>,
+    #[prost(bool, tag = "14")]
+    pub evaluate: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SolveResponse {
+    #[prost(message, optional, tag = "3")]
+    pub result: Option<Outcome>,
+}
+
+/// `Result`; the older shapes of its reference aren't spoken, since the capabilities say so.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outcome {
+    #[prost(message, optional, tag = "3")]
+    pub reference: Option<Ref>,
+    #[prost(btree_map = "string, bytes", tag = "10")]
+    pub metadata: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Ref {
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReturnRequest {
+    #[prost(message, optional, tag = "1")]
+    pub result: Option<Outcome>,
+    #[prost(message, optional, tag = "2")]
+    pub error: Option<Status>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct InputsResponse {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub definitions: BTreeMap<String, Definition>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WarnRequest {
+    #[prost(string, tag = "1")]
+    pub digest: String,
+    #[prost(int64, tag = "2")]
+    pub level: i64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub short: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub detail: Vec<Bytes>,
+    #[prost(string, tag = "5")]
+    pub url: String,
+}

@@ -1,0 +1,58 @@
+//! Where something stands in a source, and which platform something is for.
+
+use bytes::Bytes;
+
+/// `pb.Platform`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Platform {
+    #[prost(string, tag = "1")]
+    pub architecture: String,
+    #[prost(string, tag = "2")]
+    pub os: String,
+    #[prost(string, tag = "3")]
+    pub variant: String,
+}
+
+/// `pb.Definition`: here it only matters that there is one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Definition {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub def: Vec<Bytes>,
+}
+
+/// `pb.SourceInfo`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SourceInfo {
+    #[prost(string, tag = "1")]
+    pub filename: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: Bytes,
+    #[prost(string, tag = "4")]
+    pub language: String,
+}
+
+/// `pb.Range`
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Range {
+    #[prost(message, optional, tag = "1")]
+    pub start: Option<Position>,
+    #[prost(message, optional, tag = "2")]
+    pub end: Option<Position>,
+}
+
+impl Range {
+    /// Whole lines, from 1.
+    pub fn lines(start: u32, end: u32) -> Self {
+        let position = |line| Some(Position { line: i32::try_from(line).unwrap_or(i32::MAX), character: 0 });
+        Self { start: position(start), end: position(end) }
+    }
+}
+
+/// `pb.Position`
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Position {
+    #[prost(int32, tag = "1")]
+    pub line: i32,
+    #[prost(int32, tag = "2")]
+    pub character: i32,
+}
