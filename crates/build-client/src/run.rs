@@ -8,7 +8,9 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use minke_buildkit_wire::grpc::{Call, Channel, Code, Status, serve};
 use minke_buildkit_wire::pb::Empty;
-use minke_buildkit_wire::pb::control::{SolveRequest, SolveResponse, StatusRequest, StatusResponse};
+use minke_buildkit_wire::pb::control::{
+    Exporter, ListWorkersResponse, SolveRequest, SolveResponse, StatusRequest, StatusResponse,
+};
 use minke_buildkit_wire::pb::gateway;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -18,10 +20,14 @@ use crate::failure::{Failure, RunError};
 use crate::session::{Prepared, Session};
 
 const SOLVE: &str = "/moby.buildkit.v1.Control/Solve";
+const WORKERS: &str = "/moby.buildkit.v1.Control/ListWorkers";
 const STATUS: &str = "/moby.buildkit.v1.Control/Status";
 const BRIDGE: &str = "/moby.buildkit.v1.frontend.LLBBridge/";
 /// Which build a call of the bridge is part of.
 const BUILD_ID: HeaderName = HeaderName::from_static("buildkit-controlapi-buildid");
+
+/// The label of workers whose store pushes by itself; others ignore that they should.
+const PUSHES: &str = "org.mobyproject.buildkit.worker.snapshotter";
 
 /// How long the engine may still tell of a build that has ended.
 const REST: Duration = Duration::from_secs(3);
@@ -33,6 +39,9 @@ const TRIES: (u32, Duration) = (100, Duration::from_millis(50));
 pub struct Outcome {
     /// What the engine says of the result: `containerimage.digest`, `image.name`, …
     pub response: BTreeMap<String, String>,
+    /// The names that should be pushed and are not, since the engine's builder doesn't push: whoever builds has to, as with any
+    /// other image of the engine's.
+    pub to_push: Vec<String>,
     /// The answer to a question: `result.json`, `result.txt`, …
     pub answer: BTreeMap<String, Vec<u8>>,
 }
@@ -102,7 +111,23 @@ pub async fn run(
 
 async fn build(channel: &Channel, request: &SolveRequest) -> Result<Outcome, Status> {
     let solved: SolveResponse = channel.unary(SOLVE, request).await?;
-    Ok(Outcome { response: solved.exporter_response, ..Outcome::default() })
+    let to_push = to_push(channel, request).await?;
+    Ok(Outcome { response: solved.exporter_response, to_push, ..Outcome::default() })
+}
+
+/// What the engine's builder was to push and leaves to others.
+async fn to_push(channel: &Channel, request: &SolveRequest) -> Result<Vec<String>, Status> {
+    let is_true = |exporter: &&Exporter| exporter.attrs.get("push").is_some_and(|push| push == "true");
+    let pushed = request.exporters.iter().filter(is_true);
+    let names =
+        pushed.flat_map(|exporter| exporter.attrs.get("name").into_iter().flat_map(|name| name.split(',')));
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if names.is_empty() {
+        return Ok(names);
+    }
+    let workers: ListWorkersResponse = channel.unary(WORKERS, &Empty {}).await?;
+    let pushes_itself = workers.record.iter().any(|worker| worker.labels.contains_key(PUSHES));
+    Ok(if pushes_itself { Vec::new() } else { names })
 }
 
 /// Tells of what happens until the engine has told all.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::{failure::Failure, format::text::or_default};
 
 /// The settings that minke follows; the others belong to the docker CLI.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ConfigFile {
     /// Where it is, or would be; `None` where the user has no home.
@@ -44,7 +44,7 @@ pub(crate) struct ConfigFile {
 }
 
 /// An entry of `auths`. It has no `Debug` that could show a password by accident.
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, Deserialize)]
 #[serde(rename_all = "lowercase", default)]
 pub(crate) struct AuthEntry {
     /// `user:password` in base64.
@@ -70,7 +70,7 @@ impl std::fmt::Debug for AuthEntry {
 }
 
 /// Proxy variables for containers.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Proxy {
     http_proxy: String,

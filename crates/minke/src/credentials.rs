@@ -6,6 +6,7 @@
 //!   logout ─▶ drop ──┴─▶ docker-credential-<name>  ──▶ of(server) ─┘
 //! ```
 
+mod builds;
 mod helper;
 pub(crate) mod server;
 
@@ -19,6 +20,7 @@ use minke_docker_client::{Client, HeaderMap};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(crate) use self::builds::UserLogins;
 use self::helper::{Helper, HelperError};
 use crate::config_file::{
     AuthEntry, ConfigFile,

@@ -35,8 +35,10 @@ pub fn output(text: &str) -> Result<Output, WordError> {
     let is_there = |key: &str| read.iter().any(|(name, _)| name == key);
     output.destination = destination(&output.kind, &read, is_there("dest")).map_err(wrong)?;
     match &*output.kind {
+        // Behind a Docker endpoint, the exporter of images has the name of the engine's store, which is where they go.
+        "image" => output.kind = "moby".to_owned(),
         "registry" => {
-            output.kind = "image".to_owned();
+            output.kind = "moby".to_owned();
             output.attributes.entry("push".to_owned()).or_insert_with(|| "true".to_owned());
         }
         // Without a file to go to, docker's own format is for the engine's own store.
@@ -71,13 +73,9 @@ fn destination(kind: &str, read: &Fields, has_dest: bool) -> Result<Destination,
 /// When there are outputs and none of them is an image.
 pub fn pushed(outputs: &mut Vec<Output>) -> Result<(), WordError> {
     if outputs.is_empty() {
-        outputs.push(Output {
-            kind: "image".into(),
-            attributes: [].into(),
-            destination: Destination::Engine,
-        });
+        outputs.push(Output { kind: "moby".into(), attributes: [].into(), destination: Destination::Engine });
     }
-    let is_image = |output: &&mut Output| matches!(&*output.kind, "image" | "moby");
+    let is_image = |output: &&mut Output| output.kind == "moby";
     let Some(image) = outputs.iter_mut().find(is_image) else {
         let text = outputs.iter().map(|output| &*output.kind).collect::<Vec<_>>().join(", ");
         return Err(WordError::new("push", &text, "only images can be pushed; add --output type=image"));
@@ -133,7 +131,7 @@ mod tests {
             ("type=oci", "oci", Destination::Stdout),
             ("type=docker", "moby", Destination::Engine),
             ("type=docker,dest=d.tar", "docker", Destination::File("d.tar".into())),
-            ("type=image,name=a", "image", Destination::Engine),
+            ("type=image,name=a", "moby", Destination::Engine),
             ("type=cacheonly", "cacheonly", Destination::Engine),
         ];
         for (text, kind, destination) in cases {
@@ -151,7 +149,7 @@ mod tests {
     fn an_image_is_pushed_and_nothing_else_is() {
         let mut outputs = Vec::new();
         pushed(&mut outputs).unwrap();
-        assert_eq!((&*outputs[0].kind, &*outputs[0].attributes["push"]), ("image", "true"));
+        assert_eq!((&*outputs[0].kind, &*outputs[0].attributes["push"]), ("moby", "true"));
         assert!(pushed(&mut vec![output("out").unwrap()]).is_err());
     }
 

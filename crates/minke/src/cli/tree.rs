@@ -105,6 +105,11 @@ pub(crate) static GROUPS: &[Group] = &[
         entries: &[entry("build", &build::BUILD), entry("prune", &prune::BUILD_CACHE)],
     },
     Group {
+        name: "buildx",
+        about: "Build with BuildKit: another name of builder",
+        entries: &[entry("build", &build::BUILD), entry("prune", &prune::BUILD_CACHE)],
+    },
+    Group {
         name: "compose",
         about: "Define and run applications of several containers",
         entries: &[

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod build;
+mod build_client;
 mod build_faults;
 mod build_repositories;
 mod buildx;

@@ -1,145 +1,111 @@
-//! What is built from: a directory of this host, packed without what `.dockerignore` leaves out; a URL; an archive.
+//! What the words of the command line name: a directory of this host, a URL, an archive or a Dockerfile on standard input.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    os::fd::AsFd,
+    fs,
     path::{Path, PathBuf},
 };
 
-use minke_docker_client::Body;
-use minke_dockerfile::ignore::{self, Folder, Matcher, Verdict};
-use minke_image::archive::{PackOptions, pack};
-use tokio::task::JoinHandle;
+use bytes::Bytes;
+use minke_build_client::{Dockerfile, Files, words::is_remote};
+use tokio::io::AsyncReadExt;
 
-use crate::{copy::pipes, failure::Failure};
+use crate::failure::Failure;
 
-const TAR: &str = "application/x-tar";
+/// The most bytes of a Dockerfile on standard input.
+const DOCKERFILE_LIMIT: u64 = 16 << 20;
+/// As much of standard input as tells an archive from a Dockerfile.
+const HEAD: usize = 512;
 
-/// The thread that packs a directory.
-type Packing = JoinHandle<Result<(), Failure>>;
-
-/// Where the files come from.
+/// Where the files and the Dockerfile come from.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// The Dockerfile's path in the context.
-    pub(super) dockerfile: String,
-    /// What the engine fetches by itself.
-    pub(super) remote: Option<String>,
-    directory: Option<PathBuf>,
+    pub(super) files: Files,
+    pub(super) dockerfile: Dockerfile,
 }
 
 impl Source {
-    /// What the last word of the command line means.
-    #[expect(clippy::disallowed_methods, reason = "they are the user's own paths, on the user's own host")]
-    pub(super) fn find(context: &str, file: Option<&Path>) -> Result<Self, Failure> {
-        let named = file.map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
-        let is_url = ["http://", "https://", "git://", "git@", "ssh://"]
-            .iter()
-            .any(|start| context.starts_with(start));
-        if is_url {
-            return Ok(Self { dockerfile: named, remote: Some(context.to_owned()), directory: None });
+    /// What the context and `--file` mean.
+    pub(super) async fn find(context: &str, file: Option<&Path>) -> Result<Self, Failure> {
+        let is_stdin = |word: &str| word == "-";
+        let file_is_stdin = file.is_some_and(|file| file == Path::new("-"));
+        if is_stdin(context) && file_is_stdin {
+            return Err(Failure::new(
+                "invalid argument: can't use stdin for both build context and dockerfile",
+            ));
         }
-        if context == "-" {
-            return Ok(Self { dockerfile: named, remote: None, directory: None });
+        let within =
+            || Dockerfile::Within(file.map(|file| file.to_string_lossy().into_owned()).unwrap_or_default());
+        if is_stdin(context) {
+            return from_stdin(within()).await;
         }
-        let directory = fs::canonicalize(context)
-            .map_err(|error| Failure::doing(format!("open the build context {context}"), error))?;
-        let Some(file) = file else {
-            return Ok(Self {
-                dockerfile: "Dockerfile".to_owned(),
-                remote: None,
-                directory: Some(directory),
-            });
+        let text = match file_is_stdin {
+            true => Some(Dockerfile::Text(read_stdin(Vec::new()).await?)),
+            false => None,
         };
-        let path = fs::canonicalize(file)
-            .or_else(|_| fs::canonicalize(directory.join(file)))
-            .map_err(|error| Failure::doing(format!("open {}", file.display()), error))?;
-        let inside = path.strip_prefix(&directory).map_err(|_| {
-            Failure::new(format!("the Dockerfile {} must be within the build context", file.display()))
-        })?;
-        let dockerfile = inside.to_string_lossy().into_owned();
-        Ok(Self { dockerfile, remote: None, directory: Some(directory) })
-    }
-
-    /// The request's body, and the thread that packs it.
-    pub(super) fn body(self) -> Result<(Body, Option<Packing>), Failure> {
-        if self.remote.is_some() {
-            return Ok((Body::Empty, None));
+        if is_remote(context) {
+            let dockerfile = text.unwrap_or_else(within);
+            return Ok(Self { files: Files::Remote(context.to_owned()), dockerfile });
         }
-        let Some(directory) = self.directory else {
-            return Ok((Body::reader(TAR, tokio::io::stdin()), None));
-        };
-        let leave_out = left_out(&directory, &self.dockerfile)?;
-        let (writer, reader) = pipes::from_thread().map_err(|error| Failure::doing("make a pipe", error))?;
-        let packing = tokio::task::spawn_blocking(move || {
-            let root = File::open(&directory)
-                .map_err(|error| Failure::doing(format!("open {}", directory.display()), error))?;
-            let options = PackOptions { leave_out, exact_times: true, ..PackOptions::default() };
-            let writer = std::io::BufWriter::with_capacity(128 << 10, writer);
-            let packed = pack(root.as_fd(), Path::new(""), writer, &options);
-            packed.map(drop).map_err(|error| Failure::doing("pack the build context", error))
-        });
-        Ok((Body::reader(TAR, reader), Some(packing)))
+        let directory = PathBuf::from(context);
+        match fs::metadata(&directory) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(Failure::new(format!("open the build context {context}: not a directory"))),
+            Err(error) => return Err(Failure::doing(format!("open the build context {context}"), error)),
+        }
+        let dockerfile = text.unwrap_or_else(|| Dockerfile::File(dockerfile_of(&directory, file)));
+        Ok(Self { files: Files::Folder(directory), dockerfile })
     }
 }
 
-/// The paths that `.dockerignore` leaves out; the Dockerfile and the list itself are sent in any case.
-fn left_out(directory: &Path, dockerfile: &str) -> Result<BTreeSet<PathBuf>, Failure> {
-    let own = format!("{dockerfile}.dockerignore");
-    let name = if directory.join(&own).is_file() { own } else { ".dockerignore".to_owned() };
-    let mut left = BTreeSet::new();
-    let Ok(bytes) = fs::read(directory.join(&name)) else { return Ok(left) };
-    let refused = |error: &dyn std::fmt::Display| Failure::new(format!("{name}: {error}"));
-    let patterns = ignore::read(&bytes).map_err(|error| refused(&error))?;
-    let matcher = Matcher::new(&patterns).map_err(|error| refused(&error))?;
-    walk(directory, Path::new(""), &matcher, &matcher.root(), &mut left)
-        .map_err(|error| Failure::doing(format!("read {}", directory.display()), error))?;
-    left.remove(Path::new(dockerfile));
-    left.remove(Path::new(&name));
-    Ok(left)
-}
-
-fn walk(
-    top: &Path,
-    below: &Path,
-    matcher: &Matcher,
-    folder: &Folder,
-    left: &mut BTreeSet<PathBuf>,
-) -> std::io::Result<()> {
-    for entry in fs::read_dir(top.join(below))? {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        let name = path.to_string_lossy().into_owned();
-        if !entry.file_type()?.is_dir() {
-            if matcher.is_ignored(&name, folder) {
-                left.insert(path);
-            }
-            continue;
-        }
-        let (verdict, inner) = matcher.enter(&name, folder);
-        if verdict == Verdict::Ignored {
-            everything(top, &path, left)?;
-            continue;
-        }
-        if verdict != Verdict::Kept {
-            left.insert(path.clone());
-        }
-        walk(top, &path, matcher, &inner, left)?;
-    }
-    Ok(())
-}
-
-/// A directory with all that is in it.
-fn everything(top: &Path, below: &Path, left: &mut BTreeSet<PathBuf>) -> std::io::Result<()> {
-    left.insert(below.to_owned());
-    for entry in fs::read_dir(top.join(below))? {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        match entry.file_type()?.is_dir() {
-            true => everything(top, &path, left)?,
-            false => drop(left.insert(path)),
+/// The file that is meant: in the working directory, else in the context.
+fn dockerfile_of(directory: &Path, file: Option<&Path>) -> PathBuf {
+    match file {
+        Some(file) if file.exists() => file.to_owned(),
+        Some(file) => directory.join(file),
+        None => {
+            let usual = directory.join("Dockerfile");
+            let lower = directory.join("dockerfile");
+            if !usual.exists() && lower.exists() { lower } else { usual }
         }
     }
-    Ok(())
+}
+
+/// An archive with the files to build from, or a Dockerfile that needs none.
+async fn from_stdin(within: Dockerfile) -> Result<Source, Failure> {
+    let mut head = Vec::new();
+    let mut stdin = tokio::io::stdin();
+    let failed = |error| Failure::doing("read standard input", error);
+    while head.len() < HEAD && stdin.read_buf(&mut head).await.map_err(failed)? > 0 {}
+    if is_archive(&head) {
+        let archive = Box::new(std::io::Cursor::new(head).chain(stdin));
+        return Ok(Source { files: Files::Archive(archive), dockerfile: within });
+    }
+    let text = read_stdin(head).await?;
+    Ok(Source { files: Files::Nothing, dockerfile: Dockerfile::Text(text) })
+}
+
+async fn read_stdin(mut text: Vec<u8>) -> Result<Bytes, Failure> {
+    let failed = |error| Failure::doing("read the Dockerfile from standard input", error);
+    let mut stdin = tokio::io::stdin().take(DOCKERFILE_LIMIT);
+    stdin.read_to_end(&mut text).await.map_err(failed)?;
+    Ok(text.into())
+}
+
+/// Whether these are the first bytes of a tar, plain or compressed.
+fn is_archive(head: &[u8]) -> bool {
+    let magics: [&[u8]; 4] = [b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    magics.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_is_told_from_a_dockerfile() {
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        assert!(is_archive(&tar) && is_archive(b"\x1f\x8b\x08rest"));
+        assert!(!is_archive(b"FROM busybox\n") && !is_archive(b""));
+    }
 }

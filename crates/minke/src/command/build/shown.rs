@@ -6,9 +6,11 @@ use std::{
     fmt::Write as _,
 };
 
+use minke_build_client::{BuildEvent, Log, Vertex as Told};
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
+use super::Built;
 use crate::{failure::Failure, output};
 
 /// Lines of a failed step's log that are shown again.
@@ -27,20 +29,12 @@ pub(super) enum Mode {
     Rawjson,
 }
 
-/// What a build came to.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    pub(super) image: Option<String>,
-    /// What `--metadata-file` gets.
-    pub(super) response: Value,
-}
-
 /// A build as far as it was told.
 pub(super) struct Shown {
     mode: Mode,
     vertices: HashMap<String, Vertex>,
     begun: usize,
-    outcome: Outcome,
+    built: Built,
     failure: Option<Failure>,
 }
 
@@ -57,23 +51,35 @@ struct Vertex {
 
 impl Shown {
     pub(super) fn new(mode: Mode) -> Self {
-        let outcome = Outcome::default();
-        Self { mode, vertices: HashMap::new(), begun: 0, outcome, failure: None }
+        let built = Built::default();
+        Self { mode, vertices: HashMap::new(), begun: 0, built, failure: None }
     }
 
+    /// An event, whichever way the build takes.
+    pub(super) fn event(&mut self, event: &BuildEvent) -> Result<(), Failure> {
+        if self.mode == Mode::Rawjson {
+            return output::line(&event.to_json().to_string());
+        }
+        match event {
+            BuildEvent::Vertex(vertex) => self.vertex(vertex),
+            BuildEvent::Log(log) => self.log(log),
+            BuildEvent::Warning(warning) => self.say(&format!("WARNING: {}", warning.short)),
+            BuildEvent::Status(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A line of the classic call.
     pub(super) fn message(&mut self, message: &Value) -> Result<(), Failure> {
+        if let Some(event) = BuildEvent::of_trace(message) {
+            return self.event(&event);
+        }
         if self.mode == Mode::Rawjson {
             output::line(&message.to_string())?;
         }
-        if let Some(vertex) = message.get("vertex") {
-            self.vertex(vertex);
-        } else if let Some(log) = message.get("log") {
-            self.log(log);
-        } else if let Some(warning) = message.get("warning") {
-            self.say(&format!("WARNING: {}", text(warning, "short")));
-        } else if let Some(result) = message.get("result") {
-            self.outcome.image = result.get("image").and_then(Value::as_str).map(str::to_owned);
-            self.outcome.response = result.get("response").cloned().unwrap_or_default();
+        if let Some(result) = message.get("result") {
+            self.built.image = result.get("image").and_then(Value::as_str).map(str::to_owned);
+            self.built.metadata = result.get("response").cloned().unwrap_or_default();
         } else if let Some(failure) = message.get("failure") {
             let code = failure.get("code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
             self.failure = Some(Failure::new(text(failure, "message")).with_code(code.unwrap_or(1)));
@@ -86,7 +92,7 @@ impl Shown {
     /// A line of another engine's classic builder.
     fn classic(&mut self, message: &Value) -> Result<(), Failure> {
         if let Some(id) = message.pointer("/aux/ID").and_then(Value::as_str) {
-            self.outcome.image = Some(id.to_owned());
+            self.built.image = Some(id.to_owned());
         }
         if let Some(stream) = message.get("stream").and_then(Value::as_str)
             && matches!(self.mode, Mode::Auto | Mode::Plain)
@@ -107,11 +113,10 @@ impl Shown {
         }
     }
 
-    fn vertex(&mut self, told: &Value) {
-        let time = |name: &str| OffsetDateTime::parse(&text(told, name), &Rfc3339).ok();
-        let (started, completed) = (time("started"), time("completed"));
-        let vertex = self.vertices.entry(text(told, "digest")).or_default();
-        vertex.name = text(told, "name");
+    fn vertex(&mut self, told: &Told) {
+        let (started, completed) = (told.started, told.completed);
+        let vertex = self.vertices.entry(told.digest.clone()).or_default();
+        vertex.name.clone_from(&told.name);
         if started.is_none() && completed.is_none() || vertex.is_done {
             return;
         }
@@ -124,15 +129,14 @@ impl Shown {
         }
         if let Some(completed) = completed {
             vertex.is_done = true;
-            let error = text(told, "error");
             let separator = if lines.is_empty() { "" } else { "\n" };
             let took = vertex.started.map_or(0.0, |started| (completed - started).as_seconds_f64());
-            let how = match (told.get("cached").and_then(Value::as_bool), error.as_str()) {
+            let how = match (told.cached, told.error.as_str()) {
                 (_, error) if !error.is_empty() => format!("ERROR: {error}"),
-                (Some(true), _) => "CACHED".to_owned(),
+                (true, _) => "CACHED".to_owned(),
                 _ => format!("DONE {took:.1}s"),
             };
-            vertex.failed = !error.is_empty();
+            vertex.failed = !told.error.is_empty();
             let _ = writeln!(lines, "{separator}#{} {how}", vertex.number);
         }
         if !lines.is_empty() {
@@ -140,10 +144,10 @@ impl Shown {
         }
     }
 
-    fn log(&mut self, told: &Value) {
-        let now = OffsetDateTime::parse(&text(told, "time"), &Rfc3339).ok();
-        let Some(vertex) = self.vertices.get_mut(&text(told, "vertex")) else { return };
-        vertex.rest.push_str(&text(told, "data"));
+    fn log(&mut self, told: &Log) {
+        let now = told.time;
+        let Some(vertex) = self.vertices.get_mut(&told.vertex) else { return };
+        vertex.rest.push_str(&String::from_utf8_lossy(&told.data));
         let mut lines = Vec::new();
         while let Some((line, rest)) = vertex.rest.split_once('\n') {
             let seconds = match (vertex.started, now) {
@@ -166,8 +170,15 @@ impl Shown {
     ///
     /// # Errors
     /// The build's failure; a failed step's last lines are shown before.
-    pub(super) fn finish(self) -> Result<Outcome, Failure> {
-        let Some(failure) = self.failure else { return Ok(self.outcome) };
+    pub(super) fn finish(mut self) -> Result<Built, Failure> {
+        match self.failure.take() {
+            None => Ok(self.built),
+            Some(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    /// A build's failure, once what the failed step said is shown.
+    pub(super) fn failed(&self, failure: Failure) -> Failure {
         if self.mode != Mode::Rawjson {
             for vertex in self.vertices.values().filter(|vertex| vertex.failed && !vertex.tail.is_empty()) {
                 output::note(&format!("------\n > {}:", vertex.name));
@@ -175,7 +186,7 @@ impl Shown {
                 output::note("------");
             }
         }
-        Err(failure)
+        failure
     }
 }
 
