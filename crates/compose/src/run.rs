@@ -15,7 +15,7 @@ mod step;
 mod wait;
 pub mod watch;
 
-pub use build::{BuildFlags, build, context_tar};
+pub use build::{BuildFlags, build};
 pub use error::RunError;
 pub use exec::{Ran, run_in};
 pub use execute::Execution;

@@ -1,5 +1,8 @@
 //! What an execution tells to, and needs from, the program that started it.
 
+use std::sync::Arc;
+
+use minke_build_client::Logins;
 use minke_docker_client::HeaderMap;
 use serde_json::Value;
 
@@ -40,6 +43,8 @@ pub trait Surroundings {
     fn report(&self, event: Event);
     /// Shows a message of a pull, a push or a build, as the engine sent it.
     fn message(&self, resource: &str, message: &Value);
+    /// Who the user is at registries, for builds over BuildKit's API.
+    fn logins(&self) -> Arc<dyn Logins>;
     /// Who the user is at the registry of an image, for pulls and pushes.
     fn registry_headers(&self, image: &str) -> HeaderMap;
     /// Who the user is at all registries, for builds.

@@ -3,8 +3,9 @@
 
 mod draw;
 
-use std::{cell::RefCell, io::Write as _, time::Duration};
+use std::{cell::RefCell, io::Write as _, sync::Arc, time::Duration};
 
+use minke_build_client::Logins;
 use minke_compose::run::{Event, Phase, Surroundings};
 use minke_docker_client::HeaderMap;
 use minke_model::Reference;
@@ -141,6 +142,10 @@ impl Surroundings for Screen<'_> {
             }
             _ => {}
         }
+    }
+
+    fn logins(&self) -> Arc<dyn Logins> {
+        Arc::new(credentials::UserLogins(self.context.config().clone()))
     }
 
     fn registry_headers(&self, image: &str) -> HeaderMap {

@@ -1,6 +1,7 @@
 //! `minke compose` on minke's own engine: projects as people write them, from their files to `down`.
 
 mod attached;
+mod builds;
 mod examples;
 mod faults;
 mod like_docker;

@@ -1,152 +1,169 @@
-//! The folder that is built from, packed while it is sent: its size doesn't matter for memory.
+//! A build by the classic call: a folder packed and sent to the engine (Docker Engine API, ImageBuild), for engines without
+//! BuildKit and for limits that BuildKit hasn't.
 
 use std::{
-    fs, io,
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    io,
     path::{Path, PathBuf},
 };
 
-use tokio::io::AsyncRead;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use minke_build_client::{Extra, dockerfile_in, pack, words::is_remote};
+use minke_docker_client::{Body, Client, Method, header, json_lines};
+use serde_json::{Value, json};
 use tokio::net::unix::pipe::Receiver;
 
-use crate::{
-    model::Build,
-    run::{error::RunError, ignore::Ignore},
-};
+use super::{BuildFlags, args};
+use crate::model::{Build, Project, Service};
+use crate::run::{error::RunError, report::Surroundings, step::problem};
 
-/// The name of a Dockerfile that stands in the Compose file, inside of the archive.
-pub(super) const INLINE: &str = ".minke-compose.Dockerfile";
+/// The name of a Dockerfile that isn't in the context, inside of the archive.
+const ELSEWHERE: &str = ".minke-compose.Dockerfile";
+const TAR: &str = "application/x-tar";
 
-/// Begins to pack the context of a build.
+/// Builds the image of a service and gives it its names.
 ///
 /// # Errors
-/// When the folder or its ignore file can't be read.
-pub fn context_tar(build: &Build) -> Result<impl AsyncRead + Send + 'static, RunError> {
-    let root = PathBuf::from(&build.context);
-    let failed = |what: &str, path: &Path| {
-        let (what, path) = (what.to_owned(), path.to_owned());
-        move |source| RunError::File { what, path, source }
+/// When the context can't be read, for what only BuildKit's own protocol can do, or the engine's own.
+pub(super) async fn build(
+    client: &Client,
+    project: &Project,
+    service: &Service,
+    build: &Build,
+    image: &str,
+    flags: &BuildFlags,
+    around: &dyn Surroundings,
+) -> Result<(), RunError> {
+    refuse(service, build)?;
+    let mut query = query(project, service, build, image, flags);
+    let mut headers = around.build_headers();
+    let body = match is_remote(&build.context) {
+        true => {
+            query.push(("dockerfile", build.dockerfile.clone()));
+            Body::Empty
+        }
+        false => {
+            headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(TAR));
+            let (dockerfile, archive) = archive(build)?;
+            query.push(("dockerfile", dockerfile));
+            Body::reader(TAR, archive)
+        }
     };
-    let is_folder = fs::metadata(&root).map_err(failed("read the build context", &root))?.is_dir();
-    if !is_folder {
+    let response = client.stream(Method::POST, "/build", &query, body, headers).await?;
+    let mut messages = json_lines::<Value>(response.body);
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        if let Some(problem) = problem(&message) {
+            let what = format!("build the image of {}", service.name);
+            return Err(RunError::Told { what, message: problem.to_owned() });
+        }
+        around.message(&service.name, &message);
+    }
+    Ok(())
+}
+
+/// Begins to pack the context; returns the Dockerfile's name in the archive, too.
+fn archive(build: &Build) -> Result<(String, Receiver), RunError> {
+    let root = PathBuf::from(&build.context);
+    let failed = |what: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| RunError::File { what: what.to_owned(), path, source }
+    };
+    if !std::fs::metadata(&root).map_err(failed("read the build context", &root))?.is_dir() {
         return Err(failed("the build context is no folder", &root)(io::ErrorKind::NotADirectory.into()));
     }
-    let dockerfile = (build.dockerfile_inline.is_empty()).then(|| dockerfile(build));
-    if let Some(dockerfile) = &dockerfile {
-        let path = root.join(dockerfile);
-        fs::metadata(&path).map_err(failed("read the Dockerfile", &path))?;
-    }
-    let ignore = ignore(&root, dockerfile.as_deref())?;
-    let (reader, writer) = io::pipe().map_err(failed("make a pipe for the build context", &root))?;
-    let receiver =
-        Receiver::from_owned_fd(reader.into()).map_err(failed("make a pipe for the build context", &root))?;
-    let inline = build.dockerfile_inline.clone();
+    let extra = |content: Bytes| {
+        let extra = Extra { name: ELSEWHERE.to_owned(), content };
+        (ELSEWHERE.to_owned(), Some(extra))
+    };
+    let (dockerfile, extra) = if build.dockerfile_inline.is_empty() {
+        let name = if build.dockerfile.is_empty() { "Dockerfile" } else { &build.dockerfile };
+        let path = root.join(name);
+        match dockerfile_in(&root, &path) {
+            Some(inside) => (inside, None),
+            None => extra(std::fs::read(&path).map_err(failed("read the Dockerfile", &path))?.into()),
+        }
+    } else {
+        extra(build.dockerfile_inline.clone().into_bytes().into())
+    };
+    let piped = failed("make a pipe for the build context", &root);
+    let (reader, writer) = io::pipe().map_err(piped.clone())?;
+    let receiver = Receiver::from_owned_fd(reader.into()).map_err(piped)?;
+    let name = dockerfile.clone();
     std::thread::spawn(move || {
-        let mut packer =
-            Packer { root, ignore, kept: dockerfile, tar: tar::Builder::new(io::BufWriter::new(writer)) };
+        let writer = io::BufWriter::with_capacity(128 << 10, writer);
         // An error ends the stream before the archive does, which the engine notices and reports.
-        if let Err(error) = packer.pack(&inline) {
-            tracing::warn!(%error, root = %packer.root.display(), "the build context can't be read");
+        if let Err(error) = pack(Some(&root), &name, extra.as_ref(), writer) {
+            tracing::warn!(error = %super::chain(&error), root = %root.display(), "the build context can't be read");
         }
     });
-    Ok(receiver)
+    Ok((dockerfile, receiver))
 }
 
-fn dockerfile(build: &Build) -> PathBuf {
-    match build.dockerfile.as_str() {
-        "" => "Dockerfile".into(),
-        name => name.into(),
+/// What goes over BuildKit's session alone, which this way of building hasn't.
+fn refuse(service: &Service, build: &Build) -> Result<(), RunError> {
+    let attestation = |value: &str| !matches!(value, "" | "false");
+    let asked = [
+        (!build.secrets.is_empty(), "secrets"),
+        (!build.ssh.is_empty(), "ssh"),
+        (!build.additional_contexts.is_empty(), "additional_contexts"),
+        (!build.cache_to.is_empty(), "cache_to"),
+        (build.platforms.len() > 1, "platforms"),
+        (!build.entitlements.is_empty(), "entitlements"),
+        (build.privileged, "privileged"),
+        (attestation(&build.provenance), "provenance"),
+        (attestation(&build.sbom), "sbom"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((_, attribute)) => Err(RunError::Unsupported(format!(
+            "services.{}.build.{attribute}: needs BuildKit, which this build does without: \
+             the engine hasn't it, DOCKER_BUILDKIT=0, or --memory",
+            service.name
+        ))),
     }
 }
 
-/// The Dockerfile's own ignore file, else the folder's.
-fn ignore(root: &Path, dockerfile: Option<&Path>) -> Result<Ignore, RunError> {
-    let own = dockerfile.map(|dockerfile| {
-        let mut name = root.join(dockerfile).into_os_string();
-        name.push(".dockerignore");
-        PathBuf::from(name)
-    });
-    let mut found = None;
-    for path in own.into_iter().chain([root.join(".dockerignore")]) {
-        if found.is_none() {
-            found = Ignore::patterns(&path)?.map(|patterns| (path, patterns));
+fn query(
+    project: &Project,
+    service: &Service,
+    build: &Build,
+    image: &str,
+    flags: &BuildFlags,
+) -> Vec<(&'static str, String)> {
+    let mut query: Vec<(&'static str, String)> = vec![("t", image.to_owned())];
+    query.extend(build.tags.iter().map(|tag| ("t", tag.clone())));
+    let mut set = |name: &'static str, value: String| {
+        if !matches!(value.as_str(), "" | "0" | "[]" | "{}") {
+            query.push((name, value));
         }
+    };
+    if is_remote(&build.context) {
+        set("remote", build.context.clone());
     }
-    let (path, patterns) = found.unwrap_or_default();
-    Ignore::of(patterns).map_err(|error| RunError::File {
-        what: "read".to_owned(),
-        path,
-        source: io::Error::new(io::ErrorKind::InvalidData, error),
-    })
-}
-
-struct Packer<W: io::Write> {
-    root: PathBuf,
-    ignore: Ignore,
-    /// The Dockerfile is sent whatever the patterns say.
-    kept: Option<PathBuf>,
-    tar: tar::Builder<W>,
-}
-
-impl<W: io::Write> Packer<W> {
-    fn pack(&mut self, inline: &str) -> io::Result<()> {
-        self.tar.follow_symlinks(false);
-        self.folder(&PathBuf::new())?;
-        if !inline.is_empty() {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(inline.len() as u64);
-            header.set_mode(0o644);
-            self.tar.append_data(&mut header, INLINE, inline.as_bytes())?;
-        }
-        self.tar.finish()?;
-        self.tar.get_mut().flush()
-    }
-
-    fn folder(&mut self, below: &Path) -> io::Result<()> {
-        let mut entries: Vec<_> = fs::read_dir(self.root.join(below))?.collect::<io::Result<_>>()?;
-        // In the order of names, so that the same folder is the same archive.
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let path = below.join(entry.file_name());
-            let excluded = self.ignore.excludes(&path) && self.kept.as_ref() != Some(&path);
-            let is_folder = entry.file_type()?.is_dir();
-            let above_kept = self.kept.as_ref().is_some_and(|kept| kept.starts_with(&path));
-            if excluded && !(is_folder && (above_kept || self.ignore.takes_in_below(&path))) {
-                continue;
-            }
-            self.entry(&entry, &path, is_folder)?;
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, entry: &fs::DirEntry, path: &Path, is_folder: bool) -> io::Result<()> {
-        let kind = entry.file_type()?;
-        // Sockets have no place in an archive.
-        if kind.is_socket() {
-            return Ok(());
-        }
-        let metadata = entry.metadata()?;
-        let mut header = tar::Header::new_gnu();
-        header.set_metadata(&metadata);
-        // Whoever builds owns nothing in the image.
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mode(metadata.mode() & 0o7777);
-        if is_folder {
-            self.tar.append_data(&mut header, path, io::empty())?;
-            return self.folder(path);
-        }
-        if kind.is_symlink() {
-            let target = fs::read_link(entry.path())?;
-            header.set_size(0);
-            return self.tar.append_link(&mut header, path, target);
-        }
-        if !kind.is_file() {
-            header.set_size(0);
-            return self.tar.append_data(&mut header, path, io::empty());
-        }
-        let file = fs::File::open(entry.path())?;
-        // One that grows meanwhile must not break the archive.
-        self.tar.append_data(&mut header, path, io::Read::take(file, metadata.len()))
-    }
+    set("buildargs", json!(args(project, build, flags)).to_string());
+    set("labels", json!(build.labels).to_string());
+    set("target", build.target.clone());
+    set("networkmode", build.network.clone());
+    set("cachefrom", json!(build.cache_from).to_string());
+    set("shmsize", build.shm_size.0.to_string());
+    set("memory", flags.memory.to_string());
+    let hosts = build.extra_hosts.iter();
+    let hosts =
+        hosts.flat_map(|(name, addresses)| addresses.iter().map(move |address| format!("{name}:{address}")));
+    set("extrahosts", hosts.collect::<Vec<_>>().join(","));
+    let limit = |(name, limit): (&String, &crate::model::Ulimit)| {
+        let (soft, hard) =
+            if limit.single == 0 { (limit.soft, limit.hard) } else { (limit.single, limit.single) };
+        json!({"Name": name, "Soft": soft, "Hard": hard})
+    };
+    set("ulimits", json!(build.ulimits.iter().map(limit).collect::<Vec<_>>()).to_string());
+    let platform = build.platforms.first().unwrap_or(&service.platform);
+    set("platform", platform.clone());
+    let flag = |on: bool| u8::from(on).to_string();
+    set("nocache", flag(build.no_cache || flags.no_cache));
+    set("pull", flag(build.pull || flags.pull));
+    query.push(("rm", "1".to_owned()));
+    query.push(("version", "1".to_owned()));
+    query
 }
