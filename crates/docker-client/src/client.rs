@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, ByteStream, HttpBody, StreamResponse};
-use crate::connection::{self, IdleSlot, Route, Sender};
+use crate::connection::{self, IdleSlots, Route, Sender};
 use crate::hijack::HijackedIo;
 use crate::{ApiVersion, Endpoint, Error, Tls, encode};
 
 /// What this client calls itself in `User-Agent`.
 pub(crate) const AGENT: &str = concat!("minke/", env!("CARGO_PKG_VERSION"));
 
-/// One engine as seen by a client. Cheap to clone; clones share the version and the idle connection.
+/// One engine as seen by a client. Cheap to clone; clones share the version and the idle connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -28,7 +28,7 @@ struct Inner {
     version: OnceLock<ApiVersion>,
     /// What every request carries besides its own.
     headers: HeaderMap,
-    idle: IdleSlot,
+    idle: IdleSlots,
 }
 
 /// Whether a request changed anything: `No` stands for status 304, e.g. the start of a running container.
@@ -57,7 +57,7 @@ impl Client {
     }
 
     fn of(route: Route, version: OnceLock<ApiVersion>, headers: HeaderMap) -> Self {
-        Self { inner: Arc::new(Inner { route, version, headers, idle: IdleSlot::default() }) }
+        Self { inner: Arc::new(Inner { route, version, headers, idle: IdleSlots::default() }) }
     }
 
     /// The same engine, spoken to in TLS. Unix sockets have none, whatever is said here, as in Docker.

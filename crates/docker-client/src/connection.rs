@@ -1,4 +1,4 @@
-//! One connection: a socket, HTTP/1.1 on it, and the slot where an idle one waits for the next request.
+//! One connection: a socket, HTTP/1.1 on it, and the place where idle ones wait for the next request.
 
 use std::sync::{Mutex, PoisonError};
 use std::{fmt, io};
@@ -73,33 +73,44 @@ async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 /// The sending half of an HTTP connection; its reading half runs as a task of its own.
 pub(crate) type Sender = SendRequest<HttpBody>;
 
-/// Holds the one idle connection of a client.
-#[derive(Debug, Default)]
-pub(crate) struct IdleSlot(Mutex<Option<Sender>>);
+/// So many idle connections are kept: as many as Compose has requests at a time.
+const KEPT: usize = 64;
 
-impl IdleSlot {
-    /// Takes the idle connection, unless the engine has closed it meanwhile.
+/// Holds the idle connections of a client.
+#[derive(Debug, Default)]
+pub(crate) struct IdleSlots(Mutex<Vec<Sender>>);
+
+impl IdleSlots {
+    /// Takes the connection that was used last, without those that the engine has closed meanwhile.
     pub(crate) fn take(&self) -> Option<Sender> {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        sender.is_ready().then_some(sender)
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(sender) = idle.pop() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
     }
 
-    /// Keeps a connection whose last answer was read to its end. What stood there before is closed.
+    /// Keeps a connection whose last answer was read to its end, or closes it where there are enough.
     pub(crate) async fn put(&self, mut sender: Sender) {
         if sender.ready().await.is_ok() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+            let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < KEPT {
+                idle.push(sender);
+            }
         }
     }
 }
 
-/// Sends `request` on the idle connection or on a new one; the returned sender may be kept once the body has
+/// Sends `request` on an idle connection or on a new one; the returned sender may be kept once the body has
 /// been read.
 ///
 /// A kept connection that the engine closed in the same moment is replaced once, but only when hyper says
 /// that nothing of the request had been sent.
 pub(crate) async fn send(
     route: &Route,
-    idle: &IdleSlot,
+    idle: &IdleSlots,
     mut request: Request<HttpBody>,
     name: &str,
 ) -> Result<(Response<Incoming>, Sender), Error> {

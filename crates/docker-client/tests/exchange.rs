@@ -91,6 +91,26 @@ async fn a_connection_that_the_engine_closed_is_replaced() {
 }
 
 #[tokio::test]
+async fn requests_at_the_same_time_leave_their_connections_to_the_next() {
+    let socket = Socket::new();
+    let listener = socket.listen();
+    let engine = tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let (mut second, _) = listener.accept().await.unwrap();
+        for _ in 0..2 {
+            answer(&mut first, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7").await;
+            answer(&mut second, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7").await;
+        }
+    });
+    let client = socket.client();
+    for _ in 0..2 {
+        let (one, other) = tokio::join!(client.get::<u8>("/x", &[]), client.get::<u8>("/x", &[]));
+        assert_eq!((one.unwrap(), other.unwrap()), (7, 7));
+    }
+    engine.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_version_is_agreed_on_once() {
     let socket = Socket::new();
     let listener = socket.listen();
