@@ -1,5 +1,7 @@
-//! Plans carried out, and projects observed: all that speaks to an engine, through its Docker API and nothing else.
+//! Plans carried out, and projects observed: all that speaks to an engine, through its Docker API and
+//! nothing else, and to programs of the user's (providers).
 
+mod before;
 mod build;
 mod changes;
 mod error;
@@ -9,7 +11,10 @@ mod files;
 mod ignore;
 mod inotify;
 pub mod logs;
+mod models;
 mod observe;
+mod program;
+mod provider;
 mod report;
 mod step;
 mod wait;
@@ -22,4 +27,5 @@ pub use execute::Execution;
 pub use files::put as put_files;
 pub use ignore::Ignore;
 pub use observe::{containers, images, observe, profiles, projects};
+pub use program::ProgramError;
 pub use report::{Event, Phase, Surroundings};

@@ -41,6 +41,9 @@ pub(crate) struct ConfigFile {
     /// The same for single registries; an empty one stands for this file.
     #[serde(deserialize_with = "or_default")]
     pub(crate) cred_helpers: BTreeMap<String, String>,
+    /// Further folders of docker's plugins.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) cli_plugins_extra_dirs: Vec<PathBuf>,
 }
 
 /// An entry of `auths`. It has no `Debug` that could show a password by accident.

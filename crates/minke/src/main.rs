@@ -25,6 +25,7 @@ mod format;
 mod layers;
 mod monitor;
 mod output;
+mod paint;
 mod progress;
 mod prompt;
 mod run;

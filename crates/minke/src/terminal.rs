@@ -8,7 +8,8 @@ use std::{
     },
 };
 
-use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+use rustix::process::getpgrp;
+use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
@@ -34,6 +35,19 @@ impl TerminalMode {
     /// When the terminal refuses.
     pub(crate) fn raw() -> io::Result<Option<Self>> {
         Self::enter(Termios::make_raw)
+    }
+
+    /// Hands each key to the program at once and shows none, except those that are signals (^C); `None` where standard input is
+    /// no terminal.
+    ///
+    /// # Errors
+    /// When the terminal refuses.
+    pub(crate) fn keys() -> io::Result<Option<Self>> {
+        Self::enter(|settings| {
+            settings.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+            settings.special_codes[SpecialCodeIndex::VMIN] = 1;
+            settings.special_codes[SpecialCodeIndex::VTIME] = 0;
+        })
     }
 
     /// Shows nothing of what is typed; `None` where standard input is no terminal.
@@ -142,14 +156,21 @@ async fn ended() -> i32 {
     }
 }
 
-/// Columns and rows of the terminal on standard output.
+/// Columns and rows of the terminal on standard output, or on standard error where the other goes elsewhere.
 pub(crate) fn size() -> Option<(u16, u16)> {
-    let size = termios::tcgetwinsize(io::stdout()).ok()?;
+    let size = termios::tcgetwinsize(io::stdout()).or_else(|_| termios::tcgetwinsize(io::stderr())).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
 pub(crate) fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
+}
+
+/// Whether standard input is a terminal that this program is in front of: one in the background that changes it is stopped.
+pub(crate) fn owns_stdin() -> bool {
+    // A terminal that controls no session has nobody in front.
+    let in_front = || termios::tcgetpgrp(io::stdin()).map_or(true, |front| front == getpgrp());
+    stdin_is_terminal() && in_front()
 }
 
 pub(crate) fn stdout_is_terminal() -> bool {

@@ -9,7 +9,8 @@ use super::{BuildEvent, Log, LogStream, Source, Status, Vertex, Warning};
 impl BuildEvent {
     /// A line of the trace; `None` for lines that are no events.
     pub fn of_trace(line: &Value) -> Option<Self> {
-        let told = |name: &str| line.get(name).map(Told);
+        // A classic builder's `status` is a text.
+        let told = |name: &str| line.get(name).filter(|told| told.is_object()).map(Told);
         if let Some(told) = told("vertex") {
             return Some(Self::Vertex(Vertex {
                 digest: told.text("digest"),

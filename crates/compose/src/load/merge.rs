@@ -27,7 +27,7 @@ enum How {
     Ipam,
 }
 
-const RULES: [(&str, How); 31] = [
+const RULES: [(&str, How); 32] = [
     ("networks.*.ipam.config", How::Ipam),
     ("networks.*.labels", How::Append),
     ("volumes.*.labels", How::Append),
@@ -57,6 +57,7 @@ const RULES: [(&str, How); 31] = [
     ("services.*.sysctls", How::Append),
     ("services.*.tmpfs", How::Append),
     ("services.*.ulimits.*", How::Replace),
+    ("services.*.pre_start", How::Append),
     ("services.*.post_start", How::Append),
     ("services.*.pre_stop", How::Append),
 ];

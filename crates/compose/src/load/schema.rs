@@ -173,6 +173,7 @@ static SERVICE: Object = open(
         ("pids_limit", N),
         ("platform", S),
         ("ports", &Rule::Set(&Rule::Either(&[Rule::Scalar(STRING | NUMBER), Rule::Object(&PORT)]))),
+        ("pre_start", &Rule::List(&Rule::Object(&BEFORE))),
         ("post_start", HOOKS),
         ("pre_stop", HOOKS),
         ("privileged", B),
@@ -217,6 +218,7 @@ static BUILD: Object = open(
         ("cache_from", STRINGS),
         ("cache_to", STRINGS),
         ("no_cache", B),
+        ("no_cache_filter", ONE_OR_SET),
         ("additional_contexts", PAIRS),
         ("network", S),
         ("provenance", B),
@@ -329,6 +331,18 @@ static PORT: Object = open(
 static HOOK: Object = open(
     &[("command", COMMAND), ("user", S), ("privileged", B), ("working_dir", S), ("environment", PAIRS)],
     &["command"],
+);
+static BEFORE: Object = open(
+    &[
+        ("command", COMMAND),
+        ("image", S),
+        ("user", S),
+        ("privileged", B),
+        ("working_dir", S),
+        ("environment", PAIRS),
+        ("per_replica", B),
+    ],
+    &[],
 );
 const HOOKS: &Rule = &Rule::List(&Rule::Object(&HOOK));
 

@@ -31,6 +31,8 @@ attributes! {
         cache_to: Vec<String>,
         /// Nothing is taken from the cache.
         no_cache: bool,
+        /// The stages of which nothing is taken from the cache.
+        no_cache_filter: Vec<String>,
         /// Further named contexts: folders, images, URLs, or `service:NAME`.
         additional_contexts: Mapping,
         /// Base images are pulled even where they are here.

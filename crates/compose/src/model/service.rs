@@ -198,6 +198,8 @@ attributes! {
         volumes_from: Vec<String>,
         /// The folder of its processes.
         working_dir: String,
+        /// Run in containers of their own before the service's start.
+        pre_start: Vec<Hook>,
         /// Run in a container right after its start.
         post_start: Vec<Hook>,
         /// Run in a container right before its stop.
@@ -370,10 +372,12 @@ pub struct Ulimit {
 }
 
 attributes! {
-    /// A command in a container at an event of its life.
+    /// A command in a container at an event of its life, or in one of its own before.
     pub struct Hook {
         /// The command.
         command: Option<Vec<String>>,
+        /// The image of its own container (`pre_start` only); the service's where it is empty.
+        image: String,
         /// Its user.
         user: String,
         /// All privileges.
@@ -382,5 +386,7 @@ attributes! {
         working_dir: String,
         /// Its variables.
         environment: Environment,
+        /// It comes before each of the service's containers, not once before all (`pre_start` only).
+        per_replica: bool,
     }
 }

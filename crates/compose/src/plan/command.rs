@@ -121,6 +121,43 @@ pub enum Command {
     },
     /// Wait until a service is as its dependants want it.
     Wait(Wait),
+    /// Have the program that provides a service do something.
+    CallProvider {
+        /// The service.
+        service: String,
+        /// What it does.
+        call: Call,
+    },
+    /// Run the containers that come before a service's own (`pre_start`).
+    RunBefore {
+        /// The service.
+        service: String,
+        /// The container of the service whose volumes they see.
+        name: String,
+        /// Their places in `pre_start` and the bodies of the requests that make them, in the order in which they run.
+        requests: Vec<(usize, Value)>,
+    },
+}
+
+/// What the provider of a service is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// It makes what the service needs, and tells how to get at it.
+    Up,
+    /// It lets that rest, where it says that it can.
+    Stop,
+    /// It removes that.
+    Down,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Stop => "stop",
+            Self::Down => "down",
+        })
+    }
 }
 
 /// The making of a container.
@@ -264,6 +301,10 @@ impl fmt::Display for Command {
             Self::RemoveContainer { name, .. } => write!(f, "remove container {name}"),
             Self::RenameContainer { from, to } => write!(f, "rename container {from} to {to}"),
             Self::Wait(wait) => write!(f, "wait until {} is {}", wait.service, wait.condition),
+            Self::CallProvider { service, call } => write!(f, "call provider of {service}: {call}"),
+            Self::RunBefore { service, requests, .. } => {
+                write!(f, "run {} containers before {service}", requests.len())
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Command, Container, Observed, Plan, PlanError, StepId, names, order, up};
-use crate::model::Project;
+use super::{Command, Container, Observed, Plan, PlanError, StepId, command::Call, names, order, up};
+use crate::model::{Project, Service};
 
 /// Which images `down` removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,21 +41,34 @@ pub fn down(project: &Project, observed: &Observed, options: &Down) -> Result<Pl
     let mut plan = Plan::default();
     let chosen =
         |name: &str| options.services.is_empty() || options.services.iter().any(|wanted| wanted == name);
+    let (containers, dependants) = (observed.by_service(), order::dependants(project));
     let mut gone: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     let mut all = Vec::new();
     for service in order::sorted(project)?.into_iter().rev() {
         if !chosen(&service.name) {
             continue;
         }
-        let after = dependants_steps(project, &service.name, &gone);
-        for container in observed.of_service(&service.name) {
+        let after = dependants_steps(&dependants, &service.name, &gone);
+        if service.provider.is_some() {
+            let step = plan.push(call(service, Call::Down), after);
+            gone.insert(&service.name, vec![step]);
+            all.push(step);
+            continue;
+        }
+        for container in containers.get(service.name.as_str()).into_iter().flatten() {
             let step = remove(&mut plan, container, &after, options);
             gone.entry(&service.name).or_default().push(step);
             all.push(step);
         }
     }
+    // Those that failed were kept.
+    let before = observed.containers.iter().filter(|container| container.is_before());
+    for container in before.filter(|container| chosen(container.service())) {
+        all.push(remove(&mut plan, container, &[], options));
+    }
     if options.remove_orphans {
-        let oneoff = observed.containers.iter().filter(|container| container.is_oneoff());
+        let oneoff =
+            observed.containers.iter().filter(|container| container.is_oneoff() && !container.is_before());
         for orphan in up::orphans(project, observed).into_iter().chain(oneoff) {
             all.push(remove(&mut plan, orphan, &[], options));
         }
@@ -67,10 +80,13 @@ pub fn down(project: &Project, observed: &Observed, options: &Down) -> Result<Pl
 }
 
 /// The steps of those that depend on a service.
-fn dependants_steps(project: &Project, service: &str, steps: &BTreeMap<&str, Vec<StepId>>) -> Vec<StepId> {
-    let dependants =
-        project.services.values().filter(|other| order::dependencies(project, other).contains(service));
-    dependants.filter_map(|other| steps.get(other.name.as_str())).flatten().copied().collect()
+fn dependants_steps(
+    dependants: &BTreeMap<&str, Vec<&str>>,
+    service: &str,
+    steps: &BTreeMap<&str, Vec<StepId>>,
+) -> Vec<StepId> {
+    let dependants = dependants.get(service).into_iter().flatten();
+    dependants.filter_map(|other| steps.get(other)).flatten().copied().collect()
 }
 
 fn remove(plan: &mut Plan, container: &Container, after: &[StepId], options: &Down) -> StepId {
@@ -80,6 +96,10 @@ fn remove(plan: &mut Plan, container: &Container, after: &[StepId], options: &Do
     }
     let name = container.name().to_owned();
     plan.push(Command::RemoveContainer { name, volumes: options.volumes }, after)
+}
+
+fn call(service: &Service, call: Call) -> Command {
+    Command::CallProvider { service: service.name.clone(), call }
 }
 
 fn stop_command(container: &Container, timeout: Option<Duration>) -> Command {
@@ -107,11 +127,12 @@ fn resources(project: &Project, observed: &Observed, options: &Down, after: &[St
         }
     }
     let services = project.services.values().chain(project.disabled_services.values());
-    let images = services.filter(|service| match options.images {
-        RemovedImages::None => false,
-        RemovedImages::Local => service.image.is_empty(),
-        RemovedImages::All => true,
-    });
+    let images =
+        services.filter(|service| service.provider.is_none()).filter(|service| match options.images {
+            RemovedImages::None => false,
+            RemovedImages::Local => service.image.is_empty(),
+            RemovedImages::All => true,
+        });
     let images: BTreeSet<_> = images.map(|service| names::image(&project.name, service)).collect();
     for name in images {
         plan.push(Command::RemoveImage { name }, after.iter().copied());
@@ -129,13 +150,19 @@ pub fn stop(
     timeout: Option<Duration>,
 ) -> Result<Plan, PlanError> {
     let mut plan = Plan::default();
+    let (containers, dependants) = (observed.by_service(), order::dependants(project));
     let mut stopped: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for service in order::sorted(project)?.into_iter().rev() {
         if !named.is_empty() && !named.contains(&service.name) {
             continue;
         }
-        let after = dependants_steps(project, &service.name, &stopped);
-        for container in observed.of_service(&service.name).filter(|container| container.is_running()) {
+        let after = dependants_steps(&dependants, &service.name, &stopped);
+        if service.provider.is_some() {
+            stopped.insert(&service.name, vec![plan.push(call(service, Call::Stop), after)]);
+            continue;
+        }
+        let containers = containers.get(service.name.as_str()).into_iter().flatten();
+        for container in containers.filter(|container| container.is_running()) {
             let step = plan.push(stop_command(container, timeout), after.clone());
             stopped.entry(&service.name).or_default().push(step);
         }

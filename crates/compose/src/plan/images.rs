@@ -1,9 +1,10 @@
 //! Which images are pulled or built before containers are made of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::{Command, Observed, Plan, StepId, names};
-use crate::model::{Project, Service};
+use super::{Command, Image, Observed, Plan, StepId, names};
+use crate::model::{self, Project, Service};
 
 /// When images are pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +34,20 @@ pub enum Build {
 pub fn needed(project: &Project, observed: &Observed, pull: Pull, build: Build) -> Plan {
     let mut plan = Plan::default();
     let mut pulled = BTreeSet::new();
-    for service in project.services.values().filter(|service| names::scale(service) > 0) {
+    let services = project.services.values().filter(|service| service.provider.is_none());
+    for service in services.filter(|service| names::scale(service) > 0) {
         let image = names::image(&project.name, service);
-        let missing = !observed.images.contains_key(&image);
-        let decision = decide(service, missing, pull, build);
+        let decision = decide(service, observed.images.get(&image), pull, build);
         let mut after: Vec<StepId> = Vec::new();
         if decision.pull && pulled.insert((image.clone(), service.platform.clone())) {
             let may_fail = decision.build;
             after.push(plan.push(self::pull(service, image.clone(), may_fail), []));
+        }
+        let before = service.pre_start.iter().filter(|hook| !hook.image.is_empty());
+        for hook in before.filter(|hook| pull != Pull::Never && !observed.images.contains_key(&hook.image)) {
+            if pulled.insert((hook.image.clone(), service.platform.clone())) {
+                plan.push(self::pull(service, hook.image.clone(), false), []);
+            }
         }
         if decision.build {
             plan.push(Command::BuildImage { service: service.name.clone(), image }, after);
@@ -55,7 +62,8 @@ struct Decision {
     build: bool,
 }
 
-fn decide(service: &Service, missing: bool, pull: Pull, build: Build) -> Decision {
+fn decide(service: &Service, there: Option<&Image>, pull: Pull, build: Build) -> Decision {
+    let missing = there.is_none();
     let policy = match pull {
         Pull::Policy => service.pull_policy.as_str(),
         Pull::Always => "always",
@@ -74,10 +82,24 @@ fn decide(service: &Service, missing: bool, pull: Pull, build: Build) -> Decisio
     let wanted = match policy {
         "always" => service.build.is_none() || build == Build::Never,
         "never" => false,
-        // `build` without a build section, `if_not_present`, and refreshes whose time the engine doesn't note.
-        _ => missing,
+        // `build` without a build section, `if_not_present`, and images that are got again after a while.
+        policy => missing || !buildable && there.is_some_and(|image| is_due(policy, image)),
     };
     Decision { pull: named && wanted, build: false }
+}
+
+/// Whether an image was pulled longer ago than the policy allows; where the engine can't say when, it was.
+fn is_due(policy: &str, image: &Image) -> bool {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let allowed = match policy {
+        "daily" => Some(day),
+        "weekly" => Some(7 * day),
+        policy => {
+            let every = policy.strip_prefix("every_");
+            every.and_then(model::Duration::parse).map(model::Duration::as_std)
+        }
+    };
+    allowed.is_some_and(|allowed| image.age.is_none_or(|age| age > allowed))
 }
 
 fn pull(service: &Service, image: String, may_fail: bool) -> Command {

@@ -33,5 +33,8 @@ pub const VOLUME: &str = "com.docker.compose.volume";
 /// The name of the container that this one takes the place of.
 pub const REPLACE: &str = "com.docker.compose.replace";
 
+/// Why a container runs that is none of the service's own: `pre_start`.
+pub const HOOK: &str = "com.docker.compose.hook";
+
 /// The version of docker compose whose labels these are; docker compose itself reads it nowhere.
 pub const SPOKEN_VERSION: &str = "2.40.3";

@@ -1,12 +1,25 @@
 //! What containers and images of a project are called.
 
-use crate::model::{Project, Service};
+use crate::model::{Hook, Project, Service};
 
 /// The name of a service's container.
 pub fn container(project: &str, service: &Service, number: u32) -> String {
     match service.container_name.as_str() {
         "" => format!("{project}-{}-{number}", service.name),
         name => name.to_owned(),
+    }
+}
+
+/// The name of a container that comes before another one (`pre_start`), by its place there.
+pub fn before(container: &str, at: usize) -> String {
+    format!("{container}_pre_start_{at}")
+}
+
+/// The image of a container that comes before a service's own: its own, or the service's.
+pub fn image_before(project: &str, service: &Service, hook: &Hook) -> String {
+    match hook.image.as_str() {
+        "" => image(project, service),
+        image => image.to_owned(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What an engine has of a project, read from its listings. The labels say what belongs where; nothing is kept elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer};
 
@@ -145,6 +148,8 @@ pub struct Image {
     pub id: String,
     /// Where its configuration wants volumes.
     pub volumes: BTreeSet<String>,
+    /// How long ago it got a name, which a pull gives it; `None` where the engine doesn't note that.
+    pub age: Option<Duration>,
 }
 
 impl Container {
@@ -174,9 +179,14 @@ impl Container {
         self.label(labels::NUMBER).parse().unwrap_or(0)
     }
 
-    /// Whether `compose run` made it.
+    /// Whether it is none of its service's own: `compose run` made it, or it runs before them.
     pub fn is_oneoff(&self) -> bool {
-        self.label(labels::ONEOFF).eq_ignore_ascii_case("true")
+        self.label(labels::ONEOFF).eq_ignore_ascii_case("true") || self.is_before()
+    }
+
+    /// Whether it runs before its service's own (`pre_start`).
+    pub fn is_before(&self) -> bool {
+        self.label(labels::HOOK) == "pre_start"
     }
 
     /// The hash of what it was made from.
@@ -265,6 +275,15 @@ impl Observed {
         self.containers
             .iter()
             .filter(move |container| container.service() == service && !container.is_oneoff())
+    }
+
+    /// The containers of each service, without those of `compose run`: what a plan for all services asks for.
+    pub fn by_service(&self) -> BTreeMap<&str, Vec<&Container>> {
+        let mut services: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
+        for container in self.containers.iter().filter(|container| !container.is_oneoff()) {
+            services.entry(container.service()).or_default().push(container);
+        }
+        services
     }
 
     /// The network of that name.

@@ -23,6 +23,17 @@ pub(crate) fn sorted(project: &Project) -> Result<Vec<&Service>, PlanError> {
     Ok(order)
 }
 
+/// The services that wait for each service, by its name.
+pub(crate) fn dependants(project: &Project) -> BTreeMap<&str, Vec<&str>> {
+    let mut dependants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for service in project.services.values() {
+        for name in dependencies(project, service) {
+            dependants.entry(name).or_default().push(&service.name);
+        }
+    }
+    dependants
+}
+
 /// The services in groups: each group waits only for those before it.
 ///
 /// # Errors
@@ -34,22 +45,26 @@ pub fn levels(project: &Project) -> Result<Vec<Vec<&Service>>, PlanError> {
         .iter()
         .map(|(name, service)| (name.as_str(), dependencies(project, service)))
         .collect();
+    let dependants = dependants(project);
+    let mut ready: Vec<&str> =
+        left.iter().filter(|(_, waits)| waits.is_empty()).map(|(name, _)| *name).collect();
     let mut levels = Vec::new();
-    while !left.is_empty() {
-        let ready: Vec<_> =
-            left.iter().filter(|(_, waits)| waits.is_empty()).map(|(name, _)| *name).collect();
-        if ready.is_empty() {
-            return Err(PlanError::Cycle(cycle(&left)));
-        }
+    while !ready.is_empty() {
+        let mut next = BTreeSet::new();
         for name in &ready {
             left.remove(name);
-        }
-        for waits in left.values_mut() {
-            waits.retain(|name| !ready.contains(name));
+            for dependant in dependants.get(name).into_iter().flatten() {
+                let Some(waits) = left.get_mut(dependant) else { continue };
+                waits.remove(name);
+                if waits.is_empty() {
+                    next.insert(*dependant);
+                }
+            }
         }
         levels.push(ready.into_iter().filter_map(|name| project.services.get(name)).collect());
+        ready = next.into_iter().collect();
     }
-    Ok(levels)
+    if left.is_empty() { Ok(levels) } else { Err(PlanError::Cycle(cycle(&left))) }
 }
 
 fn check(project: &Project) -> Result<(), PlanError> {

@@ -19,7 +19,7 @@ use self::fields::Fields;
 pub(crate) use self::mounts::place;
 use super::{Observed, PlanError, labels, names, observed::Mount};
 use crate::{
-    model::{Environment, Healthcheck, Project, Service},
+    model::{Environment, Healthcheck, Hook, Project, Service},
     render,
 };
 
@@ -73,6 +73,45 @@ pub(crate) fn container(origin: Origin<'_>, service: &Service, place: Place<'_>)
     }
     let networking = networks::of(origin, service, &name, true)?;
     assemble(origin, service, place, labels, networking, None)
+}
+
+/// The request for a container that runs before those of a service (`pre_start`) and sees the volumes of one of them.
+pub(crate) fn before(
+    origin: Origin<'_>,
+    service: &Service,
+    hook: &Hook,
+    container: &str,
+    name: &str,
+) -> Result<Value, PlanError> {
+    let project = origin.project;
+    // Who asks for the service's names wants the service.
+    let networking = networks::of(origin, service, name, false)?;
+    let mut variables = service.environment.clone();
+    variables.extend(hook.environment.clone());
+    let labels = [
+        (labels::PROJECT, project.name.as_str()),
+        (labels::SERVICE, &service.name),
+        (labels::VERSION, labels::SPOKEN_VERSION),
+        (labels::HOOK, "pre_start"),
+    ];
+    let user = if hook.user.is_empty() && hook.image.is_empty() { &service.user } else { &hook.user };
+    let working_dir = if hook.working_dir.is_empty() { &service.working_dir } else { &hook.working_dir };
+    let mut fields = Fields::default();
+    fields.set("Image", names::image_before(&project.name, service, hook));
+    fields.given("Cmd", hook.command.as_ref());
+    fields.set("User", user);
+    fields.set("WorkingDir", working_dir);
+    fields.set("Env", environment(&variables));
+    fields.set("Labels", BTreeMap::from(labels));
+    let mut host = Fields::default();
+    host.set("Privileged", hook.privileged);
+    host.set("VolumesFrom", [container]);
+    host.set("NetworkMode", &networking.mode);
+    fields.given("HostConfig", Some(Value::from(host)));
+    if !networking.endpoints.is_empty() {
+        fields.set("NetworkingConfig", json!({"EndpointsConfig": networking.endpoints}));
+    }
+    Ok(fields.into())
 }
 
 /// The request for a container of `compose run`.

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Command, Condition, Container, Observed, Plan, PlanError, StepId, Wait, order, request::Origin};
+use super::{
+    Command, Condition, Container, Observed, Plan, PlanError, StepId, Wait, names, order,
+    request::{self, Origin},
+};
 use crate::model::{Project, Service};
 
 /// The containers that a project has once the steps so far are done.
@@ -43,6 +46,9 @@ impl Starting {
     }
 
     /// Starts all that don't run or were stopped by a step, in the order of `services`.
+    ///
+    /// # Errors
+    /// `Attribute` for what can't be asked of an engine.
     pub(super) fn plan(
         &self,
         origin: Origin<'_>,
@@ -50,10 +56,11 @@ impl Starting {
         stopped: &BTreeMap<String, StepId>,
         wait: bool,
         plan: &mut Plan,
-    ) {
+    ) -> Result<(), PlanError> {
         let mut starts: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
         let mut waits: BTreeMap<(&str, &str, bool), StepId> = BTreeMap::new();
         for service in services {
+            let mut before_all = None;
             for container in self.services.get(&service.name).into_iter().flatten() {
                 let stop = container.id.as_ref().and_then(|id| stopped.get(id));
                 if container.runs && stop.is_none() {
@@ -62,6 +69,7 @@ impl Starting {
                 let mut after = container.after.clone();
                 after.extend(stop);
                 after.extend(self.dependencies(origin.project, service, &starts, &mut waits, plan));
+                after.extend(before(origin, service, &container.name, &mut before_all, &after, plan)?);
                 let start =
                     Command::StartContainer { service: service.name.clone(), name: container.name.clone() };
                 let step = plan.push(start, after);
@@ -74,6 +82,7 @@ impl Starting {
                 self.wait(&service.name, Condition::RunningOrHealthy, true, after, plan);
             }
         }
+        Ok(())
     }
 
     /// The steps after which a service may start.
@@ -125,15 +134,48 @@ impl Starting {
     }
 }
 
+/// The step that runs what comes before a container starts; what comes before all of its service has run then, too.
+fn before(
+    origin: Origin<'_>,
+    service: &Service,
+    container: &str,
+    before_all: &mut Option<StepId>,
+    after: &[StepId],
+    plan: &mut Plan,
+) -> Result<Option<StepId>, PlanError> {
+    let requests = |per_replica: bool| -> Result<Vec<_>, PlanError> {
+        let hooks = service.pre_start.iter().enumerate().filter(|(_, hook)| hook.per_replica == per_replica);
+        let request = |(at, hook)| {
+            let name = names::before(container, at);
+            Ok((at, request::before(origin, service, hook, container, &name)?))
+        };
+        hooks.map(request).collect()
+    };
+    let run =
+        |requests| Command::RunBefore { service: service.name.clone(), name: container.to_owned(), requests };
+    if before_all.is_none() {
+        let requests = requests(false)?;
+        if !requests.is_empty() {
+            *before_all = Some(plan.push(run(requests), after.iter().copied()));
+        }
+    }
+    let requests = requests(true)?;
+    if requests.is_empty() {
+        return Ok(*before_all);
+    }
+    Ok(Some(plan.push(run(requests), after.iter().copied().chain(*before_all))))
+}
+
 /// Plans `start`: the containers that are there.
 ///
 /// # Errors
 /// When services wait for each other, or a service that the user named has no container.
 pub fn start(origin: Origin<'_>, named: &[String], wait: bool) -> Result<Plan, PlanError> {
     let services = order::sorted(origin.project)?;
+    let observed = origin.observed.by_service();
     let mut starting = Starting::default();
     for service in &services {
-        let mut containers: Vec<_> = origin.observed.of_service(&service.name).collect();
+        let mut containers = observed.get(service.name.as_str()).cloned().unwrap_or_default();
         containers.sort_by_key(|container| container.number());
         if containers.is_empty() && named.contains(&service.name) {
             return Err(PlanError::NoContainer(service.name.clone()));
@@ -143,7 +185,7 @@ pub fn start(origin: Origin<'_>, named: &[String], wait: bool) -> Result<Plan, P
         }
     }
     let mut plan = Plan::default();
-    starting.plan(origin, &services, &BTreeMap::new(), wait, &mut plan);
+    starting.plan(origin, &services, &BTreeMap::new(), wait, &mut plan)?;
     Ok(plan)
 }
 
@@ -159,6 +201,7 @@ pub fn restart(
     timeout: Option<Duration>,
 ) -> Result<Plan, PlanError> {
     let mut plan = Plan::default();
+    let containers = observed.by_service();
     let mut done: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     let mut taken: BTreeSet<&str> = BTreeSet::new();
     for service in order::sorted(project)? {
@@ -172,7 +215,7 @@ pub fn restart(
         taken.insert(&service.name);
         let waits = order::dependencies(project, service);
         let after: Vec<_> = waits.iter().filter_map(|name| done.get(name)).flatten().copied().collect();
-        for container in observed.of_service(&service.name) {
+        for container in containers.get(service.name.as_str()).into_iter().flatten() {
             let (service, name) = (service.name.clone(), container.name().to_owned());
             let step = plan.push(Command::RestartContainer { service, name, timeout }, after.clone());
             done.entry(container.service()).or_default().push(step);

@@ -1,11 +1,11 @@
 //! What plans are made of which projects and observations.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
 use super::*;
-use crate::model::{Dependency, Project, Service, ServiceNetwork, Volume};
+use crate::model::{Dependency, Hook, Project, Service, ServiceNetwork, Volume};
 use crate::render;
 
 /// A project of services `name: dependencies`, each on the default network.
@@ -416,6 +416,52 @@ fn images_are_built_pulled_or_left_as_policies_say() {
     );
     project.services.get_mut("a").unwrap().pull_policy = "always".into();
     assert_eq!(needed(&project, &observed, Pull::Policy, Build::Missing), ["pull image a:1"]);
+}
+
+#[test]
+fn what_comes_before_a_start_runs_once_or_for_each_container() {
+    let mut project = project(&[("web", &[("db", "started")]), ("db", &[])]);
+    let web = project.services.get_mut("web").unwrap();
+    web.scale = Some(2);
+    let hook = |image: &str, per_replica| Hook { image: image.into(), per_replica, ..Hook::default() };
+    web.pre_start = vec![hook("", false), hook("tool:1", true)];
+    let plan = up_of(&project, &Observed::default());
+    assert_eq!(
+        plan.to_string(),
+        "1. create network p_default\n\
+         2. create container p-db-1 (missing) after 1\n\
+         3. create container p-web-1 (missing) after 1\n\
+         4. create container p-web-2 (missing) after 1\n\
+         5. start container p-db-1 after 2\n\
+         6. run 1 containers before web after 3, 5\n\
+         7. run 1 containers before web after 3, 5, 6\n\
+         8. start container p-web-1 after 3, 5, 7\n\
+         9. run 1 containers before web after 4, 5, 6\n\
+         10. start container p-web-2 after 4, 5, 9\n"
+    );
+    let Command::RunBefore { requests, .. } = &plan.steps[6].command else { panic!("{plan}") };
+    assert_eq!(requests[0].0, 1);
+    assert_eq!(requests[0].1["Image"], "tool:1");
+    assert_eq!(requests[0].1["HostConfig"]["VolumesFrom"], json!(["p-web-1"]));
+    let pulls = images::needed(&project, &Observed::default(), images::Pull::Policy, images::Build::Missing);
+    assert!(pulls.lines().contains(&"pull image tool:1".to_owned()));
+}
+
+#[test]
+fn an_image_is_pulled_again_when_its_time_has_come() {
+    let mut project = project(&[("a", &[])]);
+    let mut observed = converged(&project);
+    let hour = Duration::from_secs(60 * 60);
+    let mut pulled = |policy: &str, age| {
+        project.services.get_mut("a").unwrap().pull_policy = policy.into();
+        observed.images.get_mut("a:1").unwrap().age = age;
+        !images::needed(&project, &observed, images::Pull::Policy, images::Build::Missing).is_empty()
+    };
+    assert!(!pulled("daily", Some(23 * hour)) && pulled("daily", Some(25 * hour)));
+    assert!(!pulled("weekly", Some(25 * hour)) && pulled("weekly", Some(8 * 24 * hour)));
+    assert!(!pulled("every_1h30m", Some(hour)) && pulled("every_1h30m", Some(2 * hour)));
+    assert!(pulled("daily", None), "an engine that doesn't note when is asked each time");
+    assert!(!pulled("missing", None) && !pulled("", Some(9 * 24 * hour)));
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub fn up(origin: Origin<'_>, options: &Up) -> Result<Plan, PlanError> {
     let mut planner = Planner {
         origin,
         options,
+        containers: origin.observed.by_service(),
         plan: Plan::default(),
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
@@ -82,7 +83,7 @@ pub fn up(origin: Origin<'_>, options: &Up) -> Result<Plan, PlanError> {
     planner.orphans();
     let Planner { mut plan, starting, stopped, .. } = planner;
     if options.start {
-        starting.plan(origin, &services, &stopped, options.wait, &mut plan);
+        starting.plan(origin, &services, &stopped, options.wait, &mut plan)?;
     }
     Ok(plan)
 }
@@ -128,6 +129,8 @@ fn unique_names(project: &Project) -> Result<(), PlanError> {
 struct Planner<'a> {
     origin: Origin<'a>,
     options: &'a Up,
+    /// What there is of each service.
+    containers: BTreeMap<&'a str, Vec<&'a Container>>,
     plan: Plan,
     /// The steps that make networks and volumes, by their keys.
     networks: BTreeMap<String, StepId>,
@@ -255,15 +258,19 @@ impl<'a> Planner<'a> {
     }
 
     fn service(&mut self, service: &'a Service) -> Result<(), PlanError> {
-        let Origin { project, observed, .. } = self.origin;
+        if service.provider.is_some() {
+            return Ok(());
+        }
+        let project = self.origin.project;
         let wanted = names::scale(service) as usize;
         if wanted > 1 && !service.container_name.is_empty() {
             let (service, name) = (service.name.clone(), service.container_name.clone());
             return Err(PlanError::NameTaken { service, name });
         }
-        let (leftovers, mut existing): (Vec<_>, Vec<_>) = observed
-            .of_service(&service.name)
-            .partition(|container| is_leftover(project, service, container));
+        let there = self.containers.get(service.name.as_str()).cloned().unwrap_or_default();
+        let next = there.iter().map(|container| container.number()).max().unwrap_or(0) + 1;
+        let (leftovers, mut existing): (Vec<_>, Vec<_>) =
+            there.into_iter().partition(|container| is_leftover(project, service, container));
         // Those that are fine come first, then by number: what is too many is at the end.
         existing.sort_by_key(|container| (self.cause(service, container).is_some(), container.number()));
         let adopted = self.leftovers(service, &leftovers, &existing);
@@ -277,8 +284,6 @@ impl<'a> Planner<'a> {
                 Some(cause) => self.remake(service, container, cause)?,
             }
         }
-        let numbers = observed.of_service(&service.name).map(Container::number);
-        let next = numbers.max().unwrap_or(0) + 1;
         for at in 0..wanted.saturating_sub(count) {
             self.make(service, next + u32::try_from(at).unwrap_or(0))?;
         }
@@ -425,12 +430,14 @@ impl<'a> Planner<'a> {
 
     /// Containers of services that want to be restarted with this one stop before it does.
     fn stop_dependants(&mut self, service: &Service, created: StepId) -> Vec<StepId> {
-        let Origin { project, observed, .. } = self.origin;
-        let dependants = project.services.values().filter(|dependant| {
+        let dependants = self.origin.project.services.values().filter(|dependant| {
             dependant.depends_on.get(&service.name).is_some_and(|dependency| dependency.restart)
         });
-        let containers: Vec<_> =
-            dependants.flat_map(|dependant| observed.of_service(&dependant.name)).collect();
+        let containers: Vec<&Container> = dependants
+            .filter_map(|dependant| self.containers.get(dependant.name.as_str()))
+            .flatten()
+            .copied()
+            .collect();
         containers.into_iter().flat_map(|container| self.stop(container, vec![created])).collect()
     }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use minke_docker_client::Error as ClientError;
 
+use super::program::ProgramError;
+
 /// A step that failed. What was done before it stays, and the next `up` or `down` goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -64,12 +66,6 @@ pub enum RunError {
         #[source]
         source: minke_dockerfile::ignore::PatternError,
     },
-    /// It takes longer than `--wait-timeout`.
-    #[error("application not healthy after {seconds} seconds")]
-    TooLong {
-        /// The patience.
-        seconds: u64,
-    },
     /// A hook's command failed.
     #[error("the {kind} hook of {container} exited with code {code}")]
     Hook {
@@ -79,6 +75,34 @@ pub enum RunError {
         container: String,
         /// The command's code.
         code: i64,
+    },
+    /// The program that provides a service failed.
+    #[error("the provider of service {service}")]
+    Provider {
+        /// The service.
+        service: String,
+        /// Why.
+        #[source]
+        source: ProgramError,
+    },
+    /// Language models can't be had.
+    #[error("models")]
+    Models {
+        /// Why.
+        #[source]
+        source: ProgramError,
+    },
+    /// A container that comes before a service failed.
+    #[error("pre_start[{at}] of service {service} exited with code {code} (its container {name} is kept)")]
+    Before {
+        /// The service.
+        service: String,
+        /// Which of them, from 0.
+        at: usize,
+        /// Its code.
+        code: i64,
+        /// Its container.
+        name: String,
     },
     /// A file of the project can't be read.
     #[error("{what}: {path}")]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     model::Project,
     plan::{
-        Observed,
+        Observed, Told,
         command::{Command, Plan, StepId},
     },
 };
@@ -38,6 +38,8 @@ pub struct Execution<'a> {
     around: &'a dyn Surroundings,
     /// Ids of containers by their names.
     ids: RefCell<BTreeMap<String, String>>,
+    /// What providers told, by their services.
+    pub(super) told: RefCell<BTreeMap<String, Told>>,
     changes: OnceCell<Changes>,
     requests: Semaphore,
     build: BuildFlags,
@@ -57,6 +59,7 @@ impl<'a> Execution<'a> {
             project,
             around,
             ids: RefCell::default(),
+            told: RefCell::default(),
             changes: OnceCell::new(),
             requests: Semaphore::new(parallel.unwrap_or(PARALLEL).max(1)),
             build: BuildFlags::default(),
@@ -75,6 +78,11 @@ impl<'a> Execution<'a> {
         let known =
             observed.containers.iter().map(|container| (container.name().to_owned(), container.id.clone()));
         self.ids.borrow_mut().extend(known);
+    }
+
+    /// What the providers that were called told, by their services.
+    pub fn told_by_providers(self) -> BTreeMap<String, Told> {
+        self.told.into_inner()
     }
 
     /// Carries a plan out.

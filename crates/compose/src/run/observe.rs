@@ -3,12 +3,16 @@
 //! Networks and volumes that the project names and that don't carry its labels (external ones, those of others) are asked for by
 //! their names. So an `up` with nothing to do costs a handful of requests, all at the same time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::{try_join, try_join_all, try_join3};
 use minke_docker_client::{Client, Error};
 use serde::Deserialize;
 use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::error::RunError;
 use crate::{
@@ -54,10 +58,11 @@ pub async fn containers(
         Some(project) => format!("{}={project}", labels::PROJECT),
         None => labels::PROJECT.to_owned(),
     };
-    // Only what Compose made has a hash: others may carry the project's label for reasons of their own.
-    let filters = json!({"label": [label, labels::CONFIG_HASH]}).to_string();
-    let query = [("all", u8::from(all).to_string()), ("filters", filters)];
-    Ok(client.get("/containers/json", &query).await?)
+    let query = [("all", u8::from(all).to_string()), ("filters", json!({"label": [label]}).to_string())];
+    let mut containers: Vec<Container> = client.get("/containers/json", &query).await?;
+    // Only what Compose made has a hash (or is a hook): others may carry the project's label for reasons of their own.
+    containers.retain(|container| !container.config_hash().is_empty() || container.is_before());
+    Ok(containers)
 }
 
 async fn networks(client: &Client, project: &Project) -> Result<Vec<Network>, RunError> {
@@ -109,6 +114,23 @@ async fn there<T: serde::de::DeserializeOwned>(client: &Client, path: String) ->
 struct Inspected {
     id: String,
     config: Option<ImageConfig>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Metadata {
+    last_tag_time: Option<String>,
+}
+
+impl Metadata {
+    /// How long ago that was, by this host's clock. Engines that don't know it write the year 1.
+    fn age(&self) -> Option<Duration> {
+        let tagged = OffsetDateTime::parse(self.last_tag_time.as_deref()?, &Rfc3339).ok()?;
+        let age = OffsetDateTime::now_utc() - tagged;
+        // An engine whose clock is ahead has just got it.
+        (tagged.year() > 1).then(|| age.try_into().unwrap_or_default())
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -122,13 +144,20 @@ struct ImageConfig {
 /// # Errors
 /// When the engine refuses or is not there.
 pub async fn images(client: &Client, project: &Project) -> Result<BTreeMap<String, Image>, RunError> {
-    let wanted: BTreeSet<String> =
-        project.services.values().map(|service| names::image(&project.name, service)).collect();
+    let services = project.services.values().filter(|service| service.provider.is_none());
+    let wanted: BTreeSet<String> = services
+        .flat_map(|service| {
+            let before = service.pre_start.iter();
+            let before = before.map(|hook| names::image_before(&project.name, service, hook));
+            before.chain([names::image(&project.name, service)])
+        })
+        .collect();
     let found = try_join_all(wanted.into_iter().map(async |name| {
         let inspected = there::<Inspected>(client, format!("/images/{name}/json")).await?;
         Ok::<_, Error>(inspected.map(|inspected| {
             let volumes = inspected.config.and_then(|config| config.volumes).unwrap_or_default();
-            (name, Image { id: inspected.id, volumes: volumes.into_keys().collect() })
+            let age = inspected.metadata.and_then(|metadata| metadata.age());
+            (name, Image { id: inspected.id, volumes: volumes.into_keys().collect(), age })
         }))
     }))
     .await?;

@@ -1,6 +1,6 @@
 //! What an execution tells to, and needs from, the program that started it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use minke_build_client::Logins;
 use minke_docker_client::HeaderMap;
@@ -49,4 +49,6 @@ pub trait Surroundings {
     fn registry_headers(&self, image: &str) -> HeaderMap;
     /// Who the user is at all registries, for builds.
     fn build_headers(&self) -> HeaderMap;
+    /// The folders that docker looks for its plugins in.
+    fn plugin_folders(&self) -> Vec<PathBuf>;
 }

@@ -88,11 +88,13 @@ impl Execution<'_> {
                 Ok(())
             }
             Command::Wait(wait) => self.wait(wait).await,
+            Command::CallProvider { service, call } => self.call_provider(service, *call).await,
+            Command::RunBefore { service, name, requests } => self.run_before(service, name, requests).await,
         }
     }
 
     /// Does something, and tells before and after.
-    async fn shown<T, E: Into<RunError>>(
+    pub(super) async fn shown<T, E: Into<RunError>>(
         &self,
         resource: String,
         before: &str,
@@ -157,7 +159,7 @@ impl Execution<'_> {
     }
 
     /// Puts ids where the request names containers of the project.
-    fn resolve(&self, request: &mut Value) {
+    pub(super) fn resolve(&self, request: &mut Value) {
         let host = &mut request["HostConfig"];
         for mode in ["NetworkMode", "IpcMode", "PidMode"] {
             if let Some(name) = host[mode].as_str().and_then(|mode| mode.strip_prefix("container:")) {

@@ -13,6 +13,7 @@ mod context;
 mod flags;
 mod options;
 mod shown;
+mod trace;
 
 use std::path::PathBuf;
 

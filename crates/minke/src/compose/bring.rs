@@ -5,6 +5,9 @@ use minke_compose::{
     run::{BuildFlags, Event, Phase, Surroundings as _},
 };
 
+use minke_docker_client::Endpoint;
+use serde_json::json;
+
 use super::{screen, session::Session};
 use crate::{failure::Failure, output, prompt, terminal};
 
@@ -63,6 +66,43 @@ impl Images {
     }
 }
 
+/// Gives services what is not the project's own: the engine's socket, and what the programs tell that provide services and language
+/// models, which goes into the environment of those that depend on them. It comes before containers are planned, which are made anew when that changes.
+///
+/// # Errors
+/// When a provider or docker's plugin for models isn't there or fails.
+pub(super) async fn provide(session: &mut Session<'_>) -> Result<(), Failure> {
+    if plan::wants_socket(&session.project) {
+        let socket = match session.client()?.endpoint() {
+            Endpoint::Unix(path) => path.display().to_string(),
+            // As the engine's own host has it.
+            _ => "/var/run/docker.sock".to_owned(),
+        };
+        let credentials = json!({"auths": session.context.config().all_credentials()});
+        plan::share_socket(&mut session.project, &socket, &credentials.to_string());
+    }
+    let plan = plan::providers(&session.project)?;
+    let has_models = session.project.services.values().any(|service| !service.models.is_empty());
+    if session.flags().dry_run || plan.is_empty() && !has_models {
+        return session.carry_out(&plan, &Observed::default()).await;
+    }
+    let execution = session.execution()?;
+    let providing = async {
+        execution.execute(&plan).await?;
+        if has_models { execution.prepare_models().await.map(Some) } else { Ok(None) }
+    };
+    let models = session.screen.during(providing).await?;
+    for (provider, told) in execution.told_by_providers() {
+        for warning in plan::inform(&mut session.project, &provider, &told) {
+            output::note(&format!("WARNING: {warning}"));
+        }
+    }
+    if let Some(endpoint) = models {
+        plan::inform_of_models(&mut session.project, &endpoint);
+    }
+    Ok(())
+}
+
 /// Brings the project's containers about.
 ///
 /// # Errors
@@ -91,9 +131,9 @@ pub(super) async fn converge(
 fn all_is_well(session: &Session<'_>, observed: &Observed) {
     // There was a plan, so there is an order.
     let levels = plan::levels(&session.project).unwrap_or_default();
+    let mut there = observed.by_service();
     for service in levels.into_iter().flatten() {
-        let mut containers: Vec<_> =
-            observed.of_service(&service.name).filter(|container| !container.is_oneoff()).collect();
+        let mut containers = there.remove(service.name.as_str()).unwrap_or_default();
         containers.sort_by_key(|container| container.number());
         for container in containers {
             let resource = format!("Container {}", container.name());

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::Write as _, path::PathBuf};
 use clap::Parser;
 use minke_compose::{
     load,
-    model::{Project, Select},
+    model::{Project, Select, Service},
     plan::names,
     render,
 };
@@ -37,6 +37,12 @@ pub(crate) struct Config {
     /// Print the image names, one per line
     #[arg(long)]
     images: bool,
+    /// Produces an override file with image digests
+    #[arg(long)]
+    lock_image_digests: bool,
+    /// Print the model names, one per line
+    #[arg(long)]
+    models: bool,
     /// Print the network names, one per line
     #[arg(long)]
     networks: bool,
@@ -140,8 +146,11 @@ async fn config(context: &Context, args: Config) -> Result<(), Failure> {
     let mut session = Session::of_request(context, &request)?;
     let environment = !args.no_env_resolution;
     session.select_with(&args.services, Select::WithDependencies, environment)?;
-    if args.resolve_image_digests {
+    if args.resolve_image_digests || args.lock_image_digests {
         pin(&mut session).await?;
+    }
+    if args.lock_image_digests {
+        session.project = images_alone(session.project);
     }
     match listed(&session.project, &args)? {
         Some(lines) => output::print(&lines.into_iter().map(|line| line + "\n").collect::<String>()),
@@ -180,6 +189,9 @@ fn listed(project: &Project, args: &Config) -> Result<Option<Vec<String>>, Failu
     if args.networks {
         return Ok(Some(project.networks.keys().cloned().collect()));
     }
+    if args.models {
+        return Ok(Some(project.models.values().map(|model| model.model.clone()).collect()));
+    }
     if args.images {
         let images: BTreeSet<_> = services().map(|service| names::image(&project.name, service)).collect();
         return Ok(Some(images.into_iter().collect()));
@@ -201,6 +213,16 @@ fn listed(project: &Project, args: &Config) -> Result<Option<Vec<String>>, Failu
     }
     let wanted = services().filter(|service| hash == "*" || chosen.contains(&service.name.as_str()));
     Ok(Some(wanted.map(|service| format!("{} {}", service.name, render::service_hash(service))).collect()))
+}
+
+/// Services of which nothing is said but their images: a file that goes over the project's others.
+fn images_alone(project: Project) -> Project {
+    let services = project.services.into_iter().filter(|(_, service)| !service.image.is_empty());
+    let services = services.map(|(name, service)| {
+        let alone = Service { name: name.clone(), image: service.image, ..Service::default() };
+        (name, alone)
+    });
+    Project { services: services.collect(), ..Project::default() }
 }
 
 /// Images by the digests that their registries have for them (Docker Engine API, DistributionInspect).

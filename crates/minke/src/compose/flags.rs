@@ -43,6 +43,9 @@ pub(crate) struct ProjectFlags {
     /// Run compose in backward compatibility mode
     #[arg(long)]
     pub(crate) compatibility: bool,
+    /// Deprecated: --ansi never
+    #[arg(long, hide = true)]
+    no_ansi: bool,
     /// Include all resources, even those not used by services
     #[arg(long)]
     pub(crate) all_resources: bool,
@@ -113,7 +116,7 @@ impl ProjectFlags {
 
     /// `--ansi`
     pub(crate) fn ansi(&self) -> Option<&str> {
-        self.ansi.as_deref()
+        if self.no_ansi { Some("never") } else { self.ansi.as_deref() }
     }
 
     /// How many requests may be under way; none for the usual number.

@@ -49,6 +49,12 @@ pub(crate) struct Pull {
     /// Also pull services declared as dependencies
     #[arg(long)]
     include_deps: bool,
+    /// Deprecated: pulls are parallel, `--parallel` before the verb limits them
+    #[arg(long, hide = true)]
+    no_parallel: bool,
+    /// Deprecated: pulls are parallel
+    #[arg(long, hide = true)]
+    parallel: bool,
     /// Apply pull policy ("missing"|"always")
     #[arg(long, value_name = "string")]
     policy: Option<String>,
@@ -78,9 +84,24 @@ pub(crate) struct Push {
 /// Flags of `build`.
 #[derive(Debug, Parser)]
 pub(crate) struct Build {
+    /// Set builder to use (an engine has one: "default")
+    #[arg(long, value_name = "string", value_parser = ["default", ""])]
+    builder: Option<String>,
     /// Set build-time variables for services
     #[arg(long, value_name = "stringArray")]
     build_arg: Vec<String>,
+    /// Deprecated: contexts are sent as they are
+    #[arg(long, hide = true)]
+    compress: bool,
+    /// Deprecated: nothing is left of a build
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    /// Deprecated: nothing is left of a build
+    #[arg(long, hide = true)]
+    no_rm: bool,
+    /// Deprecated: builds are parallel, `--parallel` before the verb limits them
+    #[arg(long, hide = true)]
+    parallel: bool,
     /// Set memory limit for the build container
     #[arg(short, long, value_name = "bytes")]
     memory: Option<String>,

@@ -1,7 +1,5 @@
 //! Lines of several containers, each with its container's name in a colour of its own.
 
-use std::io::Write as _;
-
 use minke_compose::run::logs::Line;
 
 use super::flags::ProjectFlags;
@@ -46,14 +44,7 @@ impl Printer {
         let mut bytes = self.prefix_of(&line.container).into_bytes();
         bytes.extend_from_slice(&line.text);
         bytes.push(b'\n');
-        let written = match line.error {
-            true => std::io::stderr().lock().write_all(&bytes),
-            false => {
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(&bytes).and_then(|()| stdout.flush())
-            }
-        };
-        written.map_err(output::lost)
+        output::bytes(&bytes, line.error)
     }
 
     fn prefix_of(&mut self, name: &str) -> String {

@@ -14,6 +14,9 @@ use crate::{
 /// Flags of `rm`.
 #[derive(Debug, Parser)]
 pub(crate) struct Rm {
+    /// Deprecated: no effect
+    #[arg(short, long, hide = true)]
+    all: bool,
     /// Don't ask to confirm removal
     #[arg(short, long)]
     force: bool,

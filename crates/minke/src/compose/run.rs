@@ -139,6 +139,7 @@ async fn run(context: &Context, args: Run) -> Result<(), Failure> {
     if args.quiet_pull || args.quiet_build {
         session.screen.quieten_pulls();
     }
+    bring::provide(&mut session).await?;
     let observed = Images::of_flags(&args.pull, args.build, false)?.ensure(&session).await?;
     ground(&mut session, &args, &observed).await?;
     let tty = !args.no_tty && !args.detach && terminal::stdin_is_terminal() && terminal::stdout_is_terminal();

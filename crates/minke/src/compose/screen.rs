@@ -3,7 +3,7 @@
 
 mod draw;
 
-use std::{cell::RefCell, io::Write as _, sync::Arc, time::Duration};
+use std::{cell::RefCell, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 use minke_build_client::Logins;
 use minke_compose::run::{Event, Phase, Surroundings};
@@ -30,6 +30,14 @@ enum Style {
     Json,
     Quiet,
 }
+
+/// Where docker's plugins are for all users of a host.
+const PLUGINS: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
 
 /// Where progress is shown.
 pub(crate) struct Screen<'a> {
@@ -156,6 +164,13 @@ impl Surroundings for Screen<'_> {
 
     fn build_headers(&self) -> HeaderMap {
         credentials::config_header(&self.context.config().all_credentials()).unwrap_or_default()
+    }
+
+    fn plugin_folders(&self) -> Vec<PathBuf> {
+        let config = self.context.config();
+        let own = config.folder().map(|folder| folder.join("cli-plugins"));
+        let further = config.cli_plugins_extra_dirs.iter().cloned();
+        own.into_iter().chain(further).chain(PLUGINS.map(PathBuf::from)).collect()
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct UpArgs {
     /// Recreate containers even if their configuration and image haven't changed
     #[arg(long)]
     force_recreate: bool,
-    /// Enable interactive shortcuts when running attached (minke has none: accepted and ignored)
+    /// Enable interactive shortcuts when running attached (default: on a terminal, unless COMPOSE_MENU says otherwise)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "bool")]
     menu: Option<bool>,
     /// Do not attach (stream logs) to the specified services
@@ -169,6 +169,7 @@ async fn up(context: &Context, args: UpArgs) -> Result<(), Failure> {
     if args.quiet_pull || args.quiet_build {
         session.screen.quieten_pulls();
     }
+    bring::provide(&mut session).await?;
     let observed = Images::of_flags(&args.pull, args.build, args.no_build)?.ensure(&session).await?;
     let attaches = !(args.detach || args.wait || args.no_start || session.flags().dry_run);
     let options = Up {
@@ -192,8 +193,7 @@ async fn up(context: &Context, args: UpArgs) -> Result<(), Failure> {
     if !attaches {
         return Ok(());
     }
-    let watching = args.watch.then(|| watch::rules(&session, &[])).transpose()?;
-    attached::run(&session, &args.attachment(&session), watching).await
+    attached::run(&session, &args.attachment(&session)?).await
 }
 
 impl UpArgs {
@@ -227,7 +227,12 @@ impl UpArgs {
         Ok(())
     }
 
-    fn attachment(&self, session: &Session<'_>) -> attached::Attachment {
+    fn attachment(&self, session: &Session<'_>) -> Result<attached::Attachment, Failure> {
+        // Without the flag a key may begin the watch, if there is something to watch.
+        let rules = match watch::rules(session, &[]) {
+            Err(failure) if self.watch => return Err(failure),
+            rules => rules.unwrap_or_default(),
+        };
         let chosen = |name: &String, service: &minke_compose::model::Service| {
             let asked = self.attach.is_empty() || self.attach.contains(name);
             let named = self.services.is_empty() || self.services.contains(name) || self.attach_dependencies;
@@ -245,14 +250,17 @@ impl UpArgs {
                 (None, false, true) => attached::Abort::OnFailure,
                 _ => attached::Abort::Never,
             };
-        attached::Attachment {
+        Ok(attached::Attachment {
             shown: shown.collect(),
             abort,
             timeout: self.timeout.map(Duration::from_secs),
             timestamps: self.timestamps,
             prefix: !self.no_log_prefix,
             colours: !self.no_color,
-        }
+            menu: self.menu,
+            rules,
+            watch: self.watch,
+        })
     }
 }
 
@@ -291,6 +299,7 @@ async fn create(context: &Context, args: Create) -> Result<(), Failure> {
     if args.quiet_pull {
         session.screen.quieten_pulls();
     }
+    bring::provide(&mut session).await?;
     let observed = Images::of_flags(&args.pull, args.build, args.no_build)?.ensure(&session).await?;
     let recreate = recreate(args.force_recreate, args.no_recreate);
     let options =
@@ -304,6 +313,7 @@ async fn scale(context: &Context, args: Scale) -> Result<(), Failure> {
         args.scales.iter().map(|scale| scale.split('=').next().unwrap_or_default().to_owned()).collect();
     session.select(&names, if args.no_deps { Select::Alone } else { Select::WithDependencies })?;
     rescale(&mut session, &args.scales)?;
+    bring::provide(&mut session).await?;
     let observed = Images::of_flags("", false, false)?.ensure(&session).await?;
     let options = Up { services: names, start: true, ..Up::default() };
     bring::converge(&session, &observed, options, false).await

@@ -52,6 +52,7 @@ async fn watch_files(context: &Context, args: WatchArgs) -> Result<(), Failure> 
         session.screen.quieten_pulls();
     }
     let rules = rules(&session, &args.services)?;
+    bring::provide(&mut session).await?;
     if !args.no_up {
         let observed = Images::of_flags("", true, false)?.ensure(&session).await?;
         bring::converge(&session, &observed, Up { start: true, ..Up::default() }, false).await?;

@@ -1,15 +1,20 @@
 //! `minke compose` on minke's own engine: projects as people write them, from their files to `down`.
 
 mod attached;
+mod before;
 mod builds;
 mod examples;
 mod faults;
 mod like_docker;
+mod providers;
+mod pulls;
 mod verbs;
 
 use std::path::{Path, PathBuf};
 
-use minke_testkit::{Host, Ran, Run};
+use minke_testkit::{Cli, Host, Ran, Run};
+
+use crate::pty::Terminal;
 
 /// A project in a folder of its own.
 struct Application<'a> {
@@ -48,6 +53,15 @@ impl<'a> Application<'a> {
     /// `minke compose …`, run to its end.
     fn compose(&self, words: &str) -> Ran {
         self.run(words).run()
+    }
+
+    /// `minke compose …` on a terminal.
+    fn on_terminal(&self, words: &str) -> Terminal {
+        let file = self.folder.join("compose.yaml");
+        let words = ["compose", "-f", file.to_str().expect("a path of UTF-8")]
+            .into_iter()
+            .chain(words.split_whitespace());
+        Terminal::start(self.host, Cli::Minke, words)
     }
 
     /// Docker's own `docker compose …`.

@@ -8,6 +8,7 @@ mod build;
 mod build_client;
 mod build_faults;
 mod build_repositories;
+mod build_tree;
 mod buildx;
 mod certificates;
 mod clients;

@@ -9,16 +9,7 @@ use crate::{
 pub(super) fn refuse(project: &Project, service: &Service) -> Result<(), PlanError> {
     let no = |attribute: &str, problem: &str| Err(PlanError::attribute(&service.name, attribute, problem));
     if let Some(provider) = &service.provider {
-        return no("provider", &format!("services run by the program {:?} are not supported", provider.kind));
-    }
-    if !service.models.is_empty() {
-        return no(
-            "models",
-            "language models need an engine with a model runner; run the model as a service",
-        );
-    }
-    if service.use_api_socket {
-        return no("use_api_socket", "not supported; mount the engine's socket with `volumes`");
+        return no("provider", &format!("it has no containers: the program {:?} provides it", provider.kind));
     }
     if service.credential_spec.is_some() {
         return no("credential_spec", "managed accounts are Windows' own");

@@ -168,7 +168,7 @@ fn a_container_made_anew_goes_on_with_its_anonymous_volumes_and_no_others() {
         ..Mount::default()
     };
     let inherits = [mount("v1", "/mine"), mount("v2", "/images"), mount("v3", "/gone")];
-    let image = Image { id: "sha256:1".into(), volumes: ["/images".to_owned()].into() };
+    let image = Image { id: "sha256:1".into(), volumes: ["/images".to_owned()].into(), ..Image::default() };
     let observed = Observed { images: [("nginx:1".to_owned(), image)].into(), ..Observed::default() };
     let origin =
         Origin { project: &project, observed: &observed, env_files: &[], profiles: &BTreeMap::new() };
@@ -272,7 +272,6 @@ fn what_no_engine_does_is_refused_with_what_to_do_instead() {
         change(&mut service);
         made(&project, &service).unwrap_err().to_string()
     };
-    assert!(refused(&|service| service.use_api_socket = true).contains("mount the engine's socket"));
     assert!(
         refused(&|service| service.secrets.push(SecretMount { source: "x".into(), ..Default::default() }))
             .contains("no such secret")

@@ -17,7 +17,7 @@ use super::{
     context::Source,
     flags::Build,
     options::options,
-    shown::{Mode, Shown},
+    shown::{self, Display, Mode},
 };
 use crate::{
     context::Context,
@@ -52,13 +52,13 @@ pub(super) async fn build(
     let prepared = Prepared::new(options, Some(Arc::new(logins)))
         .map_err(|error| Failure::doing("prepare the build", error))?;
     let reference = prepared.reference().to_owned();
-    let mut shown = Shown::new(mode);
-    let outcome = match watched(client, prepared, &mut shown).await? {
+    let outcome = match watched(client, prepared, mode).await? {
         Ok(outcome) => outcome,
         Err(error) => {
-            let failure = shown.failed(failure(&error));
-            snippets(&error).iter().for_each(|text| output::note(text));
-            return Err(failure);
+            if mode != Mode::Rawjson {
+                snippets(&error).iter().for_each(shown::snippet);
+            }
+            return Err(failure(&error));
         }
     };
     if let Some(question) = question {
@@ -85,7 +85,7 @@ async fn push(context: &Context, name: &str, mode: Mode) -> Result<(), Failure> 
 async fn watched(
     client: &Client,
     prepared: Prepared,
-    shown: &mut Shown,
+    mode: Mode,
 ) -> Result<Result<Outcome, RunError>, Failure> {
     let (empty, headers) = (HeaderMap::new(), prepared.headers());
     let (control, session) = tokio::try_join!(
@@ -93,13 +93,18 @@ async fn watched(
         client.upgrade("h2c", "/session", &headers)
     )?;
     let (events, mut told) = mpsc::channel(WAITING);
+    let mut display = Display::new(mode);
     let showing = async {
         while let Some(event) = told.recv().await {
-            shown.event(&event)?;
+            match mode {
+                Mode::Rawjson => output::line(&event.to_json().to_string())?,
+                _ => display.event(&event),
+            }
         }
         Ok(())
     };
     let (outcome, showed) = tokio::join!(run(prepared, control, session, events), showing);
+    display.finish(outcome.is_err());
     showed.map(|()| outcome)
 }
 
@@ -109,9 +114,11 @@ fn failure(error: &RunError) -> Failure {
 }
 
 /// The lines of the Dockerfile that it is about.
-fn snippets(error: &RunError) -> Vec<String> {
-    let RunError::Failed(failed) = error else { return Vec::new() };
-    failed.snippets.iter().map(Snippet::shown).filter(|text| !text.is_empty()).collect()
+fn snippets(error: &RunError) -> &[Snippet] {
+    match error {
+        RunError::Failed(failed) => &failed.snippets,
+        RunError::Handshake(_) => &[],
+    }
 }
 
 /// The result as `docker buildx build --metadata-file` writes it: what is JSON in base64 becomes JSON.

@@ -1,7 +1,11 @@
 //! A build by the classic call, `POST /build` (Docker Engine API, ImageBuild): for engines without BuildKit, and for limits of
 //! steps that BuildKit hasn't.
 
-use std::{io::BufWriter, path::PathBuf};
+use std::{
+    fs::File,
+    io::{BufWriter, Read as _},
+    path::PathBuf,
+};
 
 use futures_util::StreamExt;
 use minke_build_client::{Dockerfile, Extra, Files, dockerfile_in, pack};
@@ -14,10 +18,13 @@ use super::{
     context::Source,
     flags::Build,
     options::pair,
-    shown::{Mode, Shown},
+    shown::Mode,
+    trace::Trace,
 };
 use crate::{copy::pipes, failure::Failure};
 
+/// So much of a Dockerfile is read for excerpts.
+const LONGEST_SHOWN: u64 = 1 << 20;
 const TAR: &str = "application/x-tar";
 /// The name of a Dockerfile in the archive that isn't in the context.
 const ELSEWHERE: &str = ".minke-build.Dockerfile";
@@ -43,6 +50,7 @@ pub(super) async fn build(
     mode: Mode,
 ) -> Result<Built, Failure> {
     let mut query = query(args);
+    let mut trace = Trace::new(mode, text(&source.dockerfile));
     let Sent { dockerfile, remote, body, packing } = sent(source)?;
     query.push(("dockerfile", dockerfile));
     query.extend(remote.map(|url| ("remote", url)));
@@ -57,12 +65,24 @@ pub(super) async fn build(
         Err(error) => return Err(error.into()),
     };
     packed?;
-    let mut shown = Shown::new(mode);
     let mut messages = json_lines::<Value>(response.body);
     while let Some(message) = messages.next().await {
-        shown.message(&message?)?;
+        trace.message(&message?)?;
     }
-    shown.finish()
+    trace.finish()
+}
+
+/// The Dockerfile's name and text, for excerpts; none where it isn't here.
+fn text(dockerfile: &Dockerfile) -> Option<(String, String)> {
+    match dockerfile {
+        Dockerfile::Within(_) => None,
+        Dockerfile::Text(text) => Some(("Dockerfile".to_owned(), String::from_utf8_lossy(text).into_owned())),
+        Dockerfile::File(path) => {
+            let mut text = String::new();
+            File::open(path).ok()?.take(LONGEST_SHOWN).read_to_string(&mut text).ok()?;
+            Some((path.file_name()?.to_string_lossy().into_owned(), text))
+        }
+    }
 }
 
 fn sent(source: Source) -> Result<Sent, Failure> {

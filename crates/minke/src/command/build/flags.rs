@@ -106,7 +106,7 @@ pub(crate) struct Build {
         hide_env = true
     )]
     pub(super) platform: Vec<String>,
-    /// Set type of progress output ("auto", "plain", "quiet", "rawjson")
+    /// Set type of progress output ("auto", "plain", "tty", "quiet", "rawjson")
     #[arg(long, value_name = "string", default_value = "auto")]
     pub(super) progress: Mode,
     /// Shorthand for "--attest=type=provenance"

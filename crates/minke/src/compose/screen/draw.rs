@@ -1,13 +1,16 @@
 //! The lines of a terminal, drawn over the ones before.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Instant,
 };
 
 use minke_compose::run::{Event, Phase};
 use minke_model::quantity;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use crate::paint::{Painter, Row, look};
 
 /// What turns while something works.
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -19,8 +22,9 @@ const REMEMBERED: usize = 40;
 #[derive(Debug)]
 pub(super) struct Board {
     lines: Vec<Line>,
-    /// How many lines the last frame has on the terminal.
-    drawn: usize,
+    /// Where the line of each resource is.
+    places: HashMap<String, usize>,
+    painter: Painter,
     frames: usize,
     colours: bool,
 }
@@ -41,7 +45,7 @@ struct Line {
 
 impl Board {
     pub(super) fn new(colours: bool) -> Self {
-        Self { lines: Vec::new(), drawn: 0, frames: 0, colours }
+        Self { lines: Vec::new(), places: HashMap::new(), painter: Painter::default(), frames: 0, colours }
     }
 
     /// What was shown stays; new lines come below.
@@ -82,7 +86,9 @@ impl Board {
     }
 
     fn line(&mut self, resource: &str, now: Instant) -> &mut Line {
-        let at = self.lines.iter().position(|line| line.resource == resource).unwrap_or_else(|| {
+        let known = self.places.get(resource).copied();
+        let at = known.unwrap_or_else(|| {
+            self.places.insert(resource.to_owned(), self.lines.len());
             self.lines.push(Line {
                 resource: resource.to_owned(),
                 text: String::new(),
@@ -104,23 +110,13 @@ impl Board {
         if self.lines.is_empty() {
             return String::new();
         }
-        let mut text = String::new();
-        if self.drawn > 0 {
-            text.push_str(&format!("\x1b[{}A", self.drawn));
-        }
-        text.push('\r');
         let done = self.lines.iter().filter(|line| line.phase != Phase::Working).count();
-        text.push_str(&format!("[+] Running {done}/{}\x1b[K\n", self.lines.len()));
+        let mut drawn = vec![Row::of(look::NONE, &format!("[+] Running {done}/{}", self.lines.len()))];
         let room = if last { usize::MAX } else { rows.saturating_sub(2).max(1) };
         let shown = self.shown(room);
-        let width = shown.iter().map(|at| self.lines[*at].resource.chars().count()).max().unwrap_or(0);
-        self.drawn = shown.len() + 1;
-        for at in shown {
-            text.push_str(&self.row(&self.lines[at], width, columns));
-            text.push_str("\x1b[K\n");
-        }
-        text.push_str("\x1b[J");
-        text
+        let width = shown.iter().map(|at| self.lines[*at].resource.width()).max().unwrap_or(0);
+        drawn.extend(shown.into_iter().map(|at| self.row(&self.lines[at], width)));
+        self.painter.frame(&drawn, columns, self.colours)
     }
 
     /// What failed resources said last.
@@ -140,24 +136,18 @@ impl Board {
         order
     }
 
-    fn row(&self, line: &Line, width: usize, columns: usize) -> String {
+    fn row(&self, line: &Line, width: usize) -> Row {
         let (mark, colour) = match line.phase {
-            Phase::Working => (SPINNER[self.frames % SPINNER.len()], "36"),
-            Phase::Done => ('✔', "32"),
-            Phase::Warning => ('!', "33"),
-            Phase::Failed => ('✘', "31"),
+            Phase::Working => (SPINNER[self.frames % SPINNER.len()], look::CYAN),
+            Phase::Done => ('✔', look::GREEN),
+            Phase::Warning => ('!', look::YELLOW),
+            Phase::Failed => ('✘', look::RED),
         };
         let seconds = line.ended.unwrap_or_else(Instant::now).duration_since(line.began).as_secs_f64();
-        let time = format!("{seconds:.1}s");
         let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
-        let plain = format!(" {mark} {:<width$}  {}{detail}", line.resource, line.text);
-        let room = columns.saturating_sub(time.len() + 2);
-        let body: String = plain.chars().take(room).collect();
-        let gap = room.saturating_sub(body.chars().count()) + 1;
-        match self.colours {
-            true => format!("\x1b[{colour}m{body}\x1b[0m{}{time}", " ".repeat(gap)),
-            false => format!("{body}{}{time}", " ".repeat(gap)),
-        }
+        let gap = " ".repeat(width.saturating_sub(line.resource.width()));
+        let text = format!(" {mark} {}{gap}  {}{detail}", line.resource, line.text);
+        Row::of(colour, &text).at_right(format!("{seconds:.1}s"))
     }
 }
 

@@ -79,3 +79,32 @@ fn a_watched_folder_is_copied_as_it_changes() {
     drop(application);
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_change_of_what_is_built_makes_the_container_anew() {
+    let host = Host::with_busybox();
+    let file = r#"
+name: rebuilt
+services:
+  app:
+    build: .
+    init: true
+    network_mode: none
+    develop: {watch: [{path: ./version, action: rebuild}]}
+"#;
+    let application = Application::new(&host, "rebuilt", file);
+    application.write("Dockerfile", "FROM busybox\nCOPY version /version\nCMD [\"sleep\", \"infinity\"]\n");
+    application.write("version", "one\n");
+    let mut watch = application.run("watch").spawn();
+    let version = || application.compose("exec -T app cat /version").stdout;
+    host.until("the first image runs", || version() == "one\n");
+    let before = application.containers();
+    application.write("version", "two\n");
+    host.until("the second image runs", || version() == "two\n");
+    assert_ne!(application.containers(), before);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&watch), rustix::process::Signal::TERM)
+        .unwrap();
+    let _ = watch.wait().unwrap();
+    drop(application);
+    host.expect_nothing_left();
+}

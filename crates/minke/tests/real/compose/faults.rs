@@ -108,3 +108,48 @@ fn a_dependency_cycle_is_an_error_before_anything_is_made() {
     drop(application);
     host.expect_nothing_left();
 }
+
+#[test]
+fn what_never_becomes_healthy_ends_a_wait_with_an_error() {
+    let host = Host::with_busybox();
+    let check = "healthcheck: {test: [CMD, 'false'], interval: 100ms, retries: 2}";
+    let file = format!(
+        "name: sick\nservices: {{app: {{image: busybox, command: [sleep, infinity], init: true, network_mode: none, {check}}}}}\n"
+    );
+    let application = Application::new(&host, "sick", &file);
+    let failed = application.compose("up -d --wait").expect_code(1).stderr;
+    assert!(failed.contains("container sick-app-1 is unhealthy"), "{failed}");
+    application.write("compose.yaml", &file.replace("retries: 2", "retries: 1000"));
+    let failed = application.compose("up -d --wait --wait-timeout 1").expect_code(1).stderr;
+    assert!(failed.contains("application not healthy after 1s"), "{failed}");
+    application.write("compose.yaml", &file.replace("'false'", "'true'"));
+    let _ = application.compose("up -d --wait").expect_code(0);
+    drop(application);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_hostile_file_is_refused_and_leaves_what_runs_alone() {
+    let host = Host::with_busybox();
+    let good = "name: hostile\nservices: {app: {image: busybox, command: [sleep, infinity], init: true, network_mode: none}}\n";
+    let application = Application::new(&host, "hostile", good);
+    let _ = application.compose("up -d").expect_code(0);
+    let before = application.containers();
+    let mut bomb = String::from("x-0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let all = vec![format!("*a{}", level - 1); 9].join(", ");
+        bomb += &format!("x-{level}: &a{level} [{all}]\n");
+    }
+    let large = format!("x-large: {}\n", "x".repeat(10 << 20));
+    for (hostile, problem) in [(bomb, "with aliases expanded"), (large, "larger than 4 MiB")] {
+        application.write("compose.yaml", &format!("{good}{hostile}"));
+        for verb in ["up -d", "down"] {
+            let refused = application.compose(verb).expect_code(1).stderr;
+            assert!(refused.contains(problem) && refused.contains("compose.yaml"), "{refused}");
+        }
+    }
+    application.write("compose.yaml", good);
+    assert_eq!(application.containers(), before);
+    drop(application);
+    host.expect_nothing_left();
+}

@@ -44,6 +44,61 @@ networks: {default: {}, back: {internal: true, labels: {kind: back}}}
 volumes: {data: {labels: {kind: data}}}
 "#;
 
+/// Secrets, configs, profiles, another file's services, addresses, links, replicas and health checks.
+const WIDE: &str = r#"
+name: wide
+include: [told.yaml]
+x-common: &common {image: busybox, command: sleep infinity, init: true, stop_grace_period: 1s}
+services:
+  web:
+    extends: {file: base.yaml, service: base}
+    links: ["db:database"]
+    networks: {front: {ipv4_address: 10.91.7.10, aliases: [www]}, default: {}}
+    secrets: [token, {source: token, target: other, mode: 0440}]
+    configs: [{source: settings, target: /etc/settings}]
+    depends_on: {db: {condition: service_healthy}}
+    environment: {LATE: "${NOTHING:-by default}"}
+  db:
+    <<: *common
+    healthcheck: {test: "true", interval: 1s, timeout: 2s, retries: 3, start_period: 5s}
+    networks: [default]
+  sidecar: {<<: *common, network_mode: "service:db", pid: "service:db", volumes_from: ["told:ro"]}
+  many:
+    <<: *common
+    deploy: {replicas: 2, resources: {limits: {cpus: "0.5", memory: 32M, pids: 20}, reservations: {memory: 16M}}}
+    networks: [front]
+  debug: {<<: *common, profiles: [debug]}
+networks: {front: {ipam: {config: [{subnet: 10.91.7.0/24, gateway: 10.91.7.1}]}}}
+secrets: {token: {file: ./token.txt}}
+configs: {settings: {file: ./token.txt}}
+"#;
+
+/// What one of its services begins from.
+const BASE: &str = r#"
+services:
+  base:
+    image: busybox
+    command: [sh, -c, "exec sleep infinity"]
+    init: true
+    labels: [from=base]
+    environment: [EARLY=base]
+    dns: [10.1.1.1]
+    dns_search: [example.org]
+    group_add: ["7"]
+"#;
+
+/// What it takes from another file.
+const INCLUDED: &str = r#"
+services:
+  told:
+    image: busybox
+    command: [sleep, infinity]
+    init: true
+    volumes: [{type: volume, source: kept, target: /kept, volume: {nocopy: true}}, {type: tmpfs, target: /t, tmpfs: {size: 1m}}]
+    cap_drop: [ALL]
+volumes: {kept: {driver: local, labels: {kind: kept}}}
+"#;
+
 /// What Compose decides of a container, without what the engine adds and what differs each time.
 fn made(container: &Value) -> Value {
     let mut labels = container["Config"]["Labels"].clone();
@@ -127,7 +182,7 @@ fn made(container: &Value) -> Value {
                 endpoint["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             aliases.retain(|alias| !container["Id"].as_str().expect("an id").starts_with(alias));
             aliases.sort_unstable();
-            (name.clone(), json!(aliases))
+            (name.clone(), json!([aliases, endpoint["IPAMConfig"]["IPv4Address"]]))
         })
         .collect();
     let mut host_config = pick(&container["HostConfig"], &host);
@@ -154,16 +209,30 @@ fn exposed(ports: &Value) -> Value {
 #[test]
 fn both_make_equal_containers() {
     let host = Host::with_busybox();
-    for (name, file, containers) in
-        [("rich", RICH, ["rich-base-1", "rich-rich-1"]), ("pair", PAIR, ["pair-db-1", "pair-web-1"])]
-    {
+    let wide = ["wide-db-1", "wide-many-1", "wide-many-2", "wide-sidecar-1", "wide-told-1", "wide-web-1"];
+    for (name, file, containers) in [
+        ("rich", RICH, &["rich-base-1", "rich-rich-1"][..]),
+        ("pair", PAIR, &["pair-db-1", "pair-web-1"]),
+        ("wide", WIDE, &wide),
+    ] {
         let application = Application::new(&host, name, file);
         std::fs::create_dir_all(application.folder.join("files")).unwrap();
-        let _ = application.docker_compose("up -d").expect_code(0);
-        let theirs = containers.map(|container| made(&application.inspect(container)));
-        let _ = application.docker_compose("down -v -t 1").expect_code(0);
-        let _ = application.compose("up -d").expect_code(0);
-        let ours = containers.map(|container| made(&application.inspect(container)));
+        application.write("base.yaml", BASE);
+        application.write("told.yaml", INCLUDED);
+        application.write("token.txt", "secret\n");
+        let all = |compose: &dyn Fn(&str) -> minke_testkit::Ran| -> Vec<Value> {
+            let _ = compose("up -d").expect_code(0);
+            let made = containers.iter().map(|container| made(&application.inspect(container))).collect();
+            assert_eq!(
+                application.containers().len(),
+                containers.len(),
+                "none of a profile that nobody asked for"
+            );
+            let _ = compose("down -v -t 1").expect_code(0);
+            made
+        };
+        let theirs = all(&|words| application.docker_compose(words));
+        let ours = all(&|words| application.compose(words));
         for (ours, theirs) in ours.iter().zip(&theirs) {
             assert_eq!(
                 serde_json::to_string_pretty(ours).unwrap(),
@@ -171,6 +240,38 @@ fn both_make_equal_containers() {
             );
         }
         drop(application);
+    }
+    host.expect_nothing_left();
+}
+
+/// What docker compose has and minke compose has not: see SCOPE.md.
+const MISSING: [(&str, &str); 1] = [("build", "--ssh")];
+
+#[test]
+fn every_verb_and_flag_of_docker_compose_is_there() {
+    let host = Host::without_engine();
+    let help = |program: std::path::PathBuf, words: &[&str]| host.client_words(program, words).run().ok();
+    let flags = |help: &str| -> std::collections::BTreeSet<String> {
+        let words =
+            help.lines().filter(|line| line.trim_start().starts_with('-')).flat_map(str::split_whitespace);
+        let flags = words.filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches(','));
+        flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect()
+    };
+    let theirs = |words: &[&str]| help(minke_testkit::docker_compose(), words);
+    let top = theirs(&["--help"]);
+    let verbs = top.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let verbs: Vec<&str> =
+        verbs.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(verbs.len() > 20, "{top}");
+    for verb in [""].into_iter().chain(verbs) {
+        let own: Vec<&str> = [verb, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = ["compose"].into_iter().chain(own.iter().copied()).collect();
+        let ours = flags(&help(minke_testkit::program("minke"), &words));
+        let missing: Vec<_> = flags(&theirs(&own))
+            .into_iter()
+            .filter(|flag| !ours.contains(flag) && !MISSING.contains(&(verb, flag.as_str())))
+            .collect();
+        assert!(missing.is_empty(), "minke compose {verb} lacks {missing:?}");
     }
     host.expect_nothing_left();
 }

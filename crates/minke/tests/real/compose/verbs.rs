@@ -142,6 +142,28 @@ fn a_picture_of_the_application() {
 }
 
 #[test]
+fn a_service_may_talk_to_the_engine() {
+    let host = Host::with_busybox();
+    let file = r#"
+name: talks
+services:
+  ci:
+    image: busybox
+    command: [sh, -c, "test -S /var/run/docker.sock && cat $$DOCKER_CONFIG/config.json"]
+    network_mode: none
+    use_api_socket: true
+"#;
+    let application = Application::new(&host, "talks", file);
+    let login = r#"{"auths": {"registry.internal": {"auth": "bWU6c2VjcmV0"}}}"#;
+    std::fs::create_dir_all(host.path("docker-config")).unwrap();
+    std::fs::write(host.path("docker-config/config.json"), login).unwrap();
+    let up = application.compose("up").expect_code(0);
+    assert!(up.stdout.contains("registry.internal") && up.stdout.contains("secret"), "{up}");
+    drop(application);
+    host.expect_nothing_left();
+}
+
+#[test]
 fn hooks_run_after_the_start_and_before_the_stop() {
     let host = Host::with_busybox();
     let file = r#"
