@@ -138,7 +138,7 @@ impl Repositories {
         let cache = Arc::clone(&self.cache);
         let title = format!("{} {}", redacted(&source.remote), commit.id);
         let committed = tokio::task::spawn_blocking(move || {
-            cache.commit(key, key, &workspace.upper(), &[], &[now()], &title)
+            cache.commit(key, None, &workspace.upper(), &[], &[now()], &title)
         });
         committed.await.map_err(|error| failed(&error))?
     }

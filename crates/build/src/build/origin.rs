@@ -114,7 +114,7 @@ impl Build {
 }
 
 impl Files {
-    fn of_tree(tree: &Tree, is_context: bool) -> Result<Self, BuildError> {
+    pub(super) fn of_tree(tree: &Tree, is_context: bool) -> Result<Self, BuildError> {
         let root = Root::open(tree.path())
             .map_err(|error| BuildError::Failed(format!("open {}: {error}", tree.path().display())))?;
         Ok(Self { root: Arc::new(root), lower: None, is_context, _tree: Some(tree.clone()) })

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -36,13 +37,16 @@ pub(crate) struct Found {
 /// Addresses, each time from another one on. Resolvers ask for both families at once, so that each counts for itself.
 #[derive(Debug)]
 struct Rotation<A> {
-    addresses: Vec<(EndpointKey, A)>,
+    /// Each once, in the order they came.
+    addresses: Vec<A>,
+    /// How many endpoints have an address.
+    owners: HashMap<A, usize>,
     next: AtomicUsize,
 }
 
 impl<A> Default for Rotation<A> {
     fn default() -> Self {
-        Self { addresses: Vec::new(), next: AtomicUsize::new(0) }
+        Self { addresses: Vec::new(), owners: HashMap::new(), next: AtomicUsize::new(0) }
     }
 }
 
@@ -89,8 +93,8 @@ impl Zone {
         for name in &endpoint.names {
             let found = self.names.entry(name.clone()).or_default();
             found.count += 1;
-            found.v4.addresses.extend(endpoint.ipv4.map(|address| (key.clone(), address)));
-            found.v6.addresses.extend(endpoint.ipv6.map(|address| (key.clone(), address)));
+            found.v4.insert(endpoint.ipv4);
+            found.v6.insert(endpoint.ipv6);
         }
         if let Some(first) = endpoint.names.first() {
             for address in endpoint.addresses() {
@@ -103,8 +107,8 @@ impl Zone {
         for name in &endpoint.names {
             let Some(found) = self.names.get_mut(name) else { continue };
             found.count -= 1;
-            found.v4.addresses.retain(|(owner, _)| owner != key);
-            found.v6.addresses.retain(|(owner, _)| owner != key);
+            found.v4.remove(endpoint.ipv4);
+            found.v6.remove(endpoint.ipv6);
             if found.count == 0 {
                 self.names.remove(name);
             }
@@ -131,21 +135,34 @@ impl Found {
     }
 }
 
-impl<A: Copy + PartialEq> Rotation<A> {
+impl<A: Copy + Eq + Hash> Rotation<A> {
+    fn insert(&mut self, address: Option<A>) {
+        let Some(address) = address else { return };
+        let owners = self.owners.entry(address).or_default();
+        *owners += 1;
+        if *owners == 1 {
+            self.addresses.push(address);
+        }
+    }
+
+    fn remove(&mut self, address: Option<A>) {
+        let Some((address, owners)) =
+            address.and_then(|address| Some((address, self.owners.get_mut(&address)?)))
+        else {
+            return;
+        };
+        *owners -= 1;
+        if *owners == 0 {
+            self.owners.remove(&address);
+            self.addresses.retain(|other| *other != address);
+        }
+    }
+
     fn turned(&self) -> Vec<A> {
         let count = self.addresses.len();
-        if count == 0 {
-            return Vec::new();
-        }
         let start = if count > 1 { self.next.fetch_add(1, Ordering::Relaxed) % count } else { 0 };
         let (passed, ahead) = self.addresses.split_at(start);
-        let mut turned = Vec::with_capacity(count);
-        for (_, address) in ahead.iter().chain(passed) {
-            if !turned.contains(address) {
-                turned.push(*address);
-            }
-        }
-        turned
+        [ahead, passed].concat()
     }
 }
 

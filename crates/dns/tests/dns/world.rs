@@ -29,8 +29,8 @@ pub(crate) struct World {
     pub(crate) host: NetworkNamespace,
     pub(crate) server: Server,
     folder: TempDir,
-    /// Its threads are in the host's namespace.
-    _runtime: Runtime,
+    /// Its one thread is in the host's namespace.
+    runtime: Runtime,
 }
 
 /// A namespace that is being served.
@@ -61,7 +61,7 @@ impl World {
             host.enter(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
         let resolvers = HostResolvers::new(folder.path().join("resolv.conf"));
         let server = Server::new(Zones::new(), resolvers, runtime.handle().clone());
-        Self { host, server, folder, _runtime: runtime }
+        Self { host, server, folder, runtime }
     }
 
     /// Replaces the host's resolv.conf as programs do, and waits until that is known.
@@ -71,6 +71,14 @@ impl World {
         fs::write(&new, text).unwrap();
         fs::rename(new, path).unwrap();
         wait_for("the new resolv.conf", || !Arc::ptr_eq(&before, &self.server.host().current()));
+    }
+
+    /// The time that the server's thread has run.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let thread = self.runtime.spawn(async { rustix::thread::gettid().as_raw_nonzero().get() });
+        let thread = self.runtime.block_on(thread).unwrap();
+        let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap();
+        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
     }
 
     pub(crate) fn container(&self, view: View) -> Container {

@@ -60,8 +60,9 @@ impl Parts {
         let images: Vec<Image> = list(usage, "Images")?;
         let images = images.iter().flat_map(|image| image.rows(false, full, now, Shown::All).take(1));
         let containers: Vec<Container> = list(usage, "Containers")?;
-        let containers =
-            containers.into_iter().map(|container| container.without_image_size().row(false, now, Shown::All));
+        let containers = containers
+            .into_iter()
+            .map(|container| container.without_image_size().row(false, now, Shown::All));
         let volumes: Vec<Volume> = list(usage, "Volumes")?;
         let build_cache: Vec<CacheRecord> = list(usage, "BuildCache")?;
         Ok(Self {

@@ -122,10 +122,9 @@ impl Image {
                 ("Repository", &|| repository.clone()),
                 ("Tag", &|| tag.clone()),
                 ("Digest", &|| digest.clone()),
-                (
-                    "CreatedSince",
-                    &|| if self.created <= 0 { "N/A".to_owned() } else { ago(self.created, now) },
-                ),
+                ("CreatedSince", &|| {
+                    if self.created <= 0 { "N/A".to_owned() } else { ago(self.created, now) }
+                }),
                 ("CreatedAt", &|| stamp(self.created)),
                 ("Size", &|| size(self.size)),
                 ("VirtualSize", &|| exact(self.size)),

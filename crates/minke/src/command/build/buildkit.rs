@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use minke_build_client::{Destination, Outcome, Prepared, RunError, Snippet, run, words};
+use minke_build_client::{BuildEvent, Destination, Outcome, Prepared, RunError, Snippet, run, words};
 use minke_docker_client::{Client, HeaderMap};
 use minke_model::{Reference, ReferenceError};
 use serde_json::{Map, Value};
@@ -92,7 +92,7 @@ async fn watched(
         client.upgrade("h2c", "/grpc", &empty),
         client.upgrade("h2c", "/session", &headers)
     )?;
-    let (events, mut told) = mpsc::channel(WAITING);
+    let (events, mut told) = mpsc::channel::<BuildEvent>(WAITING);
     let mut display = Display::new(mode);
     let showing = async {
         while let Some(event) = told.recv().await {

@@ -13,14 +13,7 @@ use minke_docker_client::{Body, Client, HeaderMap, Method, json_lines};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
-use super::{
-    Built,
-    context::Source,
-    flags::Build,
-    options::pair,
-    shown::Mode,
-    trace::Trace,
-};
+use super::{Built, context::Source, flags::Build, options::pair, shown::Mode, trace::Trace};
 use crate::{copy::pipes, failure::Failure};
 
 /// So much of a Dockerfile is read for excerpts.
