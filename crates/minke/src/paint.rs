@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn wide_characters_take_two_columns() {
         let row = Row::of(look::NONE, "構築する").at_right("x".into());
-        assert_eq!(row.fitted(7, false), ("構築 x".into(), 7));
+        assert_eq!(row.fitted(7, false), ("構築  x".into(), 7));
         assert_eq!(row.fitted(6, false), ("構築 x".into(), 6));
         assert_eq!(row.fitted(20, false).1, 20);
     }

@@ -7,7 +7,7 @@ use minke_compose::{
     run::{self, Execution, RunError},
 };
 use minke_docker_client::Client;
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use super::{flags::ProjectFlags, screen::Screen};
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) struct Session<'a> {
     /// The project comes from its files, not from what its containers remember.
     pub(crate) from_files: bool,
     pub(crate) screen: Screen<'a>,
+    /// A watch of files is about to restart or replace containers: their end is not the project's.
+    pub(crate) changing: Cell<bool>,
     profiles: BTreeMap<String, String>,
     env_files: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl<'a> Session<'a> {
             project,
             from_files: true,
             screen: Screen::new(context),
+            changing: Cell::new(false),
             profiles,
             env_files: flags.env_files.clone(),
         })
@@ -83,7 +86,8 @@ impl<'a> Session<'a> {
         };
         let (project, _) = run::projects(context.client()?, &name.to_lowercase()).await?;
         let (profiles, env_files) = (BTreeMap::new(), Vec::new());
-        Ok(Self { context, project, from_files: false, screen: Screen::new(context), profiles, env_files })
+        let (screen, changing) = (Screen::new(context), Cell::new(false));
+        Ok(Self { context, project, from_files: false, screen, changing, profiles, env_files })
     }
 
     pub(crate) fn flags(&self) -> &'a ProjectFlags {
@@ -160,6 +164,7 @@ impl<'a> Session<'a> {
         if self.from_files {
             self.check_services(named)?;
         }
+        containers.retain(|container| !container.is_before());
         containers
             .retain(|container| named.is_empty() || named.iter().any(|name| name == container.service()));
         containers

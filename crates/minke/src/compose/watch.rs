@@ -90,8 +90,25 @@ pub(super) async fn follow(session: &Session<'_>, rules: Vec<Rule>) -> Result<()
 }
 
 async fn apply(session: &Session<'_>, actions: &Actions) {
+    let _changing = Changing::begin(session);
     if let Err(failure) = try_apply(session, actions).await {
         output::note(&format!("WARNING: {}", failure.message));
+    }
+}
+
+/// While it is there, the end of containers is the watch's doing.
+struct Changing<'s>(&'s Session<'s>);
+
+impl<'s> Changing<'s> {
+    fn begin(session: &'s Session<'s>) -> Self {
+        session.changing.set(true);
+        Self(session)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.changing.set(false);
     }
 }
 

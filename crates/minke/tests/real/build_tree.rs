@@ -22,7 +22,7 @@ fn a_build_grows_as_a_tree_and_each_step_has_its_time() {
     terminal.expect("RUN echo one; echo two; sleep 1");
     terminal.expect(" => => # two");
     // Narrower than some rows: what is drawn again must fit.
-    terminal.resize(10, 30);
+    terminal.resize(10, 40);
     terminal.expect("RUN echo 全部");
     let last = terminal.expect("FINISHED");
     assert!(last.contains("\x1b["), "it was drawn over");

@@ -115,8 +115,13 @@ impl<'s> Following<'s> {
         tokio::pin!(starting);
         loop {
             // A container may have ended before its start was told: all starts are waited for.
-            if started && self.starts >= self.expected && self.alive.is_empty() {
-                return Ok(End::All);
+            let seems_over = started && self.starts >= self.expected && self.alive.is_empty();
+            if seems_over && !self.session.changing.get() {
+                // What a watch has restarted may run before that is told.
+                self.note_running().await?;
+                if self.alive.is_empty() {
+                    return Ok(End::All);
+                }
             }
             tokio::select! {
                 result = &mut starting, if !started => {

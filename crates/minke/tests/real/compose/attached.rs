@@ -65,7 +65,7 @@ services:
 "#;
     let application = Application::new(&host, "polite", file);
     let terminal = application.on_terminal("up");
-    terminal.expect("web-1  | ready");
+    terminal.expect("ready");
     terminal.signal(Signal::INT);
     terminal.expect("Gracefully stopping...");
     assert_eq!(terminal.end().code(), Some(130));
@@ -93,9 +93,9 @@ services:
 "#;
     let application = Application::new(&host, "stubborn", file);
     let terminal = application.on_terminal("up");
-    terminal.expect("app-1  | ready");
+    terminal.expect("ready");
     terminal.signal(Signal::INT);
-    terminal.expect("app-1  | not yet");
+    terminal.expect("not yet");
     terminal.signal(Signal::INT);
     assert_eq!(terminal.end().code(), Some(130));
     host.until("it is killed", || application.inspect("stubborn-app-1")["State"]["ExitCode"] == 137);
@@ -110,7 +110,7 @@ fn keys_leave_the_containers_running() {
                 network_mode: none}}\n";
     let application = Application::new(&host, "left", file);
     let terminal = application.on_terminal("up");
-    terminal.expect("app-1  | ready");
+    terminal.expect("ready");
     terminal.expect("w Enable Watch   d Detach");
     assert!(!terminal.echoes());
     terminal.type_in("w");

@@ -186,6 +186,10 @@ fn made(container: &Value) -> Value {
         })
         .collect();
     let mut host_config = pick(&container["HostConfig"], &host);
+    if host_config["NetworkMode"].as_str().is_some_and(|mode| mode.starts_with("container:")) {
+        // Its id is another each time.
+        host_config["NetworkMode"] = "container".into();
+    }
     if let Some(limits) = host_config["Ulimits"].as_array_mut() {
         limits.sort_by_key(ToString::to_string);
     }
@@ -255,7 +259,11 @@ fn every_verb_and_flag_of_docker_compose_is_there() {
         let words =
             help.lines().filter(|line| line.trim_start().starts_with('-')).flat_map(str::split_whitespace);
         let flags = words.filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches(','));
-        flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect()
+        // It may stand after any verb.
+        let flags = flags
+            .map(|flag| flag.split(['=', '[']).next().unwrap_or(flag))
+            .filter(|flag| *flag != "--dry-run");
+        flags.map(str::to_owned).collect()
     };
     let theirs = |words: &[&str]| help(minke_testkit::docker_compose(), words);
     let top = theirs(&["--help"]);

@@ -151,10 +151,11 @@ models:
 "#;
     let application = Application::new(&host, "talking", file);
     let plugin = host.path("docker-config/cli-plugins/docker-model");
-    let missing = application.compose("up -d").expect_code(1).stderr;
+    let compose = |words: &str| application.run(words).env("DOCKER_CONFIG", host.path("docker-config")).run();
+    let missing = compose("up -d").expect_code(1).stderr;
     assert!(missing.contains("docker's plugin docker-model is not installed"), "{missing}");
     program(&plugin, MODEL);
-    let up = application.compose("up");
+    let up = compose("up");
     assert!(up.stdout.contains("ai/away at http://models.internal/v1, ai/there"), "{up}");
     let calls = std::fs::read_to_string(plugin.with_file_name("calls")).unwrap();
     assert!(calls.contains("pull ai/away\n") && !calls.contains("pull ai/there"), "{calls}");

@@ -157,7 +157,7 @@ services:
     let login = r#"{"auths": {"registry.internal": {"auth": "bWU6c2VjcmV0"}}}"#;
     std::fs::create_dir_all(host.path("docker-config")).unwrap();
     std::fs::write(host.path("docker-config/config.json"), login).unwrap();
-    let up = application.compose("up").expect_code(0);
+    let up = application.run("up").env("DOCKER_CONFIG", host.path("docker-config")).run().expect_code(0);
     assert!(up.stdout.contains("registry.internal") && up.stdout.contains("secret"), "{up}");
     drop(application);
     host.expect_nothing_left();
