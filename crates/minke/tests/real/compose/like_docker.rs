@@ -189,6 +189,7 @@ fn made(container: &Value) -> Value {
     if host_config["NetworkMode"].as_str().is_some_and(|mode| mode.starts_with("container:")) {
         // Its id is another each time.
         host_config["NetworkMode"] = "container".into();
+        picked["Hostname"] = Value::Null;
     }
     if let Some(limits) = host_config["Ulimits"].as_array_mut() {
         limits.sort_by_key(ToString::to_string);
@@ -263,7 +264,7 @@ fn every_verb_and_flag_of_docker_compose_is_there() {
         let flags = flags
             .map(|flag| flag.split(['=', '[']).next().unwrap_or(flag))
             .filter(|flag| *flag != "--dry-run");
-        flags.map(str::to_owned).collect()
+        flags.map(str::to_lowercase).collect()
     };
     let theirs = |words: &[&str]| help(minke_testkit::docker_compose(), words);
     let top = theirs(&["--help"]);
