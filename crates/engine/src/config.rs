@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
@@ -41,6 +41,10 @@ pub struct NetworkDefaults {
     pub fixed_cidr: Option<IpNet>,
     /// `--fixed-cidr-v6`: the same in IPv6; without `bip6` it is the subnet.
     pub fixed_cidr_v6: Option<IpNet>,
+    /// `--default-gateway`: where containers on the default bridge send what leaves it, if not to the bridge.
+    pub default_gateway: Option<Ipv4Addr>,
+    /// `--default-gateway-v6`: the same in IPv6.
+    pub default_gateway_v6: Option<Ipv6Addr>,
     /// `--ipv6`: the default bridge has IPv6.
     pub ipv6: bool,
     /// `--mtu` of the default bridge, in bytes.
@@ -76,6 +80,8 @@ impl Default for NetworkDefaults {
             bip6: None,
             fixed_cidr: None,
             fixed_cidr_v6: None,
+            default_gateway: None,
+            default_gateway_v6: None,
             ipv6: false,
             mtu: None,
             icc: true,

@@ -41,6 +41,11 @@ impl Allocator {
         Self { subnet, reserved, used: HashSet::new(), first, last, previous: last }
     }
 
+    /// What its addresses are of.
+    pub(crate) fn subnet(&self) -> IpNet {
+        self.subnet
+    }
+
     /// The next free address.
     ///
     /// # Errors

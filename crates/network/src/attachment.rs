@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     ops::RangeInclusive,
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 use minke_model::{ContainerId, NetworkId};
@@ -118,6 +118,20 @@ pub struct Attachment {
     /// Its published ports, in the order they were asked for. One that was asked for without an address
     /// is here twice, with 0.0.0.0 and with `::`.
     pub ports: Vec<PublishedPort>,
+    /// Those of them that came with a later connect, so that the engine itself keeps them reserved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_ports: Vec<PublishedPort>,
+}
+
+/// A link (`--link`) on a network whose containers don't reach each other: what it opens.
+#[derive(Debug, Clone)]
+pub struct OpenLink<'a> {
+    /// The other sandbox.
+    pub netns: BorrowedFd<'a>,
+    /// Its place on the network.
+    pub endpoint: &'a Endpoint,
+    /// Its ports that may be reached.
+    pub ports: Vec<(Protocol, u16)>,
 }
 
 /// A sandbox's place on a network.
@@ -183,6 +197,11 @@ impl Endpoint {
 }
 
 impl Attachment {
+    /// A sandbox that is on no network.
+    pub fn nowhere(id: ContainerId) -> Self {
+        Self { id, endpoints: Vec::new(), ports: Vec::new(), late_ports: Vec::new() }
+    }
+
     /// The place on a network.
     pub fn endpoint(&self, network: &NetworkId) -> Option<&Endpoint> {
         self.endpoints.iter().find(|endpoint| endpoint.network == *network)

@@ -1,6 +1,9 @@
 //! What the engine chooses about its networks, as `daemon.json` has it.
 
-use std::{net::Ipv4Addr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use crate::IpNet;
 
@@ -17,12 +20,18 @@ pub struct NetworkConfig {
     /// `--bip`: the default bridge's subnet; an address with host bits is also the bridge's own. By
     /// default the first of the default pools that overlaps no route and no address of the host.
     pub subnet: Option<IpNet>,
-    /// `--fixed-cidr`: the part of the subnet that addresses come from.
+    /// `--fixed-cidr`: the part of the subnet that addresses come from. Where no subnet is named, it is the subnet.
     pub range: Option<IpNet>,
     /// `--ipv6`: whether the default bridge has IPv6.
     pub ipv6: bool,
-    /// `--bip6` or `--fixed-cidr-v6`: its IPv6 subnet.
+    /// `--bip6`: its IPv6 subnet.
     pub subnet_ipv6: Option<IpNet>,
+    /// `--fixed-cidr-v6`: the part of it that addresses come from.
+    pub range_ipv6: Option<IpNet>,
+    /// `--default-gateway`: where containers on the default bridge send what leaves it, if not to the bridge itself.
+    pub gateway: Option<Ipv4Addr>,
+    /// `--default-gateway-v6`: the same in IPv6.
+    pub gateway_ipv6: Option<Ipv6Addr>,
     /// `--default-address-pool`: where subnets come from that nobody chose; Docker's when empty.
     pub pools: Vec<AddressPool>,
     /// `--mtu`: the MTU of bridges and veths in bytes; 1500 by default, as Docker's.
@@ -62,6 +71,9 @@ impl NetworkConfig {
             range: None,
             ipv6: false,
             subnet_ipv6: None,
+            range_ipv6: None,
+            gateway: None,
+            gateway_ipv6: None,
             pools: Vec::new(),
             mtu: None,
             icc: true,

@@ -29,6 +29,16 @@ pub enum OpenError {
     /// An option of the default network is of the wrong family.
     #[error("{0} is of the wrong IP family for this option")]
     Family(IpNet),
+    /// A default gateway that containers on the default bridge can't reach.
+    #[error(
+        "default gateway {gateway} is not in the default bridge's subnet: name one that it is in ({option})"
+    )]
+    Gateway {
+        /// The gateway.
+        gateway: IpAddr,
+        /// What names the subnet.
+        option: &'static str,
+    },
     /// An MTU that IPv4 doesn't allow (RFC 791).
     #[error("MTU {0} is out of range: want 68 to 65535")]
     Mtu(u32),
@@ -209,6 +219,9 @@ pub enum CreateError {
     /// Another network of this engine has some of the addresses.
     #[error("invalid pool request: Pool overlaps with other one on this address space")]
     Overlap,
+    /// Several subnets of a family in a network that can have one.
+    #[error("bridge driver doesn't support multiple subnets")]
+    SeveralSubnets,
     /// Every default pool is used by a network or by the host.
     #[error("all predefined address pools have been fully subnetted")]
     NoFreePool,

@@ -50,8 +50,8 @@ mod sysctl;
 mod vlan;
 
 pub use attachment::{
-    AttachRequest, Attached, Attachment, DnsSockets, Endpoint, EndpointRequest, PortRequest, Protocol,
-    PublishedPort,
+    AttachRequest, Attached, Attachment, DnsSockets, Endpoint, EndpointRequest, OpenLink, PortRequest,
+    Protocol, PublishedPort,
 };
 pub use config::{AddressPool, NetworkConfig};
 pub use error::{
@@ -61,6 +61,7 @@ pub use error::{
 pub use mac::{Mac, MacError};
 pub use net::{IpNet, IpNetError};
 pub use networks::Networks;
+pub use ports::has_sctp;
 pub use sandbox::loopback_only;
 pub use spec::{
     BridgeOptions, Driver, GatewayMode, IpvlanMode, IpvlanOptions, MacvlanMode, MacvlanOptions,

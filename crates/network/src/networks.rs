@@ -17,11 +17,13 @@
 //! | `devices` | which bridges are there, and does the host forward? |
 //! | `making` | what does a sandbox get, and how is that taken back? |
 //! | `running` | how does a running sandbox come to a network or leave it? |
+//! | `links` | what does a link open where containers don't reach each other? |
 //! | `restore` | what is in the kernel against what should be? |
 //! | `reaper` | who removes veth pairs where nobody waits for it? |
 
 mod book;
 mod devices;
+mod links;
 mod making;
 mod reaper;
 mod registry;
@@ -29,19 +31,20 @@ mod restore;
 mod running;
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use minke_model::NetworkId;
+use minke_model::{ContainerId, NetworkId};
 use minke_netlink::route::RouteSocket;
 
 use crate::{
     AddressPool, AttachError, AttachRequest, Attached, Attachment, CloseError, DetachError, DnsSockets,
     Endpoint, Failures, NetworkConfig, NetworkSpec, OpenError, RestoreError, dns,
     error::chain,
-    firewall::{Change, Firewall},
+    firewall::{Change, Firewall, Item},
     foreign::{Foreign, Ours},
     naming::Names,
     pool, publish, sandbox,
@@ -72,6 +75,10 @@ struct Inner {
     foreign: Foreign,
     book: Mutex<Book>,
     devices: Mutex<Devices>,
+    /// Sockets that reserve ports which sandboxes got while they ran.
+    held: Mutex<HashMap<ContainerId, Vec<OwnedFd>>>,
+    /// What links opened, by the sandbox that has them.
+    links: Mutex<HashMap<ContainerId, Vec<Item>>>,
     /// Removes the host's ends of veth pairs behind the scenes.
     reaper: Reaper,
     /// Attach and detach share it; restore and close want to be alone.
@@ -85,7 +92,9 @@ impl Networks {
     ///
     /// # Errors
     /// [`OpenError`], for a configuration that can't work or a state that can't be read.
-    pub fn open(config: NetworkConfig) -> Result<Self, OpenError> {
+    pub fn open(mut config: NetworkConfig) -> Result<Self, OpenError> {
+        config.subnet = config.subnet.or(config.range);
+        config.subnet_ipv6 = config.subnet_ipv6.or(config.range_ipv6);
         let names = Names::new(&config.prefix)?;
         let mtu = config.mtu.unwrap_or(DEFAULT_MTU);
         if !(68..=65_535).contains(&mtu) {
@@ -104,6 +113,8 @@ impl Networks {
             state,
             book: Mutex::default(),
             devices: Mutex::new(Devices::new(remembered)),
+            held: Mutex::default(),
+            links: Mutex::default(),
             reaper: Reaper::default(),
             lifecycle: RwLock::default(),
         })))
@@ -207,6 +218,11 @@ impl Networks {
         Err(CloseError { prefix: self.0.names.table.clone(), failures: Failures(failures) })
     }
 
+    /// Whose endpoints are on a network.
+    pub fn members(&self, network: &NetworkId) -> Vec<ContainerId> {
+        locked(&self.0.book).containers_on(network)
+    }
+
     /// What on this host keeps containers from being reached or from reaching others, one sentence
     /// with a remedy for each: chains of other firewalls that drop our packets. For `docker info`.
     ///
@@ -265,7 +281,16 @@ impl Inner {
             self.bury(endpoint);
         }
         locked(&self.book).leave(&attachment.endpoints);
+        failures.extend(self.unlink(&attachment.id).err().map(|error| chain(&error)));
+        locked(&self.held).remove(&attachment.id);
         failures
+    }
+
+    /// Keeps sockets as long as a sandbox is attached.
+    fn hold(&self, sandbox: &ContainerId, sockets: Vec<OwnedFd>) {
+        if !sockets.is_empty() {
+            locked(&self.held).entry(sandbox.clone()).or_default().extend(sockets);
+        }
     }
 
     /// Queues an endpoint's interface for removal; what is on top of another goes with its namespace.

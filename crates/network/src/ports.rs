@@ -86,6 +86,67 @@ pub(crate) fn reserve_all(
     Ok(reserved)
 }
 
+/// A request, or a part of it, that is not published yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) request: PortRequest,
+    /// Where the part may be published.
+    pub(crate) bindings: Bindings,
+}
+
+/// What of these requests none of the published ports answers, as far as there is a way now. A request that is published in
+/// one family has the same port in the other.
+pub(crate) fn missing(
+    requests: &[PortRequest],
+    bindings: Bindings,
+    published: &[PublishedPort],
+) -> Vec<Missing> {
+    let mut left = published.to_vec();
+    let mut missing = Vec::new();
+    // Who takes any port takes none that another one asks for.
+    let (any, named): (Vec<_>, Vec<_>) = requests.iter().partition(|request| request.host_ports.is_none());
+    for request in named.into_iter().chain(any) {
+        let families = [(true, bindings.ipv4), (false, bindings.ipv6)];
+        let mut open = Bindings::default();
+        let mut port = None;
+        for (ipv4, binding) in families {
+            let is_published = left.iter().position(|port| answers(port, request, ipv4));
+            if let Some(known) = is_published.map(|at| left.remove(at)).filter(|known| known.host_port != 0) {
+                port = Some(known.host_port);
+            } else if request.host_address.is_none_or(|address| address.is_ipv4() == ipv4)
+                && !(is_published.is_some() && binding == Some(Binding::Routed))
+            {
+                *(if ipv4 { &mut open.ipv4 } else { &mut open.ipv6 }) = binding;
+            }
+        }
+        if open != Bindings::default() {
+            let host_ports = port.map_or_else(|| request.host_ports.clone(), |port| Some(port..=port));
+            missing.push(Missing { request: PortRequest { host_ports, ..request.clone() }, bindings: open });
+        }
+    }
+    missing
+}
+
+/// Whether a published port is what a request asked for in a family.
+fn answers(port: &PublishedPort, request: &PortRequest, ipv4: bool) -> bool {
+    let same = (port.container_port, port.protocol) == (request.container_port, request.protocol);
+    let in_range = port.host_port == 0
+        || request.host_ports.as_ref().is_none_or(|range| range.contains(&port.host_port));
+    let address = request.host_address.is_none_or(|address| address == port.host_address);
+    same && in_range && address && port.host_address.is_ipv4() == ipv4
+}
+
+/// Takes a port of a living sandbox again, which an engine before this one kept; none if somebody has it.
+pub(crate) fn hold_again(port: &PublishedPort) -> Option<OwnedFd> {
+    match bind_exclusively(port.host_address, port.host_port, port.protocol) {
+        Ok((socket, _)) => socket,
+        Err(errno) => {
+            tracing::warn!(%errno, port = port.host_port, "a published port can't be kept from other programs");
+            None
+        }
+    }
+}
+
 /// The host's addresses of a request, and whether they only stand for the sandbox's own.
 fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, bool)>, PortError> {
     let named = |address: IpAddr, binding: Option<Binding>| match binding {
@@ -202,6 +263,15 @@ fn bind_over_finished(address: IpAddr, port: u16) -> Result<(Option<OwnedFd>, u1
     Ok((Some(socket), port))
 }
 
+/// Whether this kernel has SCTP. Where it hasn't, published ports lead to containers all the same, whose programs must have an
+/// SCTP of their own.
+pub fn has_sctp() -> bool {
+    !matches!(
+        open(Ipv4Addr::UNSPECIFIED.into(), Protocol::Sctp),
+        Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT)
+    )
+}
+
 /// A port that no sandbox of ours has, where no socket can find one.
 fn free_port(address: IpAddr, ours: Ours<'_>) -> Result<u16, Errno> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -249,6 +319,34 @@ fn refused(address: IpAddr, port: u16, protocol: Protocol, errno: Errno, ours: O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_a_way_only_now_is_missing_and_keeps_its_port_in_both_families() {
+        let host = |any: IpAddr| Some(Binding::Host(Some(any)));
+        let both =
+            Bindings { ipv4: host(Ipv4Addr::UNSPECIFIED.into()), ipv6: host(Ipv6Addr::UNSPECIFIED.into()) };
+        let ipv4 = Bindings { ipv6: None, ..both };
+        let published = |address: &str, host_port| PublishedPort {
+            container_port: 80,
+            protocol: Protocol::Tcp,
+            host_address: address.parse().unwrap(),
+            host_port,
+        };
+        let any = request(None);
+        let asked = PortRequest { host_ports: Some(8080..=8090), ..request(None) };
+        assert_eq!(
+            missing(std::slice::from_ref(&any), ipv4, &[]),
+            [Missing { request: any.clone(), bindings: ipv4 }]
+        );
+        let found = missing(&[any.clone(), asked.clone()], both, &[published("0.0.0.0", 8081)]);
+        let at_8081 = PortRequest { host_ports: Some(8081..=8081), ..asked.clone() };
+        let ipv6 = Bindings { ipv4: None, ..both };
+        assert_eq!(found[0], Missing { request: at_8081, bindings: ipv6 });
+        assert_eq!(found[1], Missing { request: any.clone(), bindings: both });
+        let all = [published("0.0.0.0", 8081), published("::", 8081)];
+        assert_eq!(missing(std::slice::from_ref(&asked), both, &all), []);
+        assert_eq!(missing(&[request(Some("::1"))], ipv4, &[]), [], "there is no way still");
+    }
 
     fn request(address: Option<&str>) -> PortRequest {
         PortRequest {

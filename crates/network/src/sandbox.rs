@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     thread,
     time::{Duration, Instant},
@@ -39,8 +40,8 @@ pub(crate) struct Place {
 /// What an endpoint hangs on.
 #[derive(Debug, Clone)]
 pub(crate) enum Device {
-    /// A port of a bridge.
-    Bridge { bridge: MadeBridge, name: String, mtu: u32, isolated: bool },
+    /// A port of a bridge, which has these addresses itself.
+    Bridge { bridge: MadeBridge, name: String, addresses: Vec<IpAddr>, mtu: u32, isolated: bool },
     /// On top of an interface of the host's.
     Vlan(Parent),
 }
@@ -152,14 +153,25 @@ impl Sandbox {
             for address in &endpoint.link_local {
                 batch = batch.address(index, *address, if address.is_ipv4() { 16 } else { 64 });
             }
-            if let Device::Bridge { bridge, .. } = &place.device {
-                for gateway in gateways(endpoint) {
+            if let Device::Bridge { bridge, addresses, .. } = &place.device {
+                for gateway in gateways(endpoint).filter(|gateway| addresses.contains(gateway)) {
                     batch = batch.neighbour(index, gateway, bridge.mac);
                 }
             }
             self.route.run(batch).map_err(&failed)?;
         }
         self.set_default_routes(places, routes)
+    }
+
+    /// Changes what an interface knows of its neighbours.
+    pub(crate) fn meet(
+        &mut self,
+        endpoint: &Endpoint,
+        neighbours: impl FnOnce(Batch, u32) -> Batch,
+    ) -> Result<(), AttachError> {
+        let failed = failed(endpoint);
+        let index = self.index(&endpoint.interface).map_err(&failed)?;
+        self.route.run(neighbours(Batch::new(), index)).map_err(failed)
     }
 
     /// Replaces the default routes.
@@ -250,7 +262,7 @@ pub(crate) fn known(mut batch: Batch, bridge: u32, port: u32, endpoint: &Endpoin
     batch.behind_port(port, endpoint.mac.octets())
 }
 
-fn gateways(endpoint: &Endpoint) -> impl Iterator<Item = std::net::IpAddr> {
+fn gateways(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
     let ipv4 = endpoint.gateway_ipv4.map(Into::into);
     ipv4.into_iter().chain(endpoint.gateway_ipv6.map(Into::into))
 }

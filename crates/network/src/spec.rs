@@ -15,6 +15,11 @@ use crate::IpNet;
 pub use bridge::{BridgeOptions, GatewayMode};
 pub use vlan::{IpvlanMode, IpvlanOptions, MacvlanMode, MacvlanOptions};
 
+/// The auxiliary address of a bridge network that is the way out of it, where that isn't the bridge: Docker's name.
+pub(crate) const GATEWAY_IPV4: &str = "DefaultGatewayIPv4";
+/// The same in IPv6.
+pub(crate) const GATEWAY_IPV6: &str = "DefaultGatewayIPv6";
+
 /// All that must be known to make a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
@@ -31,6 +36,9 @@ pub struct NetworkSpec {
     /// The pool of IPv6 addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<Pool>,
+    /// Pools of either family that macvlan and ipvlan networks have besides; used when those before are full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Pool>,
 }
 
 /// How the endpoints of a network are joined. `host` and `none` are the engine's own affair.
@@ -87,6 +95,8 @@ pub struct NetworkRequest {
     pub ipv4: Option<PoolRequest>,
     /// IPv6, with `--ipv6`.
     pub ipv6: Option<PoolRequest>,
+    /// Further subnets of a family that it has, all of them named.
+    pub further: Vec<PoolRequest>,
 }
 
 /// A driver's name or option that can't be.
@@ -146,7 +156,13 @@ impl NetworkSpec {
 
     /// The pools that it has, IPv4 first.
     pub fn pools(&self) -> impl Iterator<Item = &Pool> {
-        self.ipv4.iter().chain(&self.ipv6)
+        let further = |ipv4| self.further.iter().filter(move |pool| pool.subnet.is_ipv4() == ipv4);
+        self.ipv4.iter().chain(further(true)).chain(&self.ipv6).chain(further(false))
+    }
+
+    /// The pool that an address is of.
+    pub(crate) fn pool_with(&self, address: IpAddr) -> Option<&Pool> {
+        self.pools().find(|pool| pool.subnet.contains(address))
     }
 }
 

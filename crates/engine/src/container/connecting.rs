@@ -14,7 +14,7 @@ use bollard_stubs::models::EndpointSettings;
 use minke_model::runtime_spec::NamespaceType;
 use minke_network::{Attachment, DnsSockets};
 
-use super::{Phase, Record, RunNote, actor::Actor, requests::Message, resolver, sandbox};
+use super::{Phase, Record, RunNote, actor::Actor, ports, requests::Message, resolver, sandbox};
 use crate::{
     Engine, Error, ErrorKind,
     engine::Inner,
@@ -186,7 +186,7 @@ impl Actor {
 
 /// What a container that runs without any network has.
 fn nothing(record: &Record) -> Attachment {
-    Attachment { id: record.id.clone(), endpoints: Vec::new(), ports: Vec::new() }
+    Attachment::nowhere(record.id.clone())
 }
 
 fn refuse_in_removal(record: &Record, phase: Phase) -> Result<(), Error> {
@@ -214,7 +214,8 @@ fn plug(
     let settings = wanted.networks.get(&network.name).cloned().unwrap_or_default();
     let request = endpoint::request(network, &settings)?;
     let netns = sandbox::namespace_of(container, NamespaceType::Network)?;
-    let connected = inner.networks.connect(netns.as_fd(), attachment, request);
+    let ports = ports::requests(&wanted.config, &wanted.host)?;
+    let connected = inner.networks.connect(netns.as_fd(), attachment, request, &ports);
     let connected = connected.map_err(|error| networks::errors::attach("", &error))?;
     let told = tell(inner, before, wanted, &connected, netns, network)
         .and_then(|()| note(inner, wanted, &connected));

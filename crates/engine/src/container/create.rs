@@ -7,6 +7,7 @@ use bollard_stubs::models::{
     RestartPolicy as WirePolicy, RestartPolicyNameEnum,
 };
 use minke_model::ContainerId;
+use minke_network::{PortRequest, Protocol};
 
 use super::{
     Container, Record, RestartPolicy, health::HealthSpec, launch, links, log_options, merge, names, ports,
@@ -61,10 +62,17 @@ impl Engine {
 fn warnings(record: &Record) -> Vec<String> {
     let mode = record.host.network_mode.as_deref().unwrap_or("");
     let publishes = record.host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
+    let sctp = |request: &PortRequest| request.protocol == Protocol::Sctp;
+    let wants_sctp =
+        || ports::requests(&record.config, &record.host).is_ok_and(|ports| ports.iter().any(sctp));
     match mode {
         "host" if publishes => {
             vec![format!("Published ports are discarded when using {mode} network mode")]
         }
+        _ if publishes && wants_sctp() && !minke_network::has_sctp() => vec![
+            "This kernel has no SCTP: what comes to the published port is passed on, but only a program with an SCTP of its own can answer it"
+                .to_owned(),
+        ],
         _ => Vec::new(),
     }
 }

@@ -114,6 +114,9 @@ impl Actor {
             run.process = None;
             run.attachment = None;
         });
+        if was_connected {
+            links::close_to(inner, &self.container);
+        }
         inner.idle.touch();
     }
 

@@ -1,15 +1,25 @@
 //! Legacy links (`--link db:alias`): on the default bridge, which resolves no names, a container learns the addresses of
-//! others from its /etc/hosts and its environment, as they are when it is started.
+//! others from its /etc/hosts and its environment, as they are when it is started. Where containers there don't reach each
+//! other, links open what the others expose.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::Arc,
+};
 
 use bollard_stubs::models::{ContainerConfig, HostConfig};
-use minke_network::files::{ExtraHost, HostAddress};
+use minke_model::runtime_spec::NamespaceType;
+use minke_network::{
+    Attachment, OpenLink,
+    files::{ExtraHost, HostAddress},
+};
 
-use super::{Container, Record, ports, resolver};
+use super::{Container, Record, ports, resolver, sandbox};
 use crate::{
     Error,
     engine::Inner,
+    networks,
     spec::{env, modes::Modes},
 };
 
@@ -74,6 +84,11 @@ fn links(inner: &Inner, record: &Record) -> Vec<Link> {
 pub(super) fn shown(inner: &Inner, record: &Record) -> Option<Vec<String>> {
     let shown = |link: Link| format!("/{}:/{}/{}", link.target.record().name, record.name, link.alias);
     Some(links(inner, record).into_iter().map(shown).collect::<Vec<_>>()).filter(|links| !links.is_empty())
+}
+
+/// The ids of those that one links to, whether they are there or not.
+pub(crate) fn target_ids(record: &Record) -> impl Iterator<Item = &str> {
+    record.host.links.iter().flatten().map(|text| words(text).0)
 }
 
 /// The containers that one links to.
@@ -165,19 +180,73 @@ impl Link {
     }
 }
 
+/// Opens the ports that those expose to whom a container links, where containers on the default bridge don't reach each other.
+/// Who doesn't run any more is closed to it.
+///
+/// # Errors
+/// What the network says.
+pub(super) fn open(
+    inner: &Inner,
+    record: &Record,
+    netns: BorrowedFd<'_>,
+    attachment: &Attachment,
+) -> Result<(), Error> {
+    let Some(bridge) = inner.network_table.named("bridge") else { return Ok(()) };
+    let closed = bridge.spec().and_then(|spec| spec.bridge()).is_some_and(|options| !options.icc);
+    let own = attachment.endpoint(&bridge.id).filter(|_| closed && target_ids(record).next().is_some());
+    let Some(own) = own else { return Ok(()) };
+    let found = links(inner, record).into_iter().filter_map(|link| {
+        let endpoint = link.target.look(|run| run.attachment.as_ref()?.endpoint(&bridge.id).cloned())?;
+        let netns = sandbox::namespace_of(&link.target, NamespaceType::Network).ok()?;
+        let target = link.target.record();
+        let keys = target.config.exposed_ports.iter().flatten();
+        let ports: Vec<_> = keys.filter_map(|key| ports::parse(key).ok()).collect();
+        Some((
+            netns,
+            endpoint,
+            ports.into_iter().map(|(port, protocol)| (protocol, port)).collect::<Vec<_>>(),
+        ))
+    });
+    let found: Vec<_> = found.collect();
+    let links: Vec<_> = found
+        .iter()
+        .map(|(netns, endpoint, ports)| OpenLink { netns: netns.as_fd(), endpoint, ports: ports.clone() })
+        .collect();
+    let opened = inner.networks.link(&record.id, netns, own, &links);
+    opened.map_err(|error| networks::errors::attach("open links", &error))
+}
+
+/// Opens the links of a container that runs already.
+pub(crate) fn open_again(inner: &Inner, container: &Container) {
+    let (record, attachment) = (container.record(), container.look(|run| run.attachment.clone()));
+    let Some(attachment) = attachment.filter(|_| target_ids(&record).next().is_some()) else { return };
+    let opened = sandbox::namespace_of(container, NamespaceType::Network)
+        .and_then(|netns| open(inner, &record, netns.as_fd(), &attachment));
+    if let Err(error) = opened {
+        tracing::warn!(%error, container = record.id.short(), "open a container's links");
+    }
+}
+
+/// A container that has ended is closed to those that link to it: its address may be another's soon.
+pub(super) fn close_to(inner: &Inner, ended: &Container) {
+    for container in inner.linked_from(&ended.id).iter().filter(|container| container.is_alive()) {
+        open_again(inner, container);
+    }
+}
+
 /// A container that has started may have another address than before: whoever links to it is told.
 pub(super) fn refresh(inner: &Inner, started: &Container) {
-    for container in inner.containers() {
-        let record = container.record();
-        let links_to = record.host.links.iter().flatten().any(|link| words(link).0 == started.id.as_str());
-        if !links_to || !container.is_alive() {
+    for container in inner.linked_from(&started.id) {
+        if !container.is_alive() {
             continue;
         }
+        let record = container.record();
         let Ok(modes) = Modes::parse(&record.host, inner.host.facts.resources.unified) else { continue };
         let (places, attachment) = (inner.places(&record.id), container.run().attachment);
         if let Err(error) = resolver::write_hosts(inner, &record, &modes, &places, attachment.as_ref()) {
             tracing::warn!(%error, container = record.id.short(), "tell a container of a link's new address");
         }
+        open_again(inner, &container);
     }
 }
 

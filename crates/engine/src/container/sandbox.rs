@@ -1,13 +1,13 @@
 //! The sandbox of a container: namespaces and network attachment, its own or shared with other containers
 //! (`--network container:x`, `--pid container:x`, `--ipc container:x`).
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 
 use minke_kernel::namespace;
 use minke_model::runtime_spec::NamespaceType;
 use minke_network::{AttachRequest, Attached, Attachment, DnsSockets, EndpointRequest, loopback_only};
 
-use super::{Container, Record, ports};
+use super::{Container, Record, links, ports};
 use crate::{
     Error,
     engine::Inner,
@@ -74,6 +74,12 @@ fn own_network(inner: &Inner, record: &Record, modes: &Modes) -> Result<SandboxN
     };
     let Attached { netns, held, attachment, dns } =
         inner.networks.attach(request).map_err(|error| networks::errors::attach(ACTION, &error))?;
+    if let Err(error) = links::open(inner, record, netns.as_fd(), &attachment) {
+        if let Err(error) = inner.networks.detach(&attachment) {
+            tracing::warn!(%error, container = record.id.short(), "detach a container");
+        }
+        return Err(told(error));
+    }
     Ok(SandboxNetwork { netns: Some(netns), held, attachment: Some(attachment), dns })
 }
 

@@ -188,7 +188,10 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
         subnet: defaults.bip,
         range: defaults.fixed_cidr,
         ipv6: defaults.ipv6,
-        subnet_ipv6: defaults.bip6.or(defaults.fixed_cidr_v6),
+        subnet_ipv6: defaults.bip6,
+        range_ipv6: defaults.fixed_cidr_v6,
+        gateway: defaults.default_gateway,
+        gateway_ipv6: defaults.default_gateway_v6,
         pools: defaults.address_pools.clone(),
         mtu: defaults.mtu,
         icc: defaults.icc,
@@ -286,6 +289,10 @@ impl Inner {
             self.register(&container);
             self.name_again(&container);
             resumed.push((container, Adopted { start, remove }));
+        }
+        // When all are known.
+        for (container, _) in &resumed {
+            links::open_again(self, container);
         }
         for (container, adopted) in resumed {
             let donors = if adopted.start { self.donors(&container) } else { Vec::new() };

@@ -1,7 +1,7 @@
 //! Which containers there are, and what they are called.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -10,7 +10,7 @@ use minke_model::ContainerId;
 use super::Inner;
 use crate::{
     Error,
-    container::{Container, names},
+    container::{Container, links, names},
     random,
 };
 
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Registry {
     by_id: BTreeMap<String, Arc<Container>>,
     by_name: HashMap<String, ContainerId>,
+    /// Who has links to a container, by its id: every start asks, and few containers have any.
+    linked_from: HashMap<String, BTreeSet<String>>,
 }
 
 impl Inner {
@@ -93,17 +95,39 @@ impl Inner {
 
     /// Makes a container known.
     pub(crate) fn register(&self, container: &Arc<Container>) {
-        let name = container.record().name.clone();
+        let record = container.record();
         let mut registry = self.registry_mut();
-        registry.by_name.insert(name, container.id.clone());
+        registry.by_name.insert(record.name.clone(), container.id.clone());
+        for target in links::target_ids(&record) {
+            registry.linked_from.entry(target.to_owned()).or_default().insert(container.id.to_string());
+        }
         registry.by_id.insert(container.id.to_string(), Arc::clone(container));
     }
 
-    /// Forgets a container and its name.
+    /// The containers that have a link to this one.
+    pub(crate) fn linked_from(&self, id: &ContainerId) -> Vec<Arc<Container>> {
+        let registry = self.registry();
+        let linking = registry.linked_from.get(id.as_str()).into_iter().flatten();
+        linking.filter_map(|id| registry.by_id.get(id).cloned()).collect()
+    }
+
+    /// Forgets a container and its name. One that it is about to have is given back by the renaming, which finds it gone.
     pub(crate) fn unregister(&self, id: &str) {
         let mut registry = self.registry_mut();
-        registry.by_id.remove(id);
-        registry.by_name.retain(|_, owner| owner.as_str() != id);
+        if let Some(container) = registry.by_id.remove(id) {
+            let record = container.record();
+            if registry.by_name.get(&record.name).is_some_and(|owner| owner.as_str() == id) {
+                registry.by_name.remove(&record.name);
+            }
+            for target in links::target_ids(&record) {
+                if let Some(linking) = registry.linked_from.get_mut(target) {
+                    linking.remove(id);
+                    if linking.is_empty() {
+                        registry.linked_from.remove(target);
+                    }
+                }
+            }
+        }
         drop(registry);
         self.execs.container_removed(id);
     }

@@ -213,8 +213,16 @@ impl Inner {
                 })
             }
         };
+        let containers = match &network.kind {
+            Kind::Made(spec) => {
+                let members = self.networks.members(&spec.id);
+                members.iter().filter_map(|id| self.find(id.as_str()).ok()).collect()
+            }
+            Kind::Config { .. } => Vec::new(),
+            Kind::Host | Kind::None => self.containers(),
+        };
         let mut endpoints = HashMap::new();
-        for container in self.containers() {
+        for container in containers {
             if let Some(endpoint) = on_it(&container) {
                 let name = Some(container.record().name.clone());
                 endpoints.insert(container.id.to_string(), EndpointResource { name, ..endpoint });

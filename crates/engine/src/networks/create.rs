@@ -132,6 +132,7 @@ fn made(
         internal: request.internal.unwrap_or(false),
         ipv4: pools.ipv4,
         ipv6: pools.ipv6,
+        further: pools.further,
     };
     inner.networks.create(request).map_err(|error| {
         let kind = super::errors::create(&error);

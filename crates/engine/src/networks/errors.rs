@@ -10,7 +10,7 @@ pub(super) fn create(error: &CreateError) -> ErrorKind {
         CreateError::Option(_) | CreateError::Pool(_) | CreateError::NoFreePool => {
             ErrorKind::InvalidParameter
         }
-        CreateError::Overlap | CreateError::Conflict(_) => ErrorKind::Forbidden,
+        CreateError::Overlap | CreateError::SeveralSubnets | CreateError::Conflict(_) => ErrorKind::Forbidden,
         CreateError::Exists(_) => ErrorKind::Conflict,
         _ => ErrorKind::Internal,
     }

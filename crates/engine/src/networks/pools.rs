@@ -14,6 +14,8 @@ use crate::Error;
 pub(super) struct AskedPools {
     pub(super) ipv4: Option<PoolRequest>,
     pub(super) ipv6: Option<PoolRequest>,
+    /// Beyond the first of a family.
+    pub(super) further: Vec<PoolRequest>,
 }
 
 /// Reads the subnets; those of a family that the network is not to have don't count, as in Docker.
@@ -21,19 +23,21 @@ pub(super) struct AskedPools {
 /// # Errors
 /// `InvalidParameter` with everything that is wrong.
 pub(super) fn read(ipam: Option<&Ipam>, ipv4: bool, ipv6: bool) -> Result<AskedPools, Error> {
-    let mut asked =
-        AskedPools { ipv4: ipv4.then(PoolRequest::default), ipv6: ipv6.then(PoolRequest::default) };
+    let mut asked = AskedPools {
+        ipv4: ipv4.then(PoolRequest::default),
+        ipv6: ipv6.then(PoolRequest::default),
+        further: Vec::new(),
+    };
     let mut problems = Vec::new();
     for config in ipam.iter().flat_map(|ipam| ipam.config.iter().flatten()) {
         let Some(pool) = pool(config, ipv6, &mut problems) else { continue };
         let Some(subnet) = pool.subnet else { continue };
         let slot = if subnet.is_ipv4() { &mut asked.ipv4 } else { &mut asked.ipv6 };
-        match slot.as_mut().map(|slot| (slot.subnet, slot)) {
+        match slot {
             None => {}
-            Some((None, slot)) => *slot = pool,
-            Some((Some(other), _)) => problems.push(format!(
-                "subnet {subnet}: the network has {other} already, and can have one subnet of each family"
-            )),
+            Some(first) if first.subnet.is_none() => *first = pool,
+            // Whether the driver takes several is for the network crate to say.
+            Some(_) => asked.further.push(pool),
         }
     }
     match joined(&problems) {
@@ -155,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn further_subnets_of_a_family_come_behind_the_first() {
+        let json = r#"[{"Subnet":"10.1.0.0/24"},{"Subnet":"fd00::/64"},{"Subnet":"10.1.1.0/24","Gateway":"10.1.1.9"}]"#;
+        let asked = asked(json, true).unwrap();
+        assert_eq!(asked.ipv4.unwrap().subnet, "10.1.0.0/24".parse().ok());
+        assert_eq!(asked.further.len(), 1);
+        assert_eq!(asked.further[0].gateway, "10.1.1.9".parse().ok());
+    }
+
+    #[test]
     fn nonsense_is_told_in_dockers_words() {
         for (json, words) in [
             (r#"[{"Subnet":""}]"#, "invalid network config:\ninvalid subnet : invalid CIDR block notation"),
@@ -177,10 +190,6 @@ mod tests {
             (
                 r#"[{"Subnet":"10.1.0.0/16","AuxiliaryAddresses":{"a":"x"}}]"#,
                 "invalid auxiliary address a: invalid address",
-            ),
-            (
-                r#"[{"Subnet":"10.1.0.0/16"},{"Subnet":"10.1.2.0/24"}]"#,
-                "subnet 10.1.2.0/24: the network has 10.1.0.0/16 already",
             ),
             (
                 r#"[{"Subnet":"a"},{"Subnet":"b"}]"#,

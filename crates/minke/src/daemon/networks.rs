@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use clap::Args;
@@ -63,6 +63,12 @@ pub(super) struct NetworkArgs {
     /// What subnets of new networks are taken from, base=NETWORK,size=BITS; may be given several times
     #[arg(long, value_name = "pool", value_parser = pool)]
     pub(super) default_address_pool: Vec<Pool>,
+    /// Where containers on the default bridge send what leaves it (default: to the bridge)
+    #[arg(long, value_name = "ip")]
+    pub(super) default_gateway: Option<Ipv4Addr>,
+    /// The same in IPv6
+    #[arg(long, value_name = "ip")]
+    pub(super) default_gateway_v6: Option<Ipv6Addr>,
     /// Option of new networks, DRIVER=OPTION=VALUE; may be given several times
     #[arg(long, value_name = "map", value_parser = network_option)]
     pub(super) default_network_opt: Vec<(String, String, String)>,
@@ -134,6 +140,8 @@ impl NetworkArgs {
             bip6: family("bip6", &self.bip6, false)?,
             fixed_cidr: family("fixed-cidr", &self.fixed_cidr, true)?,
             fixed_cidr_v6: family("fixed-cidr-v6", &self.fixed_cidr_v6, false)?,
+            default_gateway: self.default_gateway,
+            default_gateway_v6: self.default_gateway_v6,
             ipv6: self.ipv6,
             mtu: self.mtu,
             icc: self.icc,

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct FileSettings {
     data_root: Option<String>,
     debug: Option<bool>,
     default_address_pools: Option<Vec<Pool>>,
+    default_gateway: Option<Ipv4Addr>,
+    default_gateway_v6: Option<Ipv6Addr>,
     default_network_opts: Option<BTreeMap<String, BTreeMap<String, String>>>,
     default_runtime: Option<String>,
     dns: Option<Vec<IpAddr>>,
@@ -132,6 +134,13 @@ impl FileSettings {
         }
     }
 
+    /// What it says that has no effect and harms nobody: it is told.
+    pub(super) fn without_effect(&self) -> Option<&'static str> {
+        let told =
+            "userland-proxy has no effect: published ports answer on the host's loopback without a proxy";
+        self.userland_proxy.filter(|wanted| *wanted).map(|_| told)
+    }
+
     /// Fills in what the command line does not say. `given` tells whether it says something about a flag.
     ///
     /// # Errors
@@ -148,6 +157,18 @@ impl FileSettings {
             options.collect()
         });
         merge.set("default-network-opts", "default_network_opt", options, &mut networks.default_network_opt);
+        merge.set(
+            "default-gateway",
+            "default_gateway",
+            self.default_gateway.map(Some),
+            &mut networks.default_gateway,
+        );
+        merge.set(
+            "default-gateway-v6",
+            "default_gateway_v6",
+            self.default_gateway_v6.map(Some),
+            &mut networks.default_gateway_v6,
+        );
         let pools = self.default_address_pools;
         merge.set("default-address-pools", "default_address_pool", pools, &mut networks.default_address_pool);
         merge.set("dns", "dns", self.dns, &mut networks.dns);
@@ -230,6 +251,8 @@ impl FileSettings {
             ("bip6", self.bip6 != new.bip6),
             ("data-root", self.data_root != new.data_root),
             ("default-address-pools", self.default_address_pools != new.default_address_pools),
+            ("default-gateway", self.default_gateway != new.default_gateway),
+            ("default-gateway-v6", self.default_gateway_v6 != new.default_gateway_v6),
             ("default-network-opts", self.default_network_opts != new.default_network_opts),
             ("dns", self.dns != new.dns),
             ("dns-opts", self.dns_opts != new.dns_opts),

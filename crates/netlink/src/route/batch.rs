@@ -259,6 +259,17 @@ impl Batch {
         self.hint(what, message)
     }
 
+    /// Tells the link with this index the hardware address of a neighbour that answers no ARP, for good.
+    pub fn fixed_neighbour(mut self, index: u32, address: IpAddr, mac: [u8; 6]) -> Self {
+        let mut message = neighbour_message(index, address);
+        message.header.state = NeighbourState::Permanent;
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+        let what = format!("fix neighbour {address} of interface {index}");
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        self.0.push(request(what, RouteNetlinkMessage::NewNeighbour(message), flags));
+        self
+    }
+
     /// Forgets a neighbour of the link with this index.
     pub fn forget_neighbour(mut self, index: u32, address: IpAddr) -> Self {
         let what = format!("forget neighbour {address} of interface {index}");

@@ -21,6 +21,8 @@ pub(crate) enum Item {
     Port(PublishedPort, SocketAddr),
     /// A port of a sandbox that other hosts reach at the sandbox's own address.
     Routed(Protocol, SocketAddr),
+    /// A port of a sandbox that a neighbour reaches which has a link to it.
+    Link(Ipv4Addr, Protocol, SocketAddr),
 }
 
 /// A bridge network as the sets know it.
@@ -120,6 +122,10 @@ pub(super) fn elements(item: &Item) -> Vec<(Key, Element)> {
             let (ip, port) = (bytes(target.ip()), target.port().to_be_bytes());
             let set = if target.is_ipv4() { ruleset::ROUTED_PORTS4 } else { ruleset::ROUTED_PORTS6 };
             put(false, set, Element::key(&[&ip, &[protocol.number()], &port]));
+        }
+        Item::Link(from, protocol, target) => {
+            let (from, to, port) = (from.octets(), bytes(target.ip()), target.port().to_be_bytes());
+            put(false, ruleset::LINKS4, Element::key(&[&from, &to, &[protocol.number()], &port]));
         }
     }
     found

@@ -52,6 +52,9 @@ pub(super) const INTERNAL: &str = "internal";
 pub(super) const ROUTED_PORTS4: &str = "routed-ports4";
 pub(super) const ROUTED_PORTS6: &str = "routed-ports6";
 
+/// Who reaches what by a link: two addresses, protocol and port.
+pub(super) const LINKS4: &str = "links4";
+
 /// Sets whose elements are subnets of one family.
 pub(super) struct SubnetSets {
     pub(super) all: &'static str,
@@ -110,12 +113,13 @@ const ADMITTED_FOR: u64 = 60_000;
 const MOST_ADMITTED: u32 = 65_536;
 
 /// The names of all sets and maps.
-pub(super) static SETS: [&str; 21] = [
+pub(super) static SETS: [&str; 22] = [
     "admitted4",
     "admitted6",
     BRIDGES,
     NEIGHBOURS,
     INTERNAL,
+    LINKS4,
     ROUTED_PORTS4,
     ROUTED_PORTS6,
     SUBNETS4.all,
@@ -176,6 +180,7 @@ pub(super) fn sets() -> Vec<Set> {
         set(BRIDGES, &[Type::InterfaceName], SetKind::Set),
         set(NEIGHBOURS, &[Type::InterfaceName, Type::InterfaceName], SetKind::Set),
         set(INTERNAL, &[Type::InterfaceName], SetKind::Set),
+        set(LINKS4, &[Type::Ipv4Address, Type::Ipv4Address, Type::Protocol, Type::Port], SetKind::Set),
     ];
     for v4 in [true, false] {
         let address = if v4 { Type::Ipv4Address } else { Type::Ipv6Address };
@@ -325,11 +330,13 @@ fn forward(Rules { strangers, .. }: Rules) -> Vec<Rule> {
     let not_neighbours = || [pair(), vec![NotInSet(R0, NEIGHBOURS.into())]].concat();
     let out_of_internal = vec![InputInterface(R0), InSet(R0, INTERNAL.into())];
     let into_internal = vec![OutputInterface(R0), InSet(R0, INTERNAL.into())];
+    let linked = [client_and_port(true), vec![InSet(R0, LINKS4.into())]].concat();
     let mut rules = vec![
         rule("answers", [answers(), accept()]),
         rule("nothing out of an internal network", [out_of_internal, not_neighbours(), drop()]),
         rule("nothing into an internal network", [into_internal, not_neighbours(), drop()]),
         rule("containers of one bridge", [neighbours, accept()]),
+        rule("links", [family(true), into_a_bridge(), out_of_a_bridge(), linked, accept()]),
         rule("published ports", [into_a_bridge(), rewritten(), accept()]),
         rule("nothing else from bridge to bridge", [into_a_bridge(), out_of_a_bridge(), drop()]),
     ];

@@ -21,8 +21,10 @@ pub(super) struct Book {
 #[derive(Debug)]
 struct Known {
     spec: Arc<NetworkSpec>,
-    ipv4: Option<Allocator>,
-    ipv6: Option<Allocator>,
+    /// One for each of its pools, in their order.
+    allocators: Vec<Allocator>,
+    /// Whose endpoints are on it, by their ids.
+    members: BTreeMap<String, ContainerId>,
 }
 
 /// An endpoint and whose it is.
@@ -51,9 +53,8 @@ impl Book {
     /// Knows a network, or knows it as something else than before, with no address in use.
     pub(super) fn put(&mut self, spec: NetworkSpec) {
         let id = spec.id.clone();
-        let allocator = |pool: &Option<crate::Pool>| pool.as_ref().map(Allocator::new);
-        let (ipv4, ipv6) = (allocator(&spec.ipv4), allocator(&spec.ipv6));
-        self.networks.insert(id, Known { spec: Arc::new(spec), ipv4, ipv6 });
+        let allocators = spec.pools().map(Allocator::new).collect();
+        self.networks.insert(id, Known { spec: Arc::new(spec), allocators, members: BTreeMap::new() });
     }
 
     pub(super) fn forget(&mut self, id: &NetworkId) -> Option<Arc<NetworkSpec>> {
@@ -70,10 +71,14 @@ impl Book {
         !self.live.is_empty()
     }
 
+    /// Whether an endpoint is attached.
+    pub(super) fn has(&self, endpoint_id: &str) -> bool {
+        self.live.contains_key(endpoint_id)
+    }
+
     /// Whose endpoints are on a network.
     pub(super) fn containers_on(&self, id: &NetworkId) -> Vec<ContainerId> {
-        let on = self.live.values().filter(|living| living.endpoint.network == *id);
-        on.map(|living| living.container.clone()).collect()
+        self.networks.get(id).map(|known| known.members.values().cloned().collect()).unwrap_or_default()
     }
 
     pub(super) fn living(&self) -> impl Iterator<Item = &Living> {
@@ -82,7 +87,8 @@ impl Book {
 
     /// The networks that have endpoints.
     pub(super) fn used_networks(&self) -> BTreeSet<NetworkId> {
-        self.live.values().map(|living| living.endpoint.network.clone()).collect()
+        let used = self.networks.iter().filter(|(_, known)| !known.members.is_empty());
+        used.map(|(id, _)| id.clone()).collect()
     }
 
     /// Starts from what lives since before this engine.
@@ -92,15 +98,15 @@ impl Book {
         for spec in specs {
             self.put(spec);
         }
-        for living in living {
-            if let Some(known) = self.networks.get_mut(&living.endpoint.network) {
-                for net in living.endpoint.addresses() {
-                    if let Some(pool) = known.pool(net.address()) {
+        for Living { container, endpoint } in living {
+            if let Some(known) = self.networks.get_mut(&endpoint.network) {
+                for net in endpoint.addresses() {
+                    if let Some(pool) = known.pool_with(net.address()) {
                         pool.adopt(net.address());
                     }
                 }
             }
-            self.live.insert(living.endpoint.endpoint_id.clone(), living);
+            self.enter(container, endpoint);
         }
     }
 
@@ -111,33 +117,28 @@ impl Book {
     pub(super) fn take_addresses(&mut self, wish: &EndpointRequest) -> Result<Addresses, AttachError> {
         let known = self.networks.get_mut(&wish.network);
         let known = known.ok_or_else(|| AttachError::NoNetwork(wish.network.clone()))?;
-        let ipv4 = take(known.ipv4.as_mut(), wish.ipv4.map(IpAddr::V4), "IPv4")?;
-        let ipv6 = match take(known.ipv6.as_mut(), wish.ipv6.map(IpAddr::V6), "IPv6") {
+        let ipv4 = known.take(true, wish.ipv4.map(IpAddr::V4))?;
+        let ipv6 = match known.take(false, wish.ipv6.map(IpAddr::V6)) {
             Ok(ipv6) => ipv6,
             Err(error) => {
-                if let (Some(pool), Some(address)) = (known.ipv4.as_mut(), ipv4) {
-                    pool.release(address);
-                }
+                known.release(ipv4);
                 return Err(error);
             }
         };
-        let net = |pool: &Option<crate::Pool>, address: Option<IpAddr>| {
-            Some(IpNet::new(address?, pool.as_ref()?.subnet.prefix_len()))
-        };
-        Ok(Addresses { ipv4: net(&known.spec.ipv4, ipv4), ipv6: net(&known.spec.ipv6, ipv6) })
+        Ok(Addresses { ipv4, ipv6 })
     }
 
     /// Gives addresses back that no endpoint had yet.
     pub(super) fn release(&mut self, network: &NetworkId, addresses: Addresses) {
         let Some(known) = self.networks.get_mut(network) else { return };
-        for net in addresses.ipv4.into_iter().chain(addresses.ipv6) {
-            if let Some(pool) = known.pool(net.address()) {
-                pool.release(net.address());
-            }
-        }
+        known.release(addresses.ipv4);
+        known.release(addresses.ipv6);
     }
 
     pub(super) fn enter(&mut self, container: ContainerId, endpoint: Endpoint) {
+        if let Some(known) = self.networks.get_mut(&endpoint.network) {
+            known.members.insert(endpoint.endpoint_id.clone(), container.clone());
+        }
         self.live.insert(endpoint.endpoint_id.clone(), Living { container, endpoint });
     }
 
@@ -146,6 +147,9 @@ impl Book {
     pub(super) fn leave(&mut self, endpoints: &[Endpoint]) {
         for endpoint in endpoints {
             if self.live.remove(&endpoint.endpoint_id).is_some() {
+                if let Some(known) = self.networks.get_mut(&endpoint.network) {
+                    known.members.remove(&endpoint.endpoint_id);
+                }
                 let addresses = Addresses { ipv4: endpoint.ipv4, ipv6: endpoint.ipv6 };
                 self.release(&endpoint.network, addresses);
             }
@@ -166,29 +170,84 @@ impl Book {
 }
 
 impl Known {
-    fn pool(&mut self, address: IpAddr) -> Option<&mut Allocator> {
-        if address.is_ipv4() { self.ipv4.as_mut() } else { self.ipv6.as_mut() }
+    /// The pool that an address is of.
+    fn pool_with(&mut self, address: IpAddr) -> Option<&mut Allocator> {
+        self.allocators.iter_mut().find(|pool| pool.subnet().contains(address))
     }
-}
 
-fn take(
-    pool: Option<&mut Allocator>,
-    asked: Option<IpAddr>,
-    family: &str,
-) -> Result<Option<IpAddr>, AttachError> {
-    match (pool, asked) {
-        (Some(pool), Some(address)) => pool.claim(address).map(|()| Some(address)),
-        (Some(pool), None) => pool.allocate().map(Some),
-        (None, Some(address)) => {
-            Err(AttachError::Endpoint(format!("address {address} can't be had: the network has no {family}")))
+    fn release(&mut self, net: Option<IpNet>) {
+        let Some(address) = net.map(IpNet::address) else { return };
+        if let Some(pool) = self.pool_with(address) {
+            pool.release(address);
         }
-        (None, None) => Ok(None),
+    }
+
+    /// The address that was asked for, else the next one of the first pool of this family that has any.
+    fn take(&mut self, ipv4: bool, asked: Option<IpAddr>) -> Result<Option<IpNet>, AttachError> {
+        let mut full = None;
+        for pool in self.allocators.iter_mut().filter(|pool| pool.subnet().is_ipv4() == ipv4) {
+            let taken = match asked {
+                Some(address) => pool.claim(address).map(|()| address),
+                None => pool.allocate(),
+            };
+            match taken {
+                Ok(address) => return Ok(Some(IpNet::new(address, pool.subnet().prefix_len()))),
+                // What is of this very subnet is of no other.
+                Err(error) if asked.is_some_and(|address| pool.subnet().contains(address)) => {
+                    return Err(error);
+                }
+                Err(error) => full = Some(full.unwrap_or(error)),
+            }
+        }
+        match (full, asked) {
+            (Some(error), _) => Err(error),
+            (None, Some(address)) => Err(AttachError::Endpoint(format!(
+                "address {address} can't be had: the network has no {}",
+                if ipv4 { "IPv4" } else { "IPv6" }
+            ))),
+            (None, None) => Ok(None),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Driver, MacvlanOptions, Pool};
+
+    #[test]
+    fn a_full_pool_is_followed_by_the_next_one_and_a_chosen_address_finds_its_own() {
+        let pool = |subnet: &str, gateway: &str| Pool {
+            subnet: subnet.parse().unwrap(),
+            range: None,
+            gateway: gateway.parse().ok(),
+            auxiliary: BTreeMap::new(),
+        };
+        let id = NetworkId::from_random([3; 32]);
+        let mut book = Book::default();
+        book.put(NetworkSpec {
+            id: id.clone(),
+            driver: Driver::Macvlan(MacvlanOptions::default()),
+            internal: false,
+            ipv4: Some(pool("10.0.0.0/30", "10.0.0.1")),
+            ipv6: None,
+            further: vec![pool("10.0.1.0/24", "10.0.1.1")],
+        });
+        let wish = EndpointRequest::new(id.clone(), "lan");
+        let mut take = |asked: Option<&str>| {
+            let ipv4 = asked.map(|address| address.parse().unwrap());
+            let taken = book.take_addresses(&EndpointRequest { ipv4, ..wish.clone() });
+            taken.map(|addresses| addresses.ipv4.unwrap().to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(take(None).unwrap(), "10.0.0.2/30");
+        assert_eq!(take(None).unwrap(), "10.0.1.2/24");
+        assert_eq!(take(Some("10.0.1.9")).unwrap(), "10.0.1.9/24");
+        assert!(take(Some("10.0.1.9")).unwrap_err().contains("is in use"));
+        assert!(take(Some("10.0.0.1")).unwrap_err().contains("is reserved"));
+        assert!(take(Some("10.9.0.1")).unwrap_err().contains("outside"));
+        book.release(&id, Addresses { ipv4: "10.0.0.2/30".parse().ok(), ipv6: None });
+        assert_eq!(book.take_addresses(&wish).unwrap().ipv4.unwrap().to_string(), "10.0.0.2/30");
+    }
 
     #[test]
     fn an_id_whose_interface_another_has_is_passed_over() {

@@ -10,7 +10,7 @@ use minke_netlink::route::RouteSocket;
 
 use super::{Inner, locked};
 use crate::{
-    AttachError, Attachment, NetworkSpec,
+    AttachError, Attachment, IpNet, NetworkSpec,
     bridge::{self, BridgePlan, MadeBridge},
     firewall::{Change, Item, Strangers},
     pool, publish,
@@ -141,6 +141,7 @@ impl Inner {
         Some(Device::Bridge {
             bridge,
             name: options.name.clone()?,
+            addresses: BridgePlan::of(spec, self.mtu)?.addresses.into_iter().map(IpNet::address).collect(),
             mtu: options.mtu.unwrap_or(self.mtu),
             isolated: !options.icc && isolates(spec),
         })

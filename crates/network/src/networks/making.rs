@@ -7,12 +7,12 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{Inner, locked};
 use crate::{
-    AttachError, Attachment, Driver, Endpoint, EndpointRequest, GatewayMode, Mac, NetworkSpec, PortRequest,
-    PublishedPort,
+    AttachError, Attachment, Driver, Endpoint, EndpointRequest, GatewayMode, IpNet, Mac, NetworkSpec,
+    PortRequest, PublishedPort,
     firewall::{Change, Item},
     ports, publish,
     sandbox::{DefaultRoutes, Device, Place},
-    spec::is_interface_name,
+    spec::{GATEWAY_IPV4, GATEWAY_IPV6, is_interface_name},
     sysctl,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Making<'a> {
     attachment: Attachment,
     /// What is new.
     places: Vec<Place>,
+    /// Sockets of a running sandbox's new ports.
+    held: Vec<OwnedFd>,
     has_links: bool,
     has_elements: bool,
     kept: bool,
@@ -36,7 +38,7 @@ pub(super) struct Making<'a> {
 impl<'a> Making<'a> {
     /// A new sandbox's.
     pub(super) fn new(inner: &'a Inner, id: ContainerId) -> Self {
-        Self::of(inner, Attachment { id, endpoints: Vec::new(), ports: Vec::new() })
+        Self::of(inner, Attachment::nowhere(id))
     }
 
     /// A running sandbox's.
@@ -46,6 +48,7 @@ impl<'a> Making<'a> {
             attachment: before.clone(),
             before,
             places: Vec::new(),
+            held: Vec::new(),
             has_links: false,
             has_elements: false,
             kept: false,
@@ -85,11 +88,11 @@ impl<'a> Making<'a> {
             interface,
             ipv4: addresses.ipv4,
             ipv6: addresses.ipv6,
-            gateway_ipv4: match way_out(spec, true) {
+            gateway_ipv4: match way_out(spec, addresses.ipv4) {
                 Some(IpAddr::V4(address)) => Some(address),
                 _ => None,
             },
-            gateway_ipv6: match way_out(spec, false) {
+            gateway_ipv6: match way_out(spec, addresses.ipv6) {
                 Some(IpAddr::V6(address)) => Some(address),
                 _ => None,
             },
@@ -173,6 +176,21 @@ impl<'a> Making<'a> {
         Ok(held.into_iter().flatten().collect())
     }
 
+    /// Reserves those of a running sandbox's ports that could not be published before: it had no way out, or none in one of
+    /// the families. The engine keeps them, since their sandbox's supervisor is there already.
+    pub(super) fn reserve_more(&mut self, requests: &[PortRequest]) -> Result<(), AttachError> {
+        let bindings = publish::bindings(&self.attachment, &|id| self.inner.spec(id));
+        let ours = |address, protocol, port| self.inner.firewall.has_port(address, protocol, port);
+        for missing in ports::missing(requests, bindings, &self.attachment.ports) {
+            for reservation in ports::reserve_all(&[missing.request], missing.bindings, &ours)? {
+                self.attachment.ports.push(reservation.port);
+                self.attachment.late_ports.push(reservation.port);
+                self.held.extend(reservation.socket);
+            }
+        }
+        Ok(())
+    }
+
     /// Lets traffic to the ports through, and from the new addresses.
     pub(super) fn publish(&mut self) -> Result<(), AttachError> {
         let spec = |id: &NetworkId| self.inner.spec(id);
@@ -192,6 +210,7 @@ impl<'a> Making<'a> {
     /// It is done: nothing is undone any more.
     pub(super) fn keep(mut self) -> Attachment {
         self.kept = true;
+        self.inner.hold(&self.attachment.id, std::mem::take(&mut self.held));
         self.attachment.clone()
     }
 }
@@ -219,16 +238,23 @@ impl Drop for Making<'_> {
     }
 }
 
-/// The gateway that leads out of a network; an internal one has none, nor has one on top of nothing.
-fn way_out(spec: &NetworkSpec, ipv4: bool) -> Option<IpAddr> {
-    let leads_out = !spec.internal
-        && match &spec.driver {
-            Driver::Bridge(options) => options.gateway_mode(ipv4) != GatewayMode::Isolated,
-            Driver::Macvlan(options) => options.parent.is_some(),
-            Driver::Ipvlan(options) => options.parent.is_some(),
-        };
-    let pool = if ipv4 { &spec.ipv4 } else { &spec.ipv6 };
-    pool.as_ref().filter(|_| leads_out)?.gateway
+/// The gateway that leads out of a network from one of its addresses; an internal one has none, nor has one on top of
+/// nothing.
+fn way_out(spec: &NetworkSpec, address: Option<IpNet>) -> Option<IpAddr> {
+    let pool = spec.pool_with(address?.address())?;
+    let ipv4 = pool.subnet.is_ipv4();
+    if spec.internal {
+        return None;
+    }
+    match &spec.driver {
+        Driver::Bridge(options) if options.gateway_mode(ipv4) == GatewayMode::Isolated => None,
+        Driver::Bridge(_) => {
+            let other = pool.auxiliary.get(if ipv4 { GATEWAY_IPV4 } else { GATEWAY_IPV6 });
+            other.copied().or(pool.gateway)
+        }
+        Driver::Macvlan(options) => pool.gateway.filter(|_| options.parent.is_some()),
+        Driver::Ipvlan(options) => pool.gateway.filter(|_| options.parent.is_some()),
+    }
 }
 
 /// The settings of an endpoint's interface. `default_ipv6`: what interfaces in this sandbox do about IPv6

@@ -15,7 +15,7 @@ use crate::{
     error::chain,
     firewall::{Change, Item},
     naming::Names,
-    pool, publish,
+    pool, publish, spec,
 };
 
 impl Networks {
@@ -51,10 +51,22 @@ impl Networks {
             }
             None => earlier(ipv4).unwrap_or_default(),
         };
-        let ipv4 = PoolRequest { range: config.range, ..asked(config.subnet, true) };
-        let ipv6 = config.ipv6.then(|| asked(config.subnet_ipv6, false));
+        let gateway = |name: &str, address: Option<IpAddr>| -> BTreeMap<String, IpAddr> {
+            address.map(|address| (name.to_owned(), address)).into_iter().collect()
+        };
+        let ipv4 = PoolRequest {
+            range: config.range,
+            auxiliary: gateway(spec::GATEWAY_IPV4, config.gateway.map(IpAddr::V4)),
+            ..asked(config.subnet, true)
+        };
+        let ipv6 = config.ipv6.then(|| PoolRequest {
+            range: config.range_ipv6,
+            auxiliary: gateway(spec::GATEWAY_IPV6, config.gateway_ipv6.map(IpAddr::V6)),
+            ..asked(config.subnet_ipv6, false)
+        });
         let driver = Driver::Bridge(options);
-        self.register(NetworkRequest { id, driver, internal: false, ipv4: Some(ipv4), ipv6 })
+        let further = Vec::new();
+        self.register(NetworkRequest { id, driver, internal: false, ipv4: Some(ipv4), ipv6, further })
     }
 
     /// Checks a network that is asked for and completes it: name of the bridge, pools, gateways. Nothing is
@@ -131,6 +143,7 @@ impl Networks {
             internal: request.internal,
             ipv4: None,
             ipv6: None,
+            further: Vec::new(),
         };
         check_beside(&book, &spec)?;
         let others = book.subnets_beside(&spec.id);
@@ -157,6 +170,17 @@ impl Networks {
         };
         spec.ipv4 = request.ipv4.as_ref().map(|request| complete(true, request)).transpose()?;
         spec.ipv6 = request.ipv6.as_ref().map(|request| complete(false, request)).transpose()?;
+        for request in &request.further {
+            let ipv4 = request.subnet.is_some_and(IpNet::is_ipv4);
+            let pool = complete(ipv4, request)?;
+            if spec.pools().any(|other| other.subnet.overlaps(pool.subnet)) {
+                return Err(CreateError::Overlap);
+            }
+            spec.further.push(pool);
+        }
+        if spec.bridge().is_some() && !spec.further.is_empty() {
+            return Err(CreateError::SeveralSubnets);
+        }
         book.put(spec.clone());
         Ok(spec)
     }
@@ -215,7 +239,8 @@ impl super::Inner {
 
 /// Whether the configuration can work at all.
 pub(super) fn check_config(config: &NetworkConfig) -> Result<(), OpenError> {
-    for (net, ipv4) in [(config.subnet, true), (config.range, true), (config.subnet_ipv6, false)] {
+    let nets = [(config.subnet, true), (config.range, true)];
+    for (net, ipv4) in nets.into_iter().chain([(config.subnet_ipv6, false), (config.range_ipv6, false)]) {
         if let Some(net) = net.filter(|net| net.is_ipv4() != ipv4) {
             return Err(OpenError::Family(net));
         }
@@ -226,6 +251,15 @@ pub(super) fn check_config(config: &NetworkConfig) -> Result<(), OpenError> {
         }
         if net.is_ipv4() && net.address() == net.last() {
             return Err(OpenError::BridgeAddress(net));
+        }
+    }
+    let gateways = [
+        (config.gateway.map(IpAddr::V4), config.subnet, "bip"),
+        (config.gateway_ipv6.map(IpAddr::V6), config.subnet_ipv6, "bip6"),
+    ];
+    for (gateway, subnet, option) in gateways {
+        if let Some(gateway) = gateway.filter(|gateway| !subnet.is_some_and(|net| net.contains(*gateway))) {
+            return Err(OpenError::Gateway { gateway, option });
         }
     }
     for pool in &config.pools {

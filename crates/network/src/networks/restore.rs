@@ -22,7 +22,7 @@ use crate::{
     bridge::{self, BridgePlan, MadeBridge},
     error::chain,
     firewall::Item,
-    publish, sandbox, sysctl,
+    ports, publish, sandbox, sysctl,
 };
 
 /// Makes the kernel agree with `living`; returns what failed.
@@ -130,6 +130,9 @@ fn restore_networks(
     let rules = specs.iter().filter_map(|spec| publish::bridge_rules(spec)).map(Item::Bridge);
     let spec = |id: &NetworkId| inner.spec(id);
     let of_sandboxes = living.iter().flat_map(|attachment| publish::items(attachment, &spec));
+    // Whoever has links opens them again.
+    locked(&inner.links).clear();
+    locked(&inner.held).clear();
     inner.firewall.replace(devices.strangers(), rules.chain(of_sandboxes).collect())?;
     let idle: BTreeSet<String> = {
         let used: HashSet<&str> = specs.iter().filter_map(|spec| spec.bridge()?.name.as_deref()).collect();
@@ -153,6 +156,9 @@ fn restore_networks(
         devices.state = state;
     }
     drop(devices);
+    for attachment in living {
+        inner.hold(&attachment.id, attachment.late_ports.iter().filter_map(ports::hold_again).collect());
+    }
     living.iter().try_for_each(|attachment| inner.route_loopback(attachment))
 }
 

@@ -6,7 +6,7 @@ use minke_model::NetworkId;
 
 use super::{Networks, locked, making::Making, open_route};
 use crate::{
-    AttachError, Attachment, DetachError, EndpointRequest, Failures,
+    AttachError, Attachment, DetachError, EndpointRequest, Failures, PortRequest,
     error::chain,
     firewall::{Change, Item},
     publish,
@@ -15,7 +15,8 @@ use crate::{
 
 impl Networks {
     /// Joins a running sandbox to a further network. The default route and with it the published ports
-    /// move to the new endpoint if its priority says so. Returns the attachment as it is now.
+    /// move to the new endpoint if its priority says so; of `ports`, those are published that had no way
+    /// before. Returns the attachment as it is now.
     ///
     /// # Errors
     /// [`AttachError`]; the sandbox is as it was then.
@@ -24,6 +25,7 @@ impl Networks {
         netns: BorrowedFd<'_>,
         attachment: &Attachment,
         endpoint: EndpointRequest,
+        ports: &[PortRequest],
     ) -> Result<Attachment, AttachError> {
         let inner = &*self.0;
         let _shared = inner.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
@@ -38,6 +40,7 @@ impl Networks {
             // Whatever the sandbox's defaults are by now, this interface is told.
             making.add(&endpoint, spec, device, spec.ipv6.is_none(), |name| sandbox.has(name))?;
         }
+        making.reserve_more(ports)?;
         sandbox.make_links(&mut host, making.places())?;
         making.has_links();
         let routes = making.default_routes();

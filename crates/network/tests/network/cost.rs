@@ -93,7 +93,7 @@ fn connecting_is_flat_up_to_300_endpoints() {
         world.on_host(|| {
             for _ in 0..20 {
                 let begin = Instant::now();
-                let both = networks.connect(app.netns.as_fd(), &app.attachment, wish()).unwrap();
+                let both = networks.connect(app.netns.as_fd(), &app.attachment, wish(), &[]).unwrap();
                 connects.push(begin.elapsed());
                 let begin = Instant::now();
                 networks.disconnect(app.netns.as_fd(), &both, &other.id).unwrap();

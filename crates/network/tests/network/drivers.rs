@@ -92,18 +92,18 @@ fn a_running_sandbox_comes_and_goes() {
     let netns = std::os::fd::AsFd::as_fd(&app.netns);
     let mut wish = EndpointRequest::new(second.id.clone(), "second");
     wish.gateway_priority = 1;
-    let both = world.on_host(|| networks.connect(netns, &app.attachment, wish.clone())).unwrap();
+    let both = world.on_host(|| networks.connect(netns, &app.attachment, wish.clone(), &[])).unwrap();
     assert_eq!(both.endpoints[1].interface, "eth1");
     assert!(ask_tcp(&app.netns, neighbour.attachment.ip(), 80).is_ok());
     assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "published ports moved with the default route");
-    let error = world.on_host(|| networks.connect(netns, &both, wish)).unwrap_err();
+    let error = world.on_host(|| networks.connect(netns, &both, wish, &[])).unwrap_err();
     assert!(matches!(error, AttachError::Twice(_)), "{error}");
 
     let left = world.on_host(|| networks.disconnect(netns, &both, &first.id)).unwrap();
     assert_eq!(left.endpoints.len(), 1);
     assert!(ask_tcp(&world.lan, HOST, 8080).is_ok());
     let back = EndpointRequest::new(first.id.clone(), "first");
-    let both = world.on_host(|| networks.connect(netns, &left, back)).unwrap();
+    let both = world.on_host(|| networks.connect(netns, &left, back, &[])).unwrap();
     assert_eq!(both.endpoints[1].interface, "eth0", "the first free number");
     let left = world.on_host(|| networks.disconnect(netns, &both, &second.id)).unwrap();
     assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "and moved back");
@@ -266,7 +266,7 @@ fn a_macvlan_network_is_on_the_lan_itself() {
     let netns = std::os::fd::AsFd::as_fd(&a.netns);
     let none = world.on_host(|| networks.disconnect(netns, &a.attachment, &spec.id)).unwrap();
     let back = EndpointRequest::new(spec.id.clone(), "mac");
-    world.on_host(|| networks.connect(netns, &none, back)).unwrap();
+    world.on_host(|| networks.connect(netns, &none, back, &[])).unwrap();
     assert!(ask_tcp(&a.netns, LAN, 80).is_ok());
     world.on_host(|| networks.detach(&b.attachment)).unwrap();
     assert!(world.has_link("lan0"));

@@ -159,7 +159,7 @@ fn an_interface_without_ipv6_has_none_beside_one_that_has() {
     let netns = std::os::fd::AsFd::as_fd(&app.netns);
     let left = world.on_host(|| networks.disconnect(netns, &app.attachment, &both.id)).unwrap();
     let back = minke_network::EndpointRequest::new(both.id.clone(), "both");
-    let again = world.on_host(|| networks.connect(netns, &left, back)).unwrap();
+    let again = world.on_host(|| networks.connect(netns, &left, back, &[])).unwrap();
     assert_eq!(again.gateway(false).unwrap().network, both.id);
     serve_tcp(&world.lan, "lan", 80);
     assert!(ask_tcp(&app.netns, LAN6, 80).is_ok());

@@ -16,4 +16,5 @@ mod isolation;
 mod lifecycle;
 mod publishing;
 mod reconcile;
+mod ways;
 mod world;

@@ -221,6 +221,7 @@ pub(crate) fn network_request(driver: &str, options: &[(&str, &str)]) -> Network
         internal: false,
         ipv4: Some(PoolRequest::default()),
         ipv6: None,
+        further: Vec::new(),
     }
 }
 
