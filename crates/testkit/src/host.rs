@@ -34,6 +34,9 @@ pub enum Cli {
     Minke,
 }
 
+/// What an engine sees as /etc/resolv.conf, in a mount namespace of its own, where it is there.
+const RESOLV_CONF: &str = "resolv.conf";
+
 static HOSTS: AtomicU32 = AtomicU32::new(0);
 
 impl Host {
@@ -88,7 +91,11 @@ impl Host {
             .open(self.path("daemon.log"))
             .expect("a log file");
         let installed = self.programs.as_ref().map(|folder| folder.join("minke"));
-        let mut command = Command::new(installed.unwrap_or_else(|| program("minke")));
+        let minke = installed.unwrap_or_else(|| program("minke"));
+        let mut command = match self.path(RESOLV_CONF).exists() {
+            true => with_resolv_conf(&self.path(RESOLV_CONF), &minke),
+            false => Command::new(minke),
+        };
         command.arg("daemon").args(self.daemon_flags()).args(&self.flags);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("dup")).stderr(log);
         let mut child = self.netns.enter(move || command.spawn()).expect("minke daemon starts");
@@ -117,6 +124,14 @@ impl Host {
             std::fs::rename(&new, folder.join(name)).expect("a program can be replaced");
         }
         self.programs = Some(folder);
+    }
+
+    /// Has the engine see a resolv.conf of its own from its next start on; a running one that does sees the change.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn set_resolv_conf(&self, text: &str) {
+        std::fs::write(self.path(RESOLV_CONF), text).expect("a file can be written");
     }
 
     fn daemon_flags(&self) -> Vec<String> {
@@ -339,6 +354,14 @@ impl Host {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// A command that runs a program with this file as /etc/resolv.conf.
+fn with_resolv_conf(file: &Path, program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+    command.arg(file).arg(program);
+    command
 }
 
 fn fetch_once(address: SocketAddr) -> std::io::Result<String> {

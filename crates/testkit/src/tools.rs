@@ -55,8 +55,15 @@ pub fn busybox() -> &'static Path {
 /// # Panics
 /// When `scripts/setup test` has not fetched them.
 pub fn api_clients(language: &str) -> PathBuf {
-    let home = std::env::home_dir().unwrap_or_default();
-    let folder = home.join(".cache/minke/tools/clients").join(language);
+    unpacked("clients").join(language)
+}
+
+/// The tree of Debian's packages that `scripts/setup test` keeps under this name: nothing of it is installed.
+///
+/// # Panics
+/// When it has not.
+pub fn unpacked(name: &str) -> PathBuf {
+    let folder = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools").join(name);
     assert!(folder.is_dir(), "{} is missing: run scripts/setup test", folder.display());
     folder
 }

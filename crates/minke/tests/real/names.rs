@@ -20,7 +20,7 @@ fn inspect(host: &Host, template: &str, name: &str) -> String {
     host.minke(["inspect", "-f", template, name]).ok()
 }
 
-fn address(host: &Host, network: &str, name: &str) -> String {
+pub(crate) fn address(host: &Host, network: &str, name: &str) -> String {
     inspect(host, &format!("{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}"), name)
 }
 
@@ -30,7 +30,7 @@ fn namespace(host: &Host, container: &str) -> String {
 }
 
 /// What `dig` prints with these words in a container's namespace.
-fn dig(host: &Host, container: &str, words: &str) -> String {
+pub(crate) fn dig(host: &Host, container: &str, words: &str) -> String {
     let mut command = Command::new(on_path("nsenter"));
     command.arg(namespace(host, container)).arg(on_path("dig"));
     // Of several servers dig takes the first one.
@@ -39,28 +39,34 @@ fn dig(host: &Host, container: &str, words: &str) -> String {
 }
 
 /// The data of the records that it gets.
-fn answers(host: &Host, container: &str, words: &str) -> Vec<String> {
+pub(crate) fn answers(host: &Host, container: &str, words: &str) -> Vec<String> {
     dig(host, container, &format!("{words} +short")).lines().map(str::to_owned).collect()
 }
 
 /// How a question ended, e.g. `NXDOMAIN`.
-fn status(host: &Host, container: &str, words: &str) -> String {
+pub(crate) fn status(host: &Host, container: &str, words: &str) -> String {
     let all = dig(host, container, words);
     let after = all.split_once("status: ").unwrap_or_else(|| panic!("no answer: {all}")).1;
     after.split(',').next().unwrap_or_default().to_owned()
 }
 
-/// A name server of Debian in the host's namespace, at the address of a network's gateway.
-struct Dnsmasq(Child);
+/// A name server of Debian in the host's namespace.
+pub(crate) struct Dnsmasq(Child);
 
 impl Dnsmasq {
     fn start(host: &Host, address: &str) -> Self {
         let long = format!("--txt-record=long.example,{}", ["x".repeat(200).as_str(); 6].join(","));
+        Self::knowing(host, address, &["--host-record=host.example,192.0.2.7,2001:db8::7".to_owned(), long])
+    }
+
+    /// One that listens on an address of the host's and knows this alone of example.
+    pub(crate) fn knowing(host: &Host, address: &str, records: &[String]) -> Self {
         let mut command = Command::new(on_path("dnsmasq"));
         command
             .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-poll"])
             .args(["--bind-interfaces", "--log-facility=-", "--pid-file", "--user=root", "--group=root"])
-            .args(["--local=/example/", "--host-record=host.example,192.0.2.7,2001:db8::7", &long])
+            .arg("--local=/example/")
+            .args(records)
             .arg(format!("--listen-address={address}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null());

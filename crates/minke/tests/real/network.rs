@@ -92,6 +92,24 @@ fn udp_ports_are_published_too(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     host.expect_nothing_left();
 }
 
+#[test]
+fn sctp_ports_are_published_and_a_kernel_without_sctp_is_told() {
+    let host = Host::with_busybox();
+    let has_sctp = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        Some(rustix::net::ipproto::SCTP),
+    )
+    .is_ok();
+    let run = ["run", "-d", "--name", "box", "-p", "8080:80/sctp", "busybox", "sleep", "600"];
+    let ran = host.cli_args(Cli::Minke, &run).expect_code(0);
+    assert_eq!(ran.stderr.contains("This kernel has no SCTP"), !has_sctp, "{ran}");
+    assert!(host.minke(["port", "box"]).ok().contains("80/sctp -> 0.0.0.0:8080"));
+    let again = ["run", "--rm", "-p", "8080:80/sctp", "busybox", "true"];
+    let _ = host.cli_args(Cli::Minke, &again).expect_code(125).expect_stderr("8080");
+    host.expect_nothing_left();
+}
+
 #[rstest]
 fn the_host_network_is_the_hosts_and_none_has_only_loopback(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();

@@ -1,9 +1,15 @@
-//! Networks of users' own: made, listed and removed; containers on them; names; what becomes of them when an engine dies.
+//! Networks of users' own: made, listed and removed; containers on them; names; what becomes of them when
+//! an engine dies, and beside the firewalls of others.
 
 mod containers;
+mod cost;
 mod faults;
+mod firewalls;
+mod forwarding;
+mod load;
 mod names;
 mod objects;
+mod ways;
 
 use minke_testkit::{Cli, Host};
 

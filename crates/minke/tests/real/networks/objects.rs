@@ -93,6 +93,18 @@ fn what_cannot_be_made_is_refused_in_dockers_words(#[values(Cli::Docker, Cli::Mi
     refused(&["-d", "weave", "red"], "weave");
     refused(&["-o", "com.docker.network.bridge.enable_icc=maybe", "red"], "enable_icc");
     refused(&[&"n".repeat(300)], "more than 255");
+    for (subnet, words) in [
+        ("10.83.0.0/33", "10.83.0.0/33"),
+        ("10.83.0.0", "10.83.0.0"),
+        ("10.83.1.0/16", "it should be 10.83.0.0/16"),
+        ("fd00::/129", "fd00::/129"),
+        ("::ffff:10.83.0.0/112", "::ffff:10.83.0.0/112"),
+    ] {
+        refused(&["--ipv6", "--subnet", subnet, "red"], words);
+    }
+    refused(&["--subnet", "10.83.0.0/16", "--gateway", "10.84.0.1", "red"], "10.84.0.1");
+    refused(&["--subnet", "10.83.0.0/16", "--ip-range", "10.84.0.0/24", "red"], "10.84.0.0/24");
+    refused(&["--subnet", "10.83.0.0/16", "--aux-address", "a=10.84.0.1", "red"], "10.84.0.1");
     let _ = host.cli(cli, ["network", "create", "a.b-c_d.example"]).ok();
     let _ = host
         .cli(cli, ["network", "rm", "host"])
