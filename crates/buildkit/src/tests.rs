@@ -1,5 +1,7 @@
 //! Whole conversations: a client as buildx is, with a session, against a builder that is small but real in what it asks.
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
