@@ -108,6 +108,12 @@ fn made(container: &Value) -> Value {
             !matches!(name.as_str(), "com.docker.compose.version" | "com.docker.compose.config-hash")
         });
     }
+    if let Some(dependencies) = labels["com.docker.compose.depends_on"].as_str() {
+        // Docker compose writes them in no order.
+        let mut dependencies: Vec<&str> = dependencies.split(',').collect();
+        dependencies.sort_unstable();
+        labels["com.docker.compose.depends_on"] = dependencies.join(",").into();
+    }
     let config = [
         "Hostname",
         "User",
@@ -259,7 +265,7 @@ fn every_verb_and_flag_of_docker_compose_is_there() {
     let flags = |help: &str| -> std::collections::BTreeSet<String> {
         let words =
             help.lines().filter(|line| line.trim_start().starts_with('-')).flat_map(str::split_whitespace);
-        let flags = words.filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches(','));
+        let flags = words.filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches([',', '.']));
         // It may stand after any verb.
         let flags = flags
             .map(|flag| flag.split(['=', '[']).next().unwrap_or(flag))
