@@ -62,7 +62,7 @@ services:
     <<: *common
     healthcheck: {test: "true", interval: 1s, timeout: 2s, retries: 3, start_period: 5s}
     networks: [default]
-  sidecar: {<<: *common, network_mode: "service:db", pid: "service:db", volumes_from: ["told:ro"]}
+  sidecar: {<<: *common, network_mode: "service:db", pid: "service:db", volumes_from: [told]}
   many:
     <<: *common
     deploy: {replicas: 2, resources: {limits: {cpus: "0.5", memory: 32M, pids: 20}, reservations: {memory: 16M}}}
@@ -288,7 +288,6 @@ fn every_verb_and_flag_of_docker_compose_is_there() {
             .collect();
         assert!(missing.is_empty(), "minke compose {verb} lacks {missing:?}");
     }
-    host.expect_nothing_left();
 }
 
 #[test]
