@@ -46,6 +46,9 @@ struct Built {
 }
 
 async fn build(context: &Context, args: Build) -> Result<(), Failure> {
+    if let Some(reason) = args.refused() {
+        return Err(Failure::new(reason));
+    }
     check_builder(context, &args)?;
     let client = context.client()?;
     let has_buildkit = has_buildkit(client, &args).await?;

@@ -46,6 +46,9 @@ pub(crate) struct Build {
     /// Shorthand for "--call=check"
     #[arg(long)]
     pub(super) check: bool,
+    /// Compress the build context, of which only what is needed is sent
+    #[arg(long, hide = true)]
+    compress: bool,
     /// Limit the CPU CFS (Completely Fair Scheduler) period
     #[arg(long, value_name = "int")]
     pub(super) cpu_period: Option<i64>,
@@ -61,6 +64,9 @@ pub(crate) struct Build {
     /// MEMs in which to allow execution (0-3, 0,1)
     #[arg(long, value_name = "string")]
     pub(super) cpuset_mems: Option<String>,
+    /// Skip image verification, which isn't done
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    disable_content_trust: Option<bool>,
     /// Name of the Dockerfile (default: "PATH/Dockerfile")
     #[arg(short, long, value_name = "string")]
     pub(super) file: Option<PathBuf>,
@@ -70,6 +76,9 @@ pub(crate) struct Build {
     /// Write the image ID to a file
     #[arg(long, value_name = "string")]
     pub(super) iidfile: Option<PathBuf>,
+    /// Container isolation technology; Linux has its default one
+    #[arg(long, value_name = "string", hide = true)]
+    pub(super) isolation: Option<String>,
     /// Set metadata for an image
     #[arg(long, value_name = "list")]
     pub(super) label: Vec<String>,
@@ -130,9 +139,15 @@ pub(crate) struct Build {
     /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")
     #[arg(long, value_name = "list")]
     pub(super) secret: Vec<String>,
+    /// Security options of Windows
+    #[arg(long, value_name = "strings", hide = true)]
+    pub(super) security_opt: Vec<String>,
     /// Shared memory size for build containers
     #[arg(long, value_name = "bytes", value_parser = quantity::parse_bytes)]
     pub(super) shm_size: Option<i64>,
+    /// Squash newly built layers into one
+    #[arg(long, hide = true)]
+    pub(super) squash: bool,
     /// SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")
     #[arg(long, value_name = "list")]
     pub(super) ssh: Vec<String>,
@@ -182,6 +197,20 @@ impl Build {
             (some(&self.ssh), "--ssh"),
         ];
         first(&given)
+    }
+
+    /// What can't be had of what docker's flags ask for, and what to do instead.
+    pub(super) fn refused(&self) -> Option<&'static str> {
+        let isolation = self.isolation.as_deref().unwrap_or_default();
+        let asked = [
+            (self.squash, "--squash: not supported; copy what is to stay into a last stage FROM scratch"),
+            (
+                !self.security_opt.is_empty(),
+                "--security-opt: no engine on Linux takes security options for builds",
+            ),
+            (!matches!(isolation, "" | "default"), "--isolation: Linux has no isolation but its default one"),
+        ];
+        first(&asked)
     }
 
     /// What is asked about the build instead of it.
