@@ -26,7 +26,24 @@ pub(crate) struct Plain {
     force: bool,
 }
 
-/// Flags of `image prune` and `builder prune`.
+/// Flags of `builder prune`.
+#[derive(Debug, Parser)]
+pub(crate) struct BuildCache {
+    /// Remove all unused build cache, not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Provide filter values (e.g. "until=24h")
+    #[arg(long, value_name = "filter")]
+    filter: Vec<String>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+    /// Amount of disk space to keep for cache
+    #[arg(long, value_name = "bytes", value_parser = quantity::parse_bytes)]
+    keep_storage: Option<i64>,
+}
+
+/// Flags of `image prune`.
 #[derive(Debug, Parser)]
 pub(crate) struct Images {
     /// Remove all unused images, not just dangling ones
@@ -76,7 +93,7 @@ pub(crate) static CONTAINERS: Verb =
 pub(crate) static IMAGES: Verb =
     client_verb!(Images, images, Arity::None, "[OPTIONS]", "Remove unused images");
 pub(crate) static BUILD_CACHE: Verb =
-    client_verb!(Images, build_cache, Arity::None, "[OPTIONS]", "Remove build cache");
+    client_verb!(BuildCache, build_cache, Arity::None, "[OPTIONS]", "Remove build cache");
 pub(crate) static NETWORKS: Verb =
     client_verb!(Plain, networks, Arity::None, "[OPTIONS]", "Remove all unused networks");
 pub(crate) static VOLUMES: Verb =
@@ -92,6 +109,8 @@ struct Part {
     list: &'static str,
     title: &'static str,
     filters: Vec<String>,
+    /// Bytes that stay.
+    keep: Option<i64>,
 }
 
 fn container_part(filters: &[String]) -> Part {
@@ -101,13 +120,21 @@ fn container_part(filters: &[String]) -> Part {
         list: "ContainersDeleted",
         title: "Deleted Containers:",
         filters: filters.to_vec(),
+        keep: None,
     }
 }
 
 fn image_part(all: bool, filters: &[String]) -> Part {
     let dangling = format!("dangling={}", !all);
     let filters = filters.iter().cloned().chain([dangling]).collect();
-    Part { path: "/images/prune", all: false, list: "ImagesDeleted", title: "Deleted Images:", filters }
+    Part {
+        path: "/images/prune",
+        all: false,
+        list: "ImagesDeleted",
+        title: "Deleted Images:",
+        filters,
+        keep: None,
+    }
 }
 
 fn network_part(filters: &[String]) -> Part {
@@ -117,6 +144,7 @@ fn network_part(filters: &[String]) -> Part {
         list: "NetworksDeleted",
         title: "Deleted Networks:",
         filters: filters.to_vec(),
+        keep: None,
     }
 }
 
@@ -127,20 +155,29 @@ fn cache_part(all: bool, filters: &[String]) -> Part {
         list: "CachesDeleted",
         title: "Deleted build cache objects:",
         filters: filters.to_vec(),
+        keep: None,
     }
 }
 
 fn volume_part(all: bool, filters: &[String]) -> Part {
     let filters = filters.iter().cloned().chain(all.then(|| "all=true".to_owned())).collect();
-    Part { path: "/volumes/prune", all: false, list: "VolumesDeleted", title: "Deleted Volumes:", filters }
+    Part {
+        path: "/volumes/prune",
+        all: false,
+        list: "VolumesDeleted",
+        title: "Deleted Volumes:",
+        filters,
+        keep: None,
+    }
 }
 
-async fn build_cache(context: &Context, args: Images) -> Result<(), Failure> {
+async fn build_cache(context: &Context, args: BuildCache) -> Result<(), Failure> {
     let warning = match args.all {
         true => "WARNING! This will remove all build cache.",
         false => "WARNING! This will remove all dangling build cache.",
     };
-    prune(context, args.force, warning, &[cache_part(args.all, &args.filter)]).await
+    let part = Part { keep: args.keep_storage, ..cache_part(args.all, &args.filter) };
+    prune(context, args.force, warning, &[part]).await
 }
 
 async fn containers(context: &Context, args: Plain) -> Result<(), Failure> {
@@ -211,6 +248,7 @@ async fn prune(context: &Context, force: bool, warning: &str, parts: &[Part]) ->
 async fn prune_part(client: &Client, part: &Part) -> Result<(String, f64), Failure> {
     let mut query: Vec<_> = filters::query(&part.filters)?.into_iter().collect();
     query.extend(part.all.then(|| ("all", "1".to_owned())));
+    query.extend(part.keep.map(|bytes| ("keep-storage", bytes.to_string())));
     let report: Value = client.post_empty(part.path, &query).await?;
     let mut lines: Vec<String> = report[part.list].as_array().into_iter().flatten().map(removed).collect();
     if !lines.is_empty() {
