@@ -20,6 +20,8 @@ pub struct BuildFlags {
     pub args: Vec<(String, Option<String>)>,
     /// `--memory`
     pub memory: i64,
+    /// `--ssh`, each `default` or `NAME=SOCKET`, beside those of the file.
+    pub ssh: Vec<String>,
 }
 
 /// Builds the image of a service and gives it its names.

@@ -4,7 +4,7 @@ use minke_compose::run::BuildFlags;
 
 use crate::failure::Failure;
 
-/// From `--build-arg`, `--no-cache`, `--pull` and `--memory`.
+/// From `--build-arg`, `--no-cache`, `--pull`, `--memory` and `--ssh`.
 ///
 /// # Errors
 /// When the memory is no size.
@@ -13,6 +13,7 @@ pub(super) fn flags_of(
     no_cache: bool,
     pull: bool,
     memory: Option<&str>,
+    ssh: Vec<String>,
 ) -> Result<BuildFlags, Failure> {
     let memory = match memory {
         None => 0,
@@ -23,5 +24,5 @@ pub(super) fn flags_of(
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (text.clone(), None),
     };
-    Ok(BuildFlags { no_cache, pull, args: args.iter().map(argument).collect(), memory })
+    Ok(BuildFlags { no_cache, pull, args: args.iter().map(argument).collect(), memory, ssh })
 }

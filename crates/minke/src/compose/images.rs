@@ -117,6 +117,9 @@ pub(crate) struct Build {
     /// Don't print anything to STDOUT
     #[arg(short, long)]
     quiet: bool,
+    /// Set SSH authentications used when building service images (use 'default' for your default SSH agent)
+    #[arg(long, value_name = "string")]
+    ssh: Vec<String>,
     /// Also build dependencies (transitively)
     #[arg(long)]
     with_dependencies: bool,
@@ -264,7 +267,7 @@ async fn build(context: &Context, args: Build) -> Result<(), Failure> {
         output::note("No services to build");
         return Ok(());
     }
-    let flags = flags_of(&args.build_arg, args.no_cache, args.pull, args.memory.as_deref())?;
+    let flags = flags_of(&args.build_arg, args.no_cache, args.pull, args.memory.as_deref(), args.ssh)?;
     let execution = session.execution()?.with_build(flags);
     session.carry_out_with(&plan, &minke_compose::plan::Observed::default(), execution).await?;
     if args.push { push_all(&session, false).await } else { Ok(()) }

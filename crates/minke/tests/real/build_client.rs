@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use minke_testkit::{Host, Ran};
+use minke_testkit::{Host, Ran, Registry, RegistryKind};
 use serde_json::Value;
 
 /// A folder with files, and what is built in it.
@@ -297,5 +297,26 @@ fn a_failed_step_shows_its_lines_and_limits_take_the_classic_way() {
         project.build(&["--cache-from", "type=local,src=x"]).expect_code(1).expect_stderr("type=registry");
     let missing = project.build(&["-f", "nowhere"]);
     let _ = missing.expect_code(1).expect_stderr("failed to read dockerfile: open nowhere");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn what_is_built_is_pushed_and_its_steps_come_back_from_a_registry() {
+    let host = Host::with_busybox();
+    let registry = Registry::start(&host, RegistryKind::Minke);
+    let (image, cache) =
+        (registry.name("app:1"), format!("type=registry,ref={}", registry.name("app:cache")));
+    let cache_to = format!("{cache},mode=max");
+    let project = Project::new(&host, "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid >/made\n");
+    let _ = project.build(&["--push", "-t", &image, "--cache-to", &cache_to]).expect_code(0);
+    let _ = host.minke(["rmi", "-f", &image]);
+    let _ = host.minke(["pull", "-q", &image]).expect_code(0);
+    let made = host.minke(["run", "--rm", &image, "cat", "/made"]).ok();
+    let _ = host.minke(["rmi", "-f", &image]).expect_code(0);
+    let _ = host.minke(["builder", "prune", "-a", "-f"]).expect_code(0);
+    let again = project.build(&["-t", "again", "--cache-from", &cache]).expect_code(0);
+    assert!(again.stderr.contains("CACHED"), "{again}");
+    assert_eq!(host.minke(["run", "--rm", "again", "cat", "/made"]).ok(), made);
+    drop(registry);
     host.expect_nothing_left();
 }

@@ -105,6 +105,7 @@ pub(super) fn options(
         "" => words::agent(&key.id),
         path => words::agent(&format!("{}={path}", key.id)),
     });
+    let agents = agents.chain(flags.ssh.iter().map(|word| words::agent(word)));
     let args = args(project, build, flags).into_iter();
     Ok(BuildOptions {
         context: context(build),
@@ -115,6 +116,7 @@ pub(super) fn options(
         target: build.target.clone(),
         platforms,
         no_cache: build.no_cache || flags.no_cache,
+        no_cache_filter: build.no_cache_filter.clone(),
         pull: build.pull || flags.pull,
         network: build.network.clone(),
         extra_hosts: hosts.collect(),

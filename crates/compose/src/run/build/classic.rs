@@ -34,7 +34,7 @@ pub(super) async fn build(
     flags: &BuildFlags,
     around: &dyn Surroundings,
 ) -> Result<(), RunError> {
-    refuse(service, build)?;
+    refuse(service, build, flags)?;
     let mut query = query(project, service, build, image, flags);
     let mut headers = around.build_headers();
     let body = match is_remote(&build.context) {
@@ -101,11 +101,11 @@ fn archive(build: &Build) -> Result<(String, Receiver), RunError> {
 }
 
 /// What goes over BuildKit's session alone, which this way of building hasn't.
-fn refuse(service: &Service, build: &Build) -> Result<(), RunError> {
+fn refuse(service: &Service, build: &Build, flags: &BuildFlags) -> Result<(), RunError> {
     let attestation = |value: &str| !matches!(value, "" | "false");
     let asked = [
         (!build.secrets.is_empty(), "secrets"),
-        (!build.ssh.is_empty(), "ssh"),
+        (!build.ssh.is_empty() || !flags.ssh.is_empty(), "ssh"),
         (!build.additional_contexts.is_empty(), "additional_contexts"),
         (!build.cache_to.is_empty(), "cache_to"),
         (build.platforms.len() > 1, "platforms"),
@@ -144,6 +144,9 @@ fn query(
     set("buildargs", json!(args(project, build, flags)).to_string());
     set("labels", json!(build.labels).to_string());
     set("target", build.target.clone());
+    for stage in &build.no_cache_filter {
+        set("nocachefilter", stage.clone());
+    }
     set("networkmode", build.network.clone());
     set("cachefrom", json!(build.cache_from).to_string());
     set("shmsize", build.shm_size.0.to_string());

@@ -255,9 +255,6 @@ fn both_make_equal_containers() {
     host.expect_nothing_left();
 }
 
-/// What docker compose has and minke compose has not: see SCOPE.md.
-const MISSING: [(&str, &str); 1] = [("build", "--ssh")];
-
 #[test]
 fn every_verb_and_flag_of_docker_compose_is_there() {
     let host = Host::without_engine();
@@ -282,10 +279,7 @@ fn every_verb_and_flag_of_docker_compose_is_there() {
         let own: Vec<&str> = [verb, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let words: Vec<&str> = ["compose"].into_iter().chain(own.iter().copied()).collect();
         let ours = flags(&help(minke_testkit::program("minke"), &words));
-        let missing: Vec<_> = flags(&theirs(&own))
-            .into_iter()
-            .filter(|flag| !ours.contains(flag) && !MISSING.contains(&(verb, flag.as_str())))
-            .collect();
+        let missing: Vec<_> = flags(&theirs(&own)).into_iter().filter(|flag| !ours.contains(flag)).collect();
         assert!(missing.is_empty(), "minke compose {verb} lacks {missing:?}");
     }
 }
