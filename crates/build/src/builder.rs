@@ -2,19 +2,20 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 use minke_dockerfile::plan::StageId;
 use minke_engine::Engine;
-use minke_model::Digest;
+use minke_model::{Digest, Platform};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    BuildError, BuildRequest, BuildResult, CacheEntry, Client,
+    BuildError, BuildRequest, BuildResult, CacheEntry, Client, LinkedBuild,
     build::Build,
     cache::{Cache, failed},
     caches::CacheMounts,
     exchange,
     export::{self, Finished},
+    images::{self, BaseImage},
     prepare,
 };
 
@@ -106,6 +107,33 @@ impl Builder {
         result.exporter_response.extend(caches);
         self.trim();
         Ok(result)
+    }
+
+    /// What another build comes to, to be built on. One for several platforms is built for `platform`.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub(crate) fn linked<'a>(
+        &'a self,
+        linked: &'a LinkedBuild,
+        name: &'a str,
+        platform: &'a Platform,
+    ) -> BoxFuture<'a, Result<BaseImage, BuildError>> {
+        Box::pin(async move {
+            let mut request =
+                BuildRequest { outputs: Vec::new(), cache_to: Vec::new(), ..linked.request.clone() };
+            if request.platforms.len() > 1 {
+                request.platforms = vec![platform.to_string()];
+            }
+            let prepared = prepare::prepare(self, request, linked.client.clone()).await?;
+            let _end = EndOnDrop(prepared.builds.iter().map(|(build, _)| Arc::clone(build)).collect());
+            let (build, target) = prepared.builds.first().ok_or_else(|| {
+                BuildError::Failed(format!("the build of context {name} is for no platform"))
+            })?;
+            let finished = finish(build, *target).await?;
+            let config = export::image_config(&finished)?;
+            images::hold_layers(self.engine(), Arc::new(config), finished.state.layers, name.to_owned()).await
+        })
     }
 
     /// Everything in the cache. Blocking: cache mounts are measured.

@@ -3,6 +3,8 @@
 mod files;
 mod image;
 
+pub(crate) use image::image_config;
+
 use std::sync::Arc;
 
 use minke_dockerfile::plan::StageId;

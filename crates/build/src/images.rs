@@ -15,10 +15,10 @@ use crate::{
     progress::Node,
 };
 
-/// An image that is here and stays as long as this lives.
+/// An image, or what another build came to, that is here and stays as long as this lives.
 #[derive(Debug, Clone)]
 pub(crate) struct BaseImage {
-    pub(crate) image: Image,
+    config: Arc<ImageConfig>,
     pub(crate) layers: Vec<BuiltLayer>,
     /// Its name with its digest, for progress.
     pub(crate) title: String,
@@ -27,12 +27,12 @@ pub(crate) struct BaseImage {
 
 impl BaseImage {
     pub(crate) fn config(&self) -> &ImageConfig {
-        &self.image.config
+        &self.config
     }
 
     /// What it runs on, where it says so.
     pub(crate) fn platform(&self) -> Option<Platform> {
-        let config = &self.image.config;
+        let config = &self.config;
         let has = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
         (!config.architecture.is_empty()).then_some(has)
     }
@@ -104,14 +104,28 @@ fn suits(image: &Image, origin: &ImageOrigin) -> bool {
 async fn hold(engine: &Engine, origin: &ImageOrigin, image: Image) -> Result<BaseImage, BuildError> {
     let store = engine.image_store().clone();
     let title = format!("{}@{}", origin.reference, image.manifest);
-    let held = tokio::task::spawn_blocking(move || {
+    let layers = tokio::task::spawn_blocking(move || {
         let layers = store.built_layers(&image).map_err(|error| failed(&error))?;
-        let held = store.hold_layers(&layers).map_err(|error| failed(&error))?;
-        let held = held.ok_or_else(|| BuildError::Failed(format!("layers of {} are missing", image.id)))?;
-        Ok::<_, BuildError>((image, layers, held))
+        Ok::<_, BuildError>((image.config, layers))
     });
-    let (image, layers, held) = held.await.map_err(|error| failed(&error))??;
-    Ok(BaseImage { image, layers, title, _held: Some(Arc::new(held)) })
+    let (config, layers) = layers.await.map_err(|error| failed(&error))??;
+    hold_layers(engine, config, layers, title).await
+}
+
+/// An image of these layers, which stay as long as it lives.
+pub(crate) async fn hold_layers(
+    engine: &Engine,
+    config: Arc<ImageConfig>,
+    layers: Vec<BuiltLayer>,
+    title: String,
+) -> Result<BaseImage, BuildError> {
+    let store = engine.image_store().clone();
+    let held = tokio::task::spawn_blocking(move || {
+        let held = store.hold_layers(&layers).map_err(|error| failed(&error))?;
+        let held = held.ok_or_else(|| BuildError::Failed(format!("layers of {title} are missing")))?;
+        Ok::<_, BuildError>(BaseImage { config, layers, title, _held: Some(Arc::new(held)) })
+    });
+    held.await.map_err(|error| failed(&error))?
 }
 
 async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Node) -> Result<(), BuildError> {

@@ -38,4 +38,4 @@ pub use error::BuildError;
 pub use output::{BuildResult, Destination, Output, OutputKind};
 pub use progress::{Event, LogStream, Progress, Status, Step, Vertex, Warning};
 pub use remote::RemoteContext;
-pub use request::{BuildRequest, CacheEndpoint, NamedContext, NetworkMode, ResourceLimits};
+pub use request::{BuildRequest, CacheEndpoint, LinkedBuild, NamedContext, NetworkMode, ResourceLimits};

@@ -131,6 +131,7 @@ fn options(request: &BuildRequest, platform: Option<Platform>, is_multi_platform
         NamedContext::Files(_) => format!("local:{name}"),
         NamedContext::Image(reference) => format!("docker-image://{reference}"),
         NamedContext::Url(url) => url.clone(),
+        NamedContext::Build(_) => format!("input:{name}"),
     };
     let contexts = request.named_contexts.iter().map(|(name, context)| (name.clone(), value(context, name)));
     let mut arguments: BTreeMap<String, String> =

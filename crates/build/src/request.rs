@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use crate::{Context, Output};
+use crate::{Client, Context, Output};
 
 /// One build.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,17 @@ pub enum NamedContext {
     Image(String),
     /// A git repository or an archive that the engine fetches.
     Url(String),
+    /// What another build comes to.
+    Build(Arc<LinkedBuild>),
+}
+
+/// A build that another is built on.
+#[derive(Clone)]
+pub struct LinkedBuild {
+    /// What is asked for; its outputs and where its cache goes don't matter.
+    pub request: BuildRequest,
+    /// What its client has.
+    pub client: Client,
 }
 
 impl fmt::Debug for NamedContext {
@@ -86,6 +97,7 @@ impl fmt::Debug for NamedContext {
             Self::Files(context) => f.debug_tuple("Files").field(&context.name()).finish(),
             Self::Image(reference) => f.debug_tuple("Image").field(reference).finish(),
             Self::Url(url) => f.debug_tuple("Url").field(url).finish(),
+            Self::Build(build) => f.debug_tuple("Build").field(&build.request).finish(),
         }
     }
 }

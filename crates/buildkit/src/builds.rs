@@ -128,6 +128,17 @@ impl Builds {
         found.map_err(|_| Status::new(Code::NotFound, format!("no such job {reference}")))
     }
 
+    /// A build and what was asked for in it, by the reference of the result.
+    ///
+    /// # Errors
+    /// When there is no such build, or no such result of it.
+    pub(crate) async fn result(&self, reference: &str) -> Result<(Arc<Build>, Arc<Attributes>), Status> {
+        let name = reference.rsplit_once('-').map_or(reference, |(build, _)| build);
+        let build = self.get(name).await?;
+        let attributes = build.result(reference)?;
+        Ok((build, attributes))
+    }
+
     fn forget(&self, reference: &str) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
     }

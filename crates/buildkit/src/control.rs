@@ -3,5 +3,6 @@
 pub(crate) mod cache;
 pub(crate) mod failure;
 pub(crate) mod history;
+pub(crate) mod session;
 pub(crate) mod solve;
 pub(crate) mod workers;

@@ -6,6 +6,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod inputs;
+pub(crate) mod links;
 pub(crate) mod lint;
 pub(crate) mod outputs;
 pub(crate) mod questions;

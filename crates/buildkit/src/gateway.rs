@@ -9,19 +9,20 @@ use crate::Shared;
 use crate::builds::Build;
 use crate::control::{failure, solve, workers};
 use crate::frontend::attributes::Attributes;
-use crate::frontend::{self, lint, outputs, questions};
+use crate::frontend::{self, links, lint, outputs, questions};
 use crate::grpc::{Reply, Request, Status};
 use crate::pb::Empty;
 use crate::pb::control::VertexWarning;
 use crate::pb::gateway::{
-    Cap, InputsResponse, Outcome, PongResponse, Ref, ReturnRequest, SolveRequest, SolveResponse, WarnRequest,
+    Cap, EvaluateRequest, InputsResponse, Outcome, PongResponse, Ref, ReturnRequest, SolveRequest,
+    SolveResponse, WarnRequest,
 };
 
 /// Which build a call is part of.
 const BUILD: &str = "buildkit-controlapi-buildid";
 
 /// What of this API there is.
-const CAPS: [&str; 11] = [
+const CAPS: [&str; 12] = [
     "solve.base",
     "return",
     "returnmap",
@@ -32,6 +33,7 @@ const CAPS: [&str; 11] = [
     "frontend.caps",
     "gateway.solve.metadata",
     "gateway.solve.evaluate",
+    "gateway.evaluate",
     "gateway.warnings",
 ];
 /// What of builds there is, as far as clients look before they ask.
@@ -66,6 +68,12 @@ pub(crate) async fn call(shared: &Arc<Shared>, method: &str, mut request: Reques
             });
             Ok(Reply::one(&Empty {}))
         }
+        "Evaluate" => {
+            let EvaluateRequest { reference } = messages.only().await?;
+            let attributes = build.result(&reference)?;
+            solve::build(shared, &build, &attributes, Some(vec![outputs::cache_only()])).await?;
+            Ok(Reply::one(&Empty {}))
+        }
         "Inputs" => Ok(Reply::one(&InputsResponse::default())),
         "Warn" => {
             warn(&build, messages.only().await?);
@@ -90,16 +98,12 @@ async fn solve_part(
     if request.definition.is_some_and(|definition| !definition.def.is_empty()) {
         return Err(solve::no_graphs());
     }
-    if !request.frontend_inputs.is_empty() {
-        return Err(Status::unimplemented(
-            "builds can't be given the results of other builds as contexts here",
-        ));
-    }
     if request.frontend.is_empty() {
         return Ok(Outcome::default());
     }
     frontend::check(&request.frontend, &request.frontend_opt)?;
-    let attributes = Attributes::read(&request.frontend_opt)?;
+    let mut attributes = Attributes::read(&request.frontend_opt)?;
+    attributes.inputs = request.frontend_inputs;
     if let Some(question) = attributes.question.clone() {
         return answer(shared, build, &attributes, &question).await;
     }
@@ -107,7 +111,8 @@ async fn solve_part(
         solve::build(shared, build, &attributes, Some(vec![outputs::cache_only()])).await?;
     }
     let id = build.keep(attributes)?;
-    Ok(Outcome { reference: Some(Ref { id }), metadata: BTreeMap::new() })
+    let def = Some(links::definition(&id));
+    Ok(Outcome { reference: Some(Ref { id, def }), metadata: BTreeMap::new() })
 }
 
 /// What is asked about a build instead of it.

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use crate::Shared;
-use crate::control::{cache, history, solve, workers};
+use crate::control::{cache, history, session, solve, workers};
 use crate::gateway;
 use crate::grpc::{Reply, Request, Service, Status};
 use crate::pb::Empty;
@@ -55,7 +55,7 @@ async fn control(shared: &Arc<Shared>, method: &str, mut request: Request) -> Re
             shared.history.update(&messages.only().await?)?;
             Ok(Reply::one(&Empty {}))
         }
-        // The client's session through a call instead of a connection of its own is for daemons that aren't Docker's.
+        "Session" => session::session(shared, request),
         other => {
             Err(Status::unimplemented(format!("method {other} of BuildKit's control API is not served")))
         }

@@ -378,7 +378,7 @@ async fn a_client_that_goes_away_ends_its_build() {
 #[tokio::test]
 async fn graphs_and_calls_that_nobody_serves_are_refused_in_words() {
     let talk = Conversation::begin("FROM x").await;
-    let graph = Definition { def: vec![Bytes::from_static(b"x")] };
+    let graph = Definition { def: vec![Bytes::from_static(b"x")], ..Definition::default() };
     let request = SolveRequest { definition: Some(graph), ..Conversation::request("b1") };
     let status =
         talk.control.unary::<SolveResponse>("/moby.buildkit.v1.Control/Solve", &request).await.unwrap_err();

@@ -79,7 +79,7 @@ impl Build {
             Origin::Stage(stage) => self.stages.get(stage).and_then(|stage| stage.end).map(|end| end.hex()),
             Origin::Image(image) => self.images.get(&image_key(image)).map(|image| image.key().hex()),
             Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
-                Some(NamedContext::Image(_)) => {
+                Some(NamedContext::Image(_) | NamedContext::Build(_)) => {
                     self.images.get(&named_key(named)).map(|image| image.key().hex())
                 }
                 Some(NamedContext::Url(url)) => {

@@ -90,9 +90,7 @@ fn tell(build: &Build, names: &[String], result: &mut BuildResult, made: (Digest
 /// The image's configuration byte for byte, with its own cache if that is wanted.
 fn configuration(finished: &Finished) -> Result<Vec<u8>, BuildError> {
     let Finished { build, target, state } = finished;
-    let stage = build.stages.get(target);
-    let stage = stage.ok_or_else(|| BuildError::Failed("the target was not planned".to_owned()))?;
-    let config = config(build, stage, state);
+    let config = image_config(finished)?;
     let json = match exchange::inline_wanted(&build.request) {
         true => {
             let cache = exchange::inline(build, *target, &state.layers)?;
@@ -101,6 +99,14 @@ fn configuration(finished: &Finished) -> Result<Vec<u8>, BuildError> {
         false => serde_json::to_vec(&config),
     };
     json.map_err(|error| BuildError::Failed(error.to_string()))
+}
+
+/// The target's configuration.
+pub(crate) fn image_config(finished: &Finished) -> Result<ImageConfig, BuildError> {
+    let Finished { build, target, state } = finished;
+    let stage = build.stages.get(target);
+    let stage = stage.ok_or_else(|| BuildError::Failed("the target was not planned".to_owned()))?;
+    Ok(config(build, stage, state))
 }
 
 /// The stage's configuration, with its layers, and the times of their making.

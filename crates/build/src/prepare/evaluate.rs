@@ -106,6 +106,12 @@ async fn image(
                 };
                 (named_key(named), image)
             }
+            Some(NamedContext::Build(linked)) => {
+                if let Entry::Vacant(place) = images.entry(named_key(named)) {
+                    place.insert(builder.linked(linked, &named.name, &named.platform).await?);
+                }
+                return Ok(());
+            }
             _ => return Ok(()),
         },
         _ => return Ok(()),

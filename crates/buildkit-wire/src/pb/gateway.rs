@@ -62,6 +62,15 @@ pub struct Outcome {
 pub struct Ref {
     #[prost(string, tag = "1")]
     pub id: String,
+    /// What stands for it where it is another build's input.
+    #[prost(message, optional, tag = "2")]
+    pub def: Option<Definition>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EvaluateRequest {
+    #[prost(string, tag = "1")]
+    pub reference: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

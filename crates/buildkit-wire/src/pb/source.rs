@@ -1,5 +1,7 @@
 //! Where something stands in a source, and which platform something is for.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 /// `pb.Platform`
@@ -13,11 +15,44 @@ pub struct Platform {
     pub variant: String,
 }
 
-/// `pb.Definition`: here it only matters that there is one.
+/// `pb.Definition`: a graph, of which nothing is solved here but single sources of one's own.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Definition {
+    /// Each a `pb.Op`.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub def: Vec<Bytes>,
+    /// By the digests of those.
+    #[prost(btree_map = "string, message", tag = "2")]
+    pub metadata: BTreeMap<String, OpMetadata>,
+}
+
+/// `pb.OpMetadata`: clients want each operation to have some.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct OpMetadata {}
+
+/// `pb.Op`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Op {
+    #[prost(message, repeated, tag = "1")]
+    pub inputs: Vec<Input>,
+    #[prost(message, optional, tag = "3")]
+    pub source: Option<SourceOp>,
+}
+
+/// `pb.Input`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Input {
+    #[prost(string, tag = "1")]
+    pub digest: String,
+    #[prost(int64, tag = "2")]
+    pub index: i64,
+}
+
+/// `pb.SourceOp`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SourceOp {
+    #[prost(string, tag = "1")]
+    pub identifier: String,
 }
 
 /// `pb.SourceInfo`

@@ -11,9 +11,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
-use minke_build::{BuildResult, CacheEndpoint, Output};
+use minke_build::{BuildResult, Output};
 use minke_dockerfile::Diagnostic;
 use minke_dockerfile::ast::Dockerfile;
 
@@ -21,7 +22,7 @@ use super::failure;
 use crate::Shared;
 use crate::builds::{Build, Running};
 use crate::frontend::attributes::Attributes;
-use crate::frontend::inputs::{DOCKERFILE_LIMIT, Sources, gather};
+use crate::frontend::inputs::{DOCKERFILE_LIMIT, Sources, endpoint, gather, of_solve};
 use crate::frontend::{self, outputs};
 use crate::grpc::{Code, Status};
 use crate::pb::control::{SolveRequest, SolveResponse};
@@ -42,7 +43,8 @@ pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result
     let outcome = if running.build.request.frontend.is_empty() {
         driven(shared, &mut running).await
     } else {
-        let attributes = Attributes::read(&running.build.request.frontend_attrs)?;
+        let mut attributes = Attributes::read(&running.build.request.frontend_attrs)?;
+        attributes.inputs.clone_from(&running.build.request.frontend_inputs);
         build(shared, &running.build, &attributes, None).await
     };
     tracing::debug!(reference = running.build.request.reference, took = ?began.elapsed().unwrap_or_default(), "solved");
@@ -54,11 +56,6 @@ pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result
 fn check(request: &SolveRequest) -> Result<(), Status> {
     if request.definition.as_ref().is_some_and(|definition| !definition.def.is_empty()) {
         return Err(no_graphs());
-    }
-    if !request.frontend_inputs.is_empty() {
-        return Err(Status::unimplemented(
-            "builds can't be given the results of other builds as contexts here",
-        ));
     }
     if request.source_policy.is_some() {
         return Err(Status::unimplemented("source policies aren't applied here: build without one"));
@@ -119,7 +116,8 @@ pub(crate) async fn run(
     check_only: bool,
 ) -> Result<BuildResult, Status> {
     let session = shared.sessions.get(&build.request.session).await?;
-    let (mut request, client) = gather(&sources(shared, build, &session), attributes).await?;
+    let links = AtomicUsize::new(0);
+    let (mut request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
     if let Some(text) = &request.dockerfile_text {
         // The builder's own words for it hold the excerpt that clients print themselves.
         let parsed = minke_dockerfile::parse(&request.dockerfile, text.as_bytes());
@@ -133,27 +131,27 @@ pub(crate) async fn run(
         Some(outputs) => outputs,
         None => outputs::read(&build.request, &session, &build.feed)?,
     };
-    let cache = build.request.cache.clone().unwrap_or_default();
-    let endpoint = |entry: crate::pb::control::CacheOptionsEntry| CacheEndpoint {
-        kind: entry.kind,
-        attributes: entry.attrs,
-    };
-    request.cache_to = cache.exports.into_iter().map(endpoint).collect();
-    if request.cache_from.is_empty() {
-        request.cache_from = cache.imports.into_iter().map(endpoint).collect();
-    }
-    request.entitlements.clone_from(&build.request.entitlements);
+    let exports = build.request.cache.iter().flat_map(|cache| cache.exports.iter().cloned());
+    request.cache_to = exports.map(endpoint).collect();
+    of_solve(&mut request, &build.request);
     request.check_only = check_only;
     shared.builder.build(request, client).await.map_err(|error| failure::status(&error, &build.feed))
 }
 
-fn sources<'a>(shared: &'a Shared, build: &'a Build, session: &'a Arc<Session>) -> Sources<'a> {
+fn sources<'a>(
+    shared: &'a Shared,
+    build: &'a Build,
+    session: &'a Arc<Session>,
+    links: &'a AtomicUsize,
+) -> Sources<'a> {
     Sources {
         sessions: &shared.sessions,
         session,
         slots: &shared.slots,
         feed: &build.feed,
         builder: &*shared.builder,
+        builds: &shared.builds,
+        links,
     }
 }
 
@@ -167,7 +165,8 @@ pub(crate) async fn dockerfile(
     attributes: &Attributes,
 ) -> Result<Result<Dockerfile, Diagnostic>, Status> {
     let session = shared.sessions.get(&build.request.session).await?;
-    let (request, client) = gather(&sources(shared, build, &session), attributes).await?;
+    let links = AtomicUsize::new(0);
+    let (request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
     let text = match (request.dockerfile_text, client.context) {
         (Some(text), _) => Some(text.into_bytes()),
         (None, Some(context)) => {
@@ -211,7 +210,7 @@ mod tests {
     fn graphs_policies_and_privileges_are_refused() {
         let refused = [
             SolveRequest {
-                definition: Some(Definition { def: vec!["x".into()] }),
+                definition: Some(Definition { def: vec!["x".into()], ..Definition::default() }),
                 ..SolveRequest::default()
             },
             SolveRequest { source_policy: Some(crate::pb::Empty {}), ..SolveRequest::default() },

@@ -6,6 +6,7 @@ use minke_build::{BuildRequest, CacheEndpoint, NetworkMode, ResourceLimits};
 use serde::Deserialize;
 
 use crate::grpc::Status;
+use crate::pb::source::Definition;
 use crate::session::upload;
 
 /// A build as its attributes describe it; its files, secrets and outputs come from elsewhere.
@@ -17,6 +18,8 @@ pub(crate) struct Attributes {
     /// The name of the client's folder with the Dockerfile; `None` takes it from a context that isn't the client's.
     pub(crate) dockerfile: Option<String>,
     pub(crate) named: BTreeMap<String, Named>,
+    /// Graphs that named contexts may be, by the names that the client gives them.
+    pub(crate) inputs: BTreeMap<String, Definition>,
     /// The sessions of folders that aren't in the build's own.
     pub(crate) sessions: BTreeMap<String, String>,
     /// What is asked about the build instead of it.
@@ -46,6 +49,8 @@ pub(crate) enum Named {
     Local(String),
     Image(String),
     Url(String),
+    /// One of the inputs.
+    Input(String),
 }
 
 impl Attributes {
@@ -207,7 +212,8 @@ fn named(name: &str, value: &str) -> Result<Named, Status> {
         Some(("docker-image", reference)) => Ok(Named::Image(reference.trim_start_matches("//").to_owned())),
         Some(("http" | "https" | "git" | "ssh", _)) => Ok(Named::Url(value.to_owned())),
         _ if value.starts_with("git@") => Ok(Named::Url(value.to_owned())),
-        Some((kind @ ("input" | "target" | "oci-layout"), _)) => Err(Status::unimplemented(format!(
+        Some(("input", key)) => Ok(Named::Input(key.to_owned())),
+        Some((kind @ ("target" | "oci-layout"), _)) => Err(Status::unimplemented(format!(
             "context {name}={value}: contexts of the kind {kind} can't be had here; use a folder, a URL or docker-image://"
         ))),
         _ => Err(Status::invalid(format!("unsupported context source {value:?} for {name}"))),
@@ -309,7 +315,7 @@ mod tests {
             ("shm-size", "-1"),
             ("shm-size", "much"),
             ("cache-imports", "{"),
-            ("context:a", "input:b"),
+            ("context:a", "oci-layout:b"),
             ("attest:sbom", ""),
             ("build-arg:SOURCE_DATE_EPOCH", "today"),
         ] {

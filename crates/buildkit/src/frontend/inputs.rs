@@ -1,14 +1,19 @@
 //! What a build needs of its client, gathered: the Dockerfile, folders, secrets, agents, credentials.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use minke_build::{BuildRequest, Client, NamedContext};
+use minke_build::{BuildRequest, CacheEndpoint, Client, LinkedBuild, NamedContext};
 
 use super::attributes::{Attributes, Files, Named};
+use super::links;
 use crate::builder::Builder;
+use crate::builds::Builds;
+use crate::control::solve;
 use crate::files::slots::Slots;
 use crate::grpc::{Code, Status};
+use crate::pb::control::{CacheOptionsEntry, SolveRequest};
 use crate::progress::Feed;
 use crate::session::content::Stores;
 use crate::session::files::{Folder, WithIgnoreFile};
@@ -26,6 +31,26 @@ pub(crate) struct Sources<'a> {
     pub(crate) slots: &'a Slots,
     pub(crate) feed: &'a Feed,
     pub(crate) builder: &'a dyn Builder,
+    pub(crate) builds: &'a Builds,
+    /// How many other builds it is built on, at any depth.
+    pub(crate) links: &'a AtomicUsize,
+}
+
+/// The most other builds that one is built on.
+const LINKS: usize = 100;
+
+/// Puts in what a solve says beside its attributes, but for where things go.
+pub(crate) fn of_solve(request: &mut BuildRequest, solve: &SolveRequest) {
+    if request.cache_from.is_empty() {
+        let imports = solve.cache.iter().flat_map(|cache| cache.imports.iter().cloned());
+        request.cache_from = imports.map(endpoint).collect();
+    }
+    request.entitlements.clone_from(&solve.entitlements);
+}
+
+/// A cache elsewhere.
+pub(crate) fn endpoint(entry: CacheOptionsEntry) -> CacheEndpoint {
+    CacheEndpoint { kind: entry.kind, attributes: entry.attrs }
 }
 
 /// Gathers it.
@@ -93,6 +118,7 @@ pub(crate) async fn gather(
                 }
                 Named::Image(reference) => NamedContext::Image(reference.clone()),
                 Named::Url(url) => NamedContext::Url(url.clone()),
+                Named::Input(input) => NamedContext::Build(sources.linked(attributes, input).await?),
             },
         );
     }
@@ -106,6 +132,22 @@ impl Sources<'_> {
             None => self.session.clone(),
         };
         Ok(Folder { session, name: name.to_owned(), slots: self.slots.clone(), feed: self.feed.clone() })
+    }
+
+    /// The build whose result an input is. What it does is told to those who watch it.
+    async fn linked(&self, attributes: &Attributes, input: &str) -> Result<Arc<LinkedBuild>, Status> {
+        if self.links.fetch_add(1, Ordering::Relaxed) >= LINKS {
+            return Err(Status::invalid(format!("a build on more than {LINKS} other builds")));
+        }
+        let graph = attributes.inputs.get(input);
+        let graph = graph.ok_or_else(|| Status::invalid(format!("there is no input {input:?}")))?;
+        let reference = links::reference(graph).ok_or_else(solve::no_graphs)?;
+        let (build, attributes) = self.builds.result(&reference).await?;
+        let session = self.sessions.get(&build.request.session).await?;
+        let sources = Sources { session: &session, feed: &build.feed, ..*self };
+        let (mut request, client) = Box::pin(gather(&sources, &attributes)).await?;
+        of_solve(&mut request, &build.request);
+        Ok(Arc::new(LinkedBuild { request, client }))
     }
 }
 
