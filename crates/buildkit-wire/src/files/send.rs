@@ -76,9 +76,7 @@ pub async fn send(
                     let _ = call.send(&Packet::error(&error.to_string())).await;
                     return Err(Status::new(Code::Internal, error.to_string()));
                 }
-                call.close();
-                while call.next::<Packet>().await?.is_some() {}
-                break;
+                return call.finish().await;
             }
         }
     }

@@ -66,7 +66,7 @@ impl Channel {
             receiver.recv().await.map(|message| (Ok(Frame::data(message)), receiver))
         });
         let answer = self.send(path, headers, UnsyncBoxBody::new(StreamBody::new(messages)))?;
-        Ok(Call { sender: Some(sender), answer: Answer::Awaited(answer) })
+        Ok(Call { sender: Some(sender), answer: Answer::Awaited(answer), is_served: false })
     }
 
     fn send(&self, path: &str, headers: HeaderMap, body: Body) -> Result<AwaitedAnswer, Status> {
@@ -102,6 +102,7 @@ fn read(answer: hyper::Result<Response<Incoming>>) -> Result<Messages, Status> {
 pub struct Call {
     sender: Option<mpsc::Sender<Bytes>>,
     answer: Answer,
+    is_served: bool,
 }
 
 enum Answer {
@@ -114,7 +115,7 @@ impl Call {
     /// The serving side: what came so far and will come, and whom what is said goes to.
     pub(super) fn served(messages: Messages) -> (Self, mpsc::Receiver<Bytes>) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (Self { sender: Some(sender), answer: Answer::Read(messages) }, receiver)
+        (Self { sender: Some(sender), answer: Answer::Read(messages), is_served: true }, receiver)
     }
 
     /// Sends a message, as soon as there is room.
@@ -137,6 +138,17 @@ impl Call {
     /// Tells that no more will be sent.
     pub fn close(&mut self) {
         self.sender = None;
+    }
+
+    /// Ends a call in which all is said. Whoever made it waits for its end; whoever serves it ends it by returning, and must
+    /// not wait for the other side, which may wait as well.
+    ///
+    /// # Errors
+    /// How it ended, to whoever made it.
+    pub async fn finish(&mut self) -> Result<(), Status> {
+        self.close();
+        while !self.is_served && self.next::<Empty>().await?.is_some() {}
+        Ok(())
     }
 
     /// The next message; `None` when the call has ended well.
