@@ -12,7 +12,7 @@ use std::{
 };
 
 use minke_image::{Arrival, BuiltLayer, HeldLayers, ImageStore, StagedLayer};
-use minke_model::Digest;
+use minke_model::{Digest, chain};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -291,12 +291,5 @@ pub(crate) fn now() -> String {
 
 /// An error with its causes.
 pub(crate) fn failed(error: &dyn std::error::Error) -> BuildError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    BuildError::Failed(text)
+    BuildError::Failed(chain(error))
 }

@@ -39,16 +39,3 @@ pub(crate) enum ExchangeError {
     #[error("{0}")]
     Damaged(String),
 }
-
-impl ExchangeError {
-    /// With its causes, in one line.
-    pub(crate) fn told(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
-    }
-}

@@ -39,7 +39,7 @@ pub(crate) async fn list(call: Call) -> Outcome {
     };
     let containers = call.engine().list(options).await?;
     let differ = legacy::summaries_differ(call.version);
-    respond::json_list(&containers, Some(&shapes::CONTAINER_SUMMARY), |container| {
+    respond::json_list(&containers, &shapes::CONTAINER_SUMMARY, |container| {
         if differ {
             legacy::container_summary(container);
         }

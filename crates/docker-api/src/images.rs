@@ -5,10 +5,12 @@ use hyper::StatusCode;
 use minke_engine::ImageListOptions;
 use serde_json::Value;
 
+use self::listed::ListedImage;
 use crate::call::Call;
 use crate::respond::{self, Outcome};
 use crate::{legacy, shapes};
 
+mod listed;
 pub(crate) mod registries;
 pub(crate) mod transfer;
 
@@ -27,7 +29,8 @@ pub(crate) async fn list(call: Call) -> Outcome {
         filters,
     };
     let images = call.engine().image_list(options).await?;
-    respond::json_list(&images, None, |image| legacy::image(call.version, image))
+    let listed = images.iter().map(|image| ListedImage::of(call.version, image));
+    respond::json(StatusCode::OK, &listed.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// `GET /images/{name}/json`

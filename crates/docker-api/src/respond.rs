@@ -51,13 +51,8 @@ pub(crate) fn shaped<T: Serialize>(status: StatusCode, shape: &Shape, value: &T)
     json(status, &Filled::new(shape, &to_value(value)?))
 }
 
-/// A list as a JSON answer, each entry changed by itself, and filled in where it has a shape: a thousand need the memory of
-/// one.
-pub(crate) fn json_list<T: Serialize>(
-    entries: &[T],
-    shape: Option<&Shape>,
-    change: impl Fn(&mut Value),
-) -> Outcome {
+/// A list as a JSON answer, each entry changed and filled in by itself: a thousand need the memory of one.
+pub(crate) fn json_list<T: Serialize>(entries: &[T], shape: &Shape, change: impl Fn(&mut Value)) -> Outcome {
     let mut body = vec![b'['];
     for (index, entry) in entries.iter().enumerate() {
         if index > 0 {
@@ -65,11 +60,7 @@ pub(crate) fn json_list<T: Serialize>(
         }
         let mut value = to_value(entry)?;
         change(&mut value);
-        match shape {
-            Some(shape) => serde_json::to_writer(&mut body, &Filled::new(shape, &value)),
-            None => serde_json::to_writer(&mut body, &value),
-        }
-        .map_err(unwritable)?;
+        serde_json::to_writer(&mut body, &Filled::new(shape, &value)).map_err(unwritable)?;
     }
     body.extend_from_slice(b"]\n");
     Ok(bytes(StatusCode::OK, "application/json", body))

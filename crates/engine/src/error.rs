@@ -84,18 +84,10 @@ impl Error {
     }
 }
 
-/// An error and its causes on one line, each once.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = plain(error.to_string());
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let text = plain(next.to_string());
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = next.source();
-    }
-    line
+/// An error and its causes on one line, each once, without the kernel's numbers.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let line = minke_model::chain_of(error, |cause| plain(cause.to_string()));
+    plain(line)
 }
 
 /// Without the number that Rust's standard library puts behind an error of the kernel: the words say it.

@@ -1,6 +1,8 @@
 //! How a command fails: the message for the user and the exit code, mapped in one place.
 
-use std::{error::Error, fmt::Write as _};
+use std::error::Error;
+
+pub(crate) use minke_model::chain;
 
 /// Why a command ends unsuccessfully.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,21 +61,6 @@ fn run_code(message: &str) -> i32 {
     } else {
         USAGE
     }
-}
-
-/// `error: cause: cause`, once each.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.ends_with(&next_text) {
-            // Writing to a String can't fail.
-            let _ = write!(text, ": {next_text}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 impl From<minke_docker_client::Error> for Failure {

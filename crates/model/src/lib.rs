@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chain;
 pub mod descriptor;
 pub mod digest;
 mod excerpt;
@@ -16,6 +17,7 @@ pub mod quantity;
 pub mod reference;
 pub mod runtime_spec;
 
+pub use chain::{chain, chain_of};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError};
 pub use id::{ContainerId, IdError, ImageId, NetworkId};

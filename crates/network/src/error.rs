@@ -2,6 +2,7 @@
 
 use std::{fmt, io, net::IpAddr, path::PathBuf};
 
+pub(crate) use minke_model::chain;
 use minke_model::{ContainerId, NetworkId};
 
 use crate::{IpNet, OptionError, Protocol};
@@ -296,16 +297,4 @@ pub struct CloseError {
     pub prefix: String,
     /// What is left and why.
     pub failures: Failures,
-}
-
-/// One line with the whole chain of causes, for [`Failures`].
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use minke_dockerfile::plan::StageId;
 use minke_image::{BuiltLayer, push::CompressedLayer};
 use minke_model::{
-    Descriptor, Digest,
+    Descriptor, Digest, chain,
     media_type::{DOCKER_INDEX, INDEX, MANIFEST},
 };
 use serde::Serialize;
@@ -123,7 +123,7 @@ async fn one(
         return Ok(None);
     }
     let written = write(first, &*place, &collected, to, node).await;
-    written.map(Some).map_err(|error| BuildError::Failed(format!("export the cache: {}", error.told())))
+    written.map(Some).map_err(|error| BuildError::Failed(format!("export the cache: {}", chain(&error))))
 }
 
 /// Writes everything. Gives the descriptor of the manifest, as JSON.

@@ -9,7 +9,7 @@ use minke_image::{
     ImageConfig,
     manifest::{Document, Index, Manifest},
 };
-use minke_model::Digest;
+use minke_model::{Digest, chain};
 use serde::Deserialize;
 
 use super::{
@@ -86,7 +86,7 @@ async fn import(engine: &Engine, client: &Client, endpoint: &CacheEndpoint) -> V
     node.start();
     let read = async {
         let place = open(engine, client, endpoint).await.map_err(|error| error.to_string())?;
-        read(&place).await.map_err(|error| error.told())
+        read(&place).await.map_err(|error| chain(&error))
     };
     let read = read.await;
     node.done(false, None);

@@ -3,7 +3,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use minke_image::{BuiltLayer, LayerState, PulledLayer, StagedLayer};
-use minke_model::{Descriptor, Digest};
+use minke_model::{Descriptor, Digest, chain};
 
 use super::{ExchangeError, Imports, Place, format::KnownLayer, import::warn, place::StreamReader};
 use crate::{
@@ -37,7 +37,7 @@ impl Imports {
             match receive(build, &*offer.import.place, wanted, &offer.layers).await {
                 Ok(cached) => return Some(cached),
                 Err(error) => {
-                    let text = format!("a cached step is not used: {}", error.told());
+                    let text = format!("a cached step is not used: {}", chain(&error));
                     warn(&build.client, wanted.node, text);
                 }
             }

@@ -2,6 +2,7 @@
 
 use minke_build::BuildError;
 use minke_dockerfile::Diagnostic;
+use minke_model::chain;
 use serde_json::json;
 
 use crate::frontend::lint::{ranges_json, source_json};
@@ -18,7 +19,7 @@ pub(crate) fn status(error: &BuildError, feed: &Feed) -> Status {
         BuildError::Cancelled => Code::Canceled,
         _ => Code::Unknown,
     };
-    let status = Status::new(code, whole(error));
+    let status = Status::new(code, chain(error));
     let vertex = feed.failed().map(|digest| detail("Vertex", &json!({ "digest": digest })));
     let source = lines(error).and_then(|lines| source(feed, &[Range::lines(lines.0, lines.1)]));
     status.with(vertex.into_iter().chain(source))
@@ -40,20 +41,6 @@ pub(crate) fn lines(error: &BuildError) -> Option<(u32, u32)> {
         BuildError::Step { lines, .. } => *lines,
         _ => None,
     }
-}
-
-/// An error's text with its causes.
-fn whole(error: &BuildError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn source(feed: &Feed, ranges: &[Range]) -> Option<Detail> {

@@ -55,17 +55,3 @@ fn args(project: &Project, build: &Build, flags: &BuildFlags) -> Map<String, Val
     };
     build.args.iter().chain(given).filter_map(resolved).collect()
 }
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}

@@ -69,45 +69,35 @@ impl Image {
         now: OffsetDateTime,
         shown: Shown<'_>,
     ) -> impl Iterator<Item = Row> {
-        self.names(digests).into_iter().map(move |name| self.row(&name, full, now, shown))
+        self.names(digests).into_iter().map(move |name| self.row(name, full, now, shown))
     }
 
     /// Repository, tag and digest of each row.
-    fn names(&self, digests: bool) -> Vec<(String, String, String)> {
-        let split = |name: &str, at: char| name.rsplit_once(at).map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let tags: Vec<_> =
-            self.repo_tags.iter().filter(|t| *t != "<none>:<none>").filter_map(|t| split(t, ':')).collect();
-        let named: Vec<_> = self
-            .repo_digests
-            .iter()
-            .filter(|d| *d != "<none>@<none>")
-            .filter_map(|d| split(d, '@'))
-            .collect();
+    fn names(&self, digests: bool) -> Vec<(&str, &str, &str)> {
+        let tags = self.repo_tags.iter().filter(|name| *name != "<none>:<none>");
+        let tags: Vec<_> = tags.filter_map(|name| name.rsplit_once(':')).collect();
+        let named = self.repo_digests.iter().filter(|name| *name != "<none>@<none>");
+        let named: Vec<_> = named.filter_map(|name| name.rsplit_once('@')).collect();
         if tags.is_empty() && named.is_empty() {
-            return vec![(NONE.to_owned(), NONE.to_owned(), NONE.to_owned())];
+            return vec![(NONE, NONE, NONE)];
         }
         let mut rows = Vec::new();
         for (repository, tag) in &tags {
-            let own: Vec<_> =
-                named.iter().filter(|(name, _)| name == repository).map(|(_, digest)| digest).collect();
-            if !digests || own.is_empty() {
-                let digest = own.first().map_or(NONE.to_owned(), |digest| (*digest).clone());
-                rows.push((repository.clone(), tag.clone(), digest));
-                continue;
-            }
-            rows.extend(own.into_iter().map(|digest| (repository.clone(), tag.clone(), digest.clone())));
-        }
-        for (repository, digest) in named {
-            if !tags.iter().any(|(name, _)| *name == repository) {
-                rows.push((repository, NONE.to_owned(), digest));
+            let mut own = named.iter().filter(|(name, _)| name == repository).map(|(_, digest)| *digest);
+            let first = own.next();
+            rows.push((*repository, *tag, first.unwrap_or(NONE)));
+            if digests {
+                rows.extend(own.map(|digest| (*repository, *tag, digest)));
             }
         }
+        let untagged = named.iter().filter(|(name, _)| !tags.iter().any(|(tagged, _)| tagged == name));
+        rows.extend(untagged.map(|(repository, digest)| (*repository, NONE, *digest)));
         rows
     }
 
     fn row(
         &self,
-        (repository, tag, digest): &(String, String, String),
+        (repository, tag, digest): (&str, &str, &str),
         full: bool,
         now: OffsetDateTime,
         shown: Shown<'_>,
@@ -119,9 +109,9 @@ impl Image {
             shown,
             [
                 ("ID", &|| if full { self.id.clone() } else { short_id(&self.id) }),
-                ("Repository", &|| repository.clone()),
-                ("Tag", &|| tag.clone()),
-                ("Digest", &|| digest.clone()),
+                ("Repository", &|| repository.to_owned()),
+                ("Tag", &|| tag.to_owned()),
+                ("Digest", &|| digest.to_owned()),
                 ("CreatedSince", &|| {
                     if self.created <= 0 { "N/A".to_owned() } else { ago(self.created, now) }
                 }),

@@ -445,19 +445,12 @@ pub(super) fn with_default_devices(resources: &mut Resources) {
     }
 }
 
-/// The error with its causes, in one line.
+/// The error with its causes, in one line, and those of the kernel without their numbers.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = match cause.downcast_ref::<io::Error>() {
-            Some(error) => plain(error),
-            None => cause.to_string(),
-        };
-        text = format!("{text}: {cause_text}");
-        source = cause.source();
-    }
-    text
+    minke_model::chain_of(error, |cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => plain(error),
+        None => cause.to_string(),
+    })
 }
 
 pub(super) fn record(

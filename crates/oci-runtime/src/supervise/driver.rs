@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(super) use minke_model::chain;
 use minke_model::runtime_spec::{Process, Resources};
 
 use super::protocol::{Failure, FailureKind, SupervisorConfig};
@@ -122,16 +123,4 @@ pub(super) fn failure(kind: FailureKind, action: impl Into<String>, error: &dyn 
     }
     message.push_str(&chain(error));
     Failure { kind, message }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

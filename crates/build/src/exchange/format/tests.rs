@@ -1,3 +1,5 @@
+//! Caches as others may write them: whole, damaged, in loops.
+
 use super::*;
 
 fn digest(byte: u8) -> Digest {

@@ -8,9 +8,10 @@ use minke_build_client::{
     run, words,
 };
 use minke_docker_client::{Client, HeaderMap};
+use minke_model::chain;
 use serde_json::{Value, json};
 
-use super::{BuildFlags, args, chain};
+use super::{BuildFlags, args};
 use crate::model::{Build, Project, Service, Ulimit};
 use crate::plan::names::image as image_name;
 use crate::run::error::RunError;

@@ -94,7 +94,7 @@ fn archive(build: &Build) -> Result<(String, Receiver), RunError> {
         let writer = io::BufWriter::with_capacity(128 << 10, writer);
         // An error ends the stream before the archive does, which the engine notices and reports.
         if let Err(error) = pack(Some(&root), &name, extra.as_ref(), writer) {
-            tracing::warn!(error = %super::chain(&error), root = %root.display(), "the build context can't be read");
+            tracing::warn!(error = %minke_model::chain(&error), root = %root.display(), "the build context can't be read");
         }
     });
     Ok((dockerfile, receiver))
