@@ -7,18 +7,24 @@ PREFIX ?= /usr/local
 export PATH := $(shell scripts/setup path):$(PATH)
 export CARGO_TERM_COLOR ?= always
 target := $(shell rustc -vV | sed -n 's/^host: //p')
+# A panic ends these programs, so nothing reads how to unwind them: an eighth of their size.
+aborting := --config 'target.$(target).rustflags=["-C", "force-unwind-tables=no"]'
 
-.PHONY: help release install demo test check lint unit soak doc fuzz vm bench fix clean
+.PHONY: help release order install demo test check lint unit soak doc fuzz vm bench fix clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 release: ## both programs, ready to copy, in target/dist
-	cargo build --profile small --locked -p minke-oci-runtime
-	cargo build --release --locked -p minke
+	cargo build $(aborting) --profile small --locked -p minke-oci-runtime
+	cargo build $(aborting) --release --locked -p minke
 	mkdir -p target/dist
 	cp target/$(target)/small/minke-oci target/$(target)/release/minke target/dist/
 	@ls -l target/dist
+
+order: release ## lays out minke-oci's code anew by what a container's life calls (as root, on x86-64; minutes)
+	CARGO_PROFILE_SMALL_STRIP=none cargo build $(aborting) --profile small --locked -p minke-oci-runtime --target-dir target/order
+	scripts/order target/dist/minke target/order/$(target)/small/minke-oci crates/oci-runtime/order.ld
 
 install: release ## copies them to $(PREFIX)/bin, and the units of systemd to $(PREFIX)/lib
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/dist/minke target/dist/minke-oci
