@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{NetworkNamespace, Ran, Rootfs, Run, docker_cli, leftovers, program};
+use crate::{Dockerd, NetworkNamespace, Ran, Rootfs, Run, docker_cli, leftovers, program};
 
 /// A network namespace with an engine in it, reached by `docker` and `minke`.
 pub struct Host {
@@ -23,6 +23,8 @@ pub struct Host {
     flags: Vec<String>,
     /// Where `minke` and `minke-oci` are, if not where they were built.
     programs: Option<PathBuf>,
+    /// Another's engine in the place of minke's.
+    dockerd: Option<Dockerd>,
 }
 
 /// Which command line a test drives: the two must not differ.
@@ -46,6 +48,17 @@ impl Host {
     /// When the engine does not come up.
     pub fn with_busybox() -> Self {
         let host = Self::start();
+        host.import("busybox", Rootfs::busybox());
+        host
+    }
+
+    /// A host whose engine is Debian's dockerd, without a default bridge, and holds the image `busybox`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn with_dockerd() -> Self {
+        let mut host = Self::without_engine();
+        host.dockerd = Some(Dockerd::start(&["--bridge=none".to_owned()]));
         host.import("busybox", Rootfs::busybox());
         host
     }
@@ -76,7 +89,8 @@ impl Host {
     pub fn without_engine() -> Self {
         let dir = tempfile::Builder::new().prefix("mk").tempdir().expect("a temporary directory");
         let prefix = format!("mk{}x{}", std::process::id(), HOSTS.fetch_add(1, Ordering::Relaxed));
-        Self { dir, prefix, netns: NetworkNamespace::new(), daemon: None, flags: Vec::new(), programs: None }
+        let netns = NetworkNamespace::new();
+        Self { dir, prefix, netns, daemon: None, flags: Vec::new(), programs: None, dockerd: None }
     }
 
     /// Starts the engine, at first or again, and waits until it answers.
@@ -189,7 +203,10 @@ impl Host {
 
     /// Its socket, as DOCKER_HOST names it.
     pub fn endpoint(&self) -> String {
-        format!("unix://{}", self.path("docker.sock").display())
+        match &self.dockerd {
+            Some(dockerd) => dockerd.endpoint(),
+            None => format!("unix://{}", self.path("docker.sock").display()),
+        }
     }
 
     /// Its `--name-prefix`.
@@ -323,7 +340,10 @@ impl Host {
     /// With the list of what is left.
     pub fn expect_nothing_left(mut self) {
         self.remove_containers();
-        self.stop_daemon();
+        match self.dockerd.take() {
+            Some(dockerd) => dockerd.end(),
+            None => self.stop_daemon(),
+        }
         let left = self.leftovers();
         assert!(
             left.is_empty(),

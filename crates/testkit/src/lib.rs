@@ -12,22 +12,26 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod dockerd;
 pub mod fuzz;
 mod git;
 mod holdings;
 mod host;
 mod image;
 mod leftovers;
+mod machine;
 mod netns;
 mod prometheus;
 mod registry;
 mod tools;
 
 pub use command::{Ran, Run};
+pub use dockerd::Dockerd;
 pub use git::{GitHttp, GitHttpKind, Repository, Serving, Ssh};
 pub use holdings::Holdings;
 pub use host::{Cli, Host};
 pub use image::{Entry, Rootfs};
+pub use machine::{Machine, SUBORDINATE, USER, on_terminal};
 pub use netns::{Lan, NetworkNamespace};
 pub use prometheus::{Prometheus, check_metrics};
 pub use registry::{Registry, RegistryKind};

@@ -63,7 +63,7 @@ pub fn api_clients(language: &str) -> PathBuf {
 /// # Panics
 /// When it has not.
 pub fn unpacked(name: &str) -> PathBuf {
-    let folder = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools").join(name);
+    let folder = fetched().join(name);
     assert!(folder.is_dir(), "{} is missing: run scripts/setup test", folder.display());
     folder
 }
@@ -74,10 +74,16 @@ pub fn unpacked(name: &str) -> PathBuf {
 /// When there is none.
 pub fn on_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools/bin");
-    let found = std::iter::once(cache)
+    let found = std::iter::once(fetched().join("bin"))
         .chain(std::env::split_paths(&path))
         .map(|dir| dir.join(name))
         .find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("{name} is not on PATH: run scripts/setup test"))
+}
+
+/// Where `scripts/setup` keeps what it fetches.
+fn fetched() -> PathBuf {
+    let given = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = given("MINKE_CACHE").or_else(|| Some(given("XDG_CACHE_HOME")?.join("minke")));
+    cache.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cache/minke")).join("tools")
 }

@@ -1,7 +1,7 @@
 //! Debian's docker-registry, a server that is none of ours; `scripts/setup test` fetches it.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::PathBuf,
@@ -92,8 +92,5 @@ impl Drop for DebianRegistry {
 }
 
 fn program() -> PathBuf {
-    let cache = env::var_os("MINKE_CACHE").map(PathBuf::from);
-    let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set"));
-    let xdg = || env::var_os("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
-    cache.unwrap_or_else(|| xdg().join("minke")).join("tools/registry/usr/bin/docker-registry")
+    minke_testkit::unpacked("registry").join("usr/bin/docker-registry")
 }

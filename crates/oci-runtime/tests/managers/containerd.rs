@@ -2,10 +2,10 @@
 
 use std::{fs, process::Child};
 
-use minke_testkit::{Ran, Run};
+use minke_testkit::{Machine, Ran, Run};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::machine::{Machine, runtime};
+use crate::runtime;
 
 struct Containerd {
     machine: Machine,

@@ -1,16 +1,12 @@
 //! Under dockerd, as its default runtime and beside another.
 
-use std::{fs, process::Child};
+use std::fs;
 
-use minke_testkit::{Ran, Rootfs, Run, docker_cli};
-use rustix::process::{Pid, Signal, kill_process};
+use minke_testkit::{Dockerd, Ran, Rootfs, Run, SUBORDINATE, docker_cli, on_terminal};
 
-use crate::machine::{Machine, SUBORDINATE, on_terminal, runtime};
+use crate::runtime;
 
-struct Docker {
-    machine: Machine,
-    daemon: Child,
-}
+struct Docker(Dockerd);
 
 impl Docker {
     /// A dockerd whose default runtime is ours, with the image `bb`.
@@ -19,49 +15,22 @@ impl Docker {
     }
 
     fn start_with(flags: &[&str]) -> Self {
-        let machine = Machine::new();
-        fs::write(machine.path("daemon.json"), "{}").unwrap();
-        let own = [
-            "--config-file".to_owned(),
-            machine.show("daemon.json"),
-            "--data-root".to_owned(),
-            machine.show("data"),
-            "--exec-root".to_owned(),
-            machine.show("exec"),
-            "--pidfile".to_owned(),
-            machine.show("docker.pid"),
-            "--host".to_owned(),
-            format!("unix://{}", machine.show("docker.sock")),
-            format!("--add-runtime=minke={}", runtime()),
-            format!("--cgroup-parent=/{}", machine.cgroup()),
-            "--exec-opt=native.cgroupdriver=cgroupfs".to_owned(),
-        ];
-        // No bridge and no rules: the tests are about the runtime.
-        let common = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"]
-            .map(str::to_owned);
+        // No bridge either: the tests are about the runtime.
+        let own = [format!("--add-runtime=minke={}", runtime()), "--bridge=none".to_owned()];
         let flags = flags.iter().map(|flag| (*flag).to_owned());
-        let args: Vec<String> = own.into_iter().chain(common).chain(flags).collect();
-        let daemon = machine.start("dockerd", &args);
-        let docker = Self { machine, daemon };
-        docker.machine.until("dockerd answers", || docker.cli(&["version"]).run().code == Some(0));
+        let docker = Self(Dockerd::start(&own.into_iter().chain(flags).collect::<Vec<_>>()));
         let image = docker.cli(&["import", "--change", "CMD [\"sh\"]", "-", "bb"]);
         let _ = image.input(Rootfs::busybox().tar()).run().expect_code(0);
         docker
     }
 
     fn cli(&self, args: &[&str]) -> Run {
-        self.aimed(Run::new(docker_cli(), args))
+        self.0.aimed(Run::new(docker_cli(), args))
     }
 
     fn cli_on_terminal(&self, args: &[&str]) -> Run {
         let words = [vec![docker_cli().display().to_string()], args.iter().map(|&a| a.to_owned()).collect()];
-        self.aimed(on_terminal(&words.concat()))
-    }
-
-    fn aimed(&self, run: Run) -> Run {
-        run.env("DOCKER_HOST", format!("unix://{}", self.machine.show("docker.sock")))
-            .env("DOCKER_CONFIG", self.machine.path("docker-config"))
-            .env_remove("DOCKER_CONTEXT")
+        self.0.aimed(on_terminal(&words.concat()))
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -85,29 +54,15 @@ impl Docker {
     }
 
     fn until(&self, container: &str, what: &str, wanted: &str) {
-        self.machine.until(&format!("{what} is {wanted}"), || self.inspect(container, what) == wanted);
+        self.0.machine().until(&format!("{what} is {wanted}"), || self.inspect(container, what) == wanted);
     }
 
     /// Removes the containers and stops the daemon; nothing of them may be left.
-    fn end(mut self) {
+    fn end(self) {
         for id in self.ok(&["ps", "-aq"]).lines() {
             self.ok(&["rm", "-f", "-v", id]);
         }
-        self.machine.expect_no_cgroups();
-        self.stop();
-    }
-
-    fn stop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
-        let _ = self.daemon.wait();
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        // Only a test that failed comes here with a daemon that runs.
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
+        self.0.end();
     }
 }
 
@@ -156,7 +111,8 @@ fn processes_are_added_with_and_without_a_terminal() {
     let _ = who.expect_exact("33\n44\n/tmp\nb\n");
     let _ = exec(&["-d", "web", "touch", "/tmp/detached"]).expect_code(0);
     docker
-        .machine
+        .0
+        .machine()
         .until("the detached one", || exec(&["web", "test", "-e", "/tmp/detached"]).code == Some(0));
     let caps = ["web", "grep", "CapEff", "/proc/self/status"];
     let (usual, all) = (exec(&caps).ok(), exec(&[&["--privileged"], &caps[..]].concat()).ok());
@@ -226,7 +182,7 @@ fn containers_pause_stop_restart_and_go() {
 
     let polite = "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done";
     docker.ok(&["run", "-d", "--name", "polite", "bb", "sh", "-c", polite]);
-    docker.machine.until("up", || docker.ok(&["logs", "polite"]) == "up");
+    docker.0.machine().until("up", || docker.ok(&["logs", "polite"]) == "up");
     docker.ok(&["stop", "polite"]);
     assert_eq!(docker.inspect("polite", ".State.ExitCode"), "9");
     docker.ok(&["start", "polite"]);
@@ -238,7 +194,7 @@ fn containers_pause_stop_restart_and_go() {
 #[test]
 fn what_docker_run_asks_for_is_what_a_container_finds() {
     let docker = Docker::start();
-    let volume = docker.machine.path("volume");
+    let volume = docker.0.machine().path("volume");
     fs::create_dir(&volume).unwrap();
     fs::write(volume.join("f"), "from the host\n").unwrap();
     let mounted = |options: &str| format!("{}:/v{options}", volume.display());

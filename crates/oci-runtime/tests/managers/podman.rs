@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::chown};
 
-use minke_testkit::{Ran, Rootfs, Run};
+use minke_testkit::{Machine, Ran, Rootfs, Run, SUBORDINATE, USER};
 
-use crate::machine::{Machine, SUBORDINATE, USER, runtime};
+use crate::runtime;
 
 struct Podman {
     machine: Machine,

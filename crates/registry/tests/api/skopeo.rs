@@ -1,25 +1,14 @@
 //! skopeo, a client that is none of ours; `scripts/setup test` fetches it.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
 use minke_registry::TlsFiles;
 
 use crate::http::{Server, sha256};
 
-fn tools() -> PathBuf {
-    let cache = env::var_os("MINKE_CACHE").map(PathBuf::from);
-    let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set"));
-    let xdg = || env::var_os("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
-    cache.unwrap_or_else(|| xdg().join("minke")).join("tools/skopeo")
-}
-
 /// Runs skopeo and returns what it printed.
 async fn skopeo(args: &[&str]) -> String {
-    let tools = tools();
+    let tools = minke_testkit::unpacked("skopeo");
     let mut command = Command::new(tools.join("usr/bin/skopeo"));
     command.arg("--insecure-policy").args(args);
     command.env("LD_LIBRARY_PATH", tools.join("usr/lib").join(format!("{}-linux-gnu", env::consts::ARCH)));
@@ -155,7 +144,7 @@ async fn skopeo_speaks_tls_and_logs_in() {
         skopeo(&["inspect", "--cert-dir", &certs, "--creds", "ann:secret", "--format={{.Digest}}", &image])
             .await;
     assert!(digest.starts_with("sha256:"), "{digest}");
-    let tools = tools();
+    let tools = minke_testkit::unpacked("skopeo");
     let refused = Command::new(tools.join("usr/bin/skopeo"))
         .env("LD_LIBRARY_PATH", tools.join("usr/lib").join(format!("{}-linux-gnu", env::consts::ARCH)))
         .args(["inspect", "--cert-dir", &certs, "--creds", "ann:wrong", &image])

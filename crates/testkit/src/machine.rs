@@ -4,7 +4,7 @@
 //! helpers are where they expect each other; the host's own folders stay as they are.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -13,14 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use minke_testkit::{Rootfs, Run, program};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::{Rootfs, Run, unpacked};
+
 /// A user that the machine knows besides the host's, with subordinate ids.
-pub(crate) const USER: u32 = 64_242;
+pub const USER: u32 = 64_242;
 /// The first of these, for users and for groups.
-pub(crate) const SUBORDINATE: (u32, u32) = (3_000_000, 4_000_000);
+pub const SUBORDINATE: (u32, u32) = (3_000_000, 4_000_000);
 
 /// Lays the tree over the host's folders, and own user tables over these.
 const SETUP: &str = r#"
@@ -58,14 +59,21 @@ echo ready
 exec sleep 600
 "#;
 
-pub(crate) struct Machine {
+/// A machine in which Debian's docker.io, containerd and podman seem installed. What it runs goes when it is dropped.
+#[derive(Debug)]
+pub struct Machine {
     dir: TempDir,
     holder: Child,
     cgroup: String,
 }
 
 impl Machine {
-    pub(crate) fn new() -> Self {
+    /// A new one.
+    ///
+    /// # Panics
+    /// When its namespaces can't be made, or `scripts/setup test` has not fetched what is installed in it.
+    #[allow(clippy::new_without_default, reason = "starting a machine is no default")]
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let tree = tree();
         let dir = tempfile::Builder::new().prefix("mkm").tempdir().unwrap();
@@ -90,16 +98,17 @@ impl Machine {
     }
 
     /// A path in the machine's own folder, which the host sees too.
-    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn show(&self, name: &str) -> String {
+    /// The same as text, for an argument.
+    pub fn show(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// The parent cgroup of all that runs here.
-    pub(crate) fn cgroup(&self) -> &str {
+    pub fn cgroup(&self) -> &str {
         &self.cgroup
     }
 
@@ -110,20 +119,20 @@ impl Machine {
     }
 
     /// A program of the machine's.
-    pub(crate) fn run(&self, program: &str, args: &[&str]) -> Run {
+    pub fn run(&self, program: &str, args: &[&str]) -> Run {
         let words = self.words(program);
         let args = words[1..].iter().map(String::as_str).chain(args.iter().copied());
         Run::new(&words[0], args).limit(Duration::from_secs(40))
     }
 
     /// A program of the machine's with a terminal for its streams, and what is typed there, in pieces.
-    pub(crate) fn run_on_terminal(&self, program: &str, args: &[&str]) -> Run {
+    pub fn run_on_terminal(&self, program: &str, args: &[&str]) -> Run {
         let words = [self.words(program), args.iter().map(|arg| (*arg).to_owned()).collect()].concat();
         on_terminal(&words)
     }
 
     /// A program that stays; its output goes to a log.
-    pub(crate) fn start(&self, name: &str, args: &[String]) -> Child {
+    pub fn start(&self, name: &str, args: &[String]) -> Child {
         let log = fs::File::create(self.path(format!("{name}.log"))).unwrap();
         let words = self.words(name);
         let mut command = Command::new(&words[0]);
@@ -135,7 +144,7 @@ impl Machine {
 
     /// Waits until `done`.
     #[track_caller]
-    pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
+    pub fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !done() {
             assert!(Instant::now() < end, "{what}: not within 20 s\n{}", self.logs());
@@ -150,7 +159,7 @@ impl Machine {
     }
 
     /// The root file system's folder, for a manager that takes one.
-    pub(crate) fn rootfs(&self) -> String {
+    pub fn rootfs(&self) -> String {
         let rootfs = self.path("rootfs");
         if !rootfs.exists() {
             fs::create_dir(&rootfs).unwrap();
@@ -184,7 +193,7 @@ impl Machine {
 
     /// Expects that no container has left a cgroup.
     #[track_caller]
-    pub(crate) fn expect_no_cgroups(&self) {
+    pub fn expect_no_cgroups(&self) {
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new());
     }
 
@@ -233,20 +242,13 @@ impl Drop for Machine {
 }
 
 /// A command with a terminal for its streams: script(1) copies its own to and from it.
-pub(crate) fn on_terminal(words: &[String]) -> Run {
+pub fn on_terminal(words: &[String]) -> Run {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
     Run::new("script", ["-qec", &quoted.join(" "), "/dev/null"]).limit(Duration::from_secs(40))
 }
 
-/// The runtime under test.
-pub(crate) fn runtime() -> String {
-    program("minke-oci").display().to_string()
-}
-
 fn tree() -> PathBuf {
-    let cache = env::var_os("MINKE_CACHE").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| env::home_dir().unwrap().join(".cache/minke"));
-    let tree = cache.join("tools/managers");
-    assert!(tree.join(".complete").exists(), "{} is missing: run scripts/setup test", tree.display());
+    let tree = unpacked("managers");
+    assert!(tree.join(".complete").exists(), "{} is not complete: run scripts/setup test", tree.display());
     tree
 }
