@@ -241,7 +241,7 @@ impl Engine {
                 .iter()
                 .flat_map(|container| container.record().images().collect::<Vec<_>>())
                 .collect();
-            let doomed = |image: &&Image| {
+            let doomed = |image: &&Arc<Image>| {
                 let labels = &image.config.config.labels;
                 let created = image.created.as_deref().and_then(time_text::parse);
                 (all || image.names.is_empty())
@@ -338,7 +338,7 @@ impl Inner {
     pub(crate) fn image_descendants(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
         let ancestors: Vec<Image> = names.iter().filter_map(|name| self.images.find(name).ok()).collect();
         let images = self.images.list().unwrap_or_default();
-        let descends = |image: &&Image| {
+        let descends = |image: &&Arc<Image>| {
             ancestors.iter().any(|ancestor| {
                 image.id == ancestor.id
                     || (!ancestor.layers.is_empty() && image.layers.starts_with(&ancestor.layers))

@@ -1,6 +1,10 @@
 //! `info`, `version`, `system df`: what this engine and its host are, told honestly.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+};
 
 use bollard_stubs::models::{
     BuildCacheDiskUsage, Commit, ContainersDiskUsage, ImagesDiskUsage, IndexInfo, LocalNodeState,
@@ -8,6 +12,8 @@ use bollard_stubs::models::{
     SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum, SystemVersion,
     SystemVersionComponents, SystemVersionPlatform, VolumesDiskUsage,
 };
+
+use minke_model::ImageId;
 
 use crate::{
     Engine, Error, ImageListOptions, ListOptions, RegistrySettings,
@@ -97,9 +103,10 @@ impl Engine {
                 .filter_map(|line| line.size_rw)
                 .sum();
             let all = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
-            let (used, unused): (Vec<_>, Vec<_>) = all.into_iter().partition(|image| {
-                inner.containers().iter().any(|container| container.record().image == image.id)
-            });
+            let in_use: HashSet<ImageId> =
+                inner.containers().iter().map(|container| container.record().image).collect();
+            let (used, unused): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|image| in_use.contains(&image.id));
             let used_size = inner.images.size_of(&used);
             let image_count = used.len() + unused.len();
             let active_images = used.len();

@@ -92,7 +92,7 @@ impl ImageStore {
     ///
     /// # Errors
     /// None today; drivers that read from disk would have some.
-    pub fn list(&self) -> Result<Vec<Image>, StoreError> {
+    pub fn list(&self) -> Result<Vec<Arc<Image>>, StoreError> {
         Ok(self.index().newest_first())
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod containers;
 pub(crate) mod contexts;
 pub(crate) mod disk;
 pub(crate) mod events;
+mod fields;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod indent;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use self::fields::Fields;
 use crate::{
     failure::Failure,
     template::{Methods, NoMethods, Template},
@@ -47,25 +49,27 @@ pub(crate) struct Kind {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Row {
     /// Values of the placeholders.
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: Fields,
     /// What `.Label "key"` looks in.
     pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Row {
     /// A row of these placeholders.
-    pub(crate) fn new<const N: usize>(fields: [(&str, String); N]) -> Self {
-        let fields =
-            fields.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+    pub(crate) fn new<const N: usize>(fields: [(&'static str, String); N]) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
         Self { fields, labels: BTreeMap::new() }
     }
 
     /// A row of those of the placeholders that are shown: a list may be long, and most layouts show few of them.
-    pub(crate) fn of<const N: usize>(shown: Shown<'_>, fields: [(&str, &dyn Fn() -> String); N]) -> Self {
+    pub(crate) fn of<const N: usize>(
+        shown: Shown<'_>,
+        fields: [(&'static str, &dyn Fn() -> String); N],
+    ) -> Self {
         let fields = fields
             .into_iter()
             .filter(|(name, _)| shown.has(name))
-            .map(|(name, value)| (name.to_owned(), Value::String(value())))
+            .map(|(name, value)| (name, Value::String(value())))
             .collect();
         Self { fields, labels: BTreeMap::new() }
     }
@@ -74,7 +78,7 @@ impl Row {
     #[must_use]
     pub(crate) fn with_labels(mut self, labels: BTreeMap<String, String>) -> Self {
         let joined: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        self.fields.insert("Labels".to_owned(), joined.join(",").into());
+        self.fields.insert("Labels", joined.join(","));
         self.labels = labels;
         self
     }
@@ -180,7 +184,7 @@ impl Layout {
     ) -> Result<String, Failure> {
         let mut text = String::new();
         for row in rows {
-            text.push_str(&self.line(row)?);
+            self.line(row, &mut text)?;
             text.push('\n');
         }
         let Self::Table { template, is_default } = self else { return Ok(text) };
@@ -190,16 +194,18 @@ impl Layout {
         Ok(table::align(&format!("{header}\n{text}"), width.filter(|_| *is_default)))
     }
 
-    fn line(&self, mut row: Row) -> Result<String, Failure> {
-        let mut fields = std::mem::take(&mut row.fields);
-        // Docker's rows are Go maps: their keys come sorted.
-        fields.sort_keys();
+    fn line(&self, mut row: Row, out: &mut String) -> Result<(), Failure> {
         match self {
             Self::Table { template, .. } | Self::Lines(template) => {
-                Ok(template.render(&Value::Object(fields), &row)?)
+                if template.render_plain(|name| row.fields.get(name)?.as_str(), out) {
+                    return Ok(());
+                }
+                let fields = std::mem::take(&mut row.fields).into_sorted();
+                out.push_str(&template.render(&Value::Object(fields), &row)?);
             }
-            Self::Json { .. } => Ok(html_safe_json(&fields)),
+            Self::Json { .. } => out.push_str(&html_safe_json(&row.fields.into_sorted())),
         }
+        Ok(())
     }
 }
 
@@ -284,7 +290,7 @@ mod tests {
         );
         assert_eq!(shown(Some("{{json .}}"), "", false), shown(Some("json"), "", false));
         assert_eq!(
-            html_safe_json(&Row::new([("Ports", "80->80&<".to_owned())]).fields),
+            html_safe_json(&Row::new([("Ports", "80->80&<".to_owned())]).fields.into_sorted()),
             "{\"Ports\":\"80-\\u003e80\\u0026\\u003c\"}"
         );
         assert_eq!(shown(Some("{{json .Names}}"), "", false), "\"web\"\n\"a-long-database-name\"\n");

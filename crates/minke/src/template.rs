@@ -21,12 +21,16 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// A template that has been read once and can be rendered many times.
 #[derive(Debug)]
 pub(crate) struct Template {
     nodes: Vec<syntax::Node>,
+    /// The fields that it reads of anything, or `None` if it may show all.
+    fields: Option<BTreeSet<String>>,
 }
 
 /// Why a template can't be read or rendered; the text is for the user.
@@ -71,7 +75,9 @@ impl Template {
     /// # Errors
     /// Names what was not understood and on which line.
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
-        Ok(Self { nodes: parse::parse(text)? })
+        let nodes = parse::parse(text)?;
+        let fields = syntax::fields(&nodes);
+        Ok(Self { nodes, fields })
     }
 
     /// Renders the template with `data` as the dot.
@@ -80,6 +86,24 @@ impl Template {
     /// Names the field or function that could not be evaluated.
     pub(crate) fn render(&self, data: &Value, methods: &dyn Methods) -> Result<String, TemplateError> {
         evaluate::render(&self.nodes, data, methods, Mode::Data)
+    }
+
+    /// Renders the template into `out` if it is text and fields of the data alone, as most tables are, and `field` has each
+    /// of them: without a map of the data, since a list may be long. Otherwise it says so and `out` is as it was.
+    pub(crate) fn render_plain<'a>(&self, field: impl Fn(&str) -> Option<&'a str>, out: &mut String) -> bool {
+        let before = out.len();
+        for node in &self.nodes {
+            let text = match node {
+                syntax::Node::Text(text) => Some(text.as_str()),
+                node => node.plain_field().and_then(&field),
+            };
+            let Some(text) = text else {
+                out.truncate(before);
+                return false;
+            };
+            out.push_str(text);
+        }
+        true
     }
 
     /// Renders the line of column titles; `titles` maps a field to its title.
@@ -92,7 +116,7 @@ impl Template {
 
     /// Whether the template reads the field `name` of anything.
     pub(crate) fn mentions(&self, name: &str) -> bool {
-        syntax::mentions(&self.nodes, name)
+        self.fields.as_ref().is_none_or(|fields| fields.contains(name))
     }
 }
 

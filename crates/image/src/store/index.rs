@@ -17,7 +17,8 @@ use crate::{Image, ImageConfig};
 #[derive(Debug)]
 struct Entry {
     record: ImageRecord,
-    image: Image,
+    /// Shared with those who list images: there may be thousands.
+    image: Arc<Image>,
     names: BTreeSet<Reference>,
     /// For the order of lists, nanoseconds since 1970.
     created: i128,
@@ -78,7 +79,7 @@ impl Index {
         record.blobs(id).for_each(|blob| *self.blob_uses.entry(blob).or_default() += 1);
         record.layers.iter().for_each(|layer| *self.layer_uses.entry(*layer).or_default() += 1);
         let created = config.created.as_deref().map_or(0, nanoseconds);
-        let image = Image {
+        let image = Arc::new(Image {
             id,
             manifest: record.manifests.first().map_or(id, |manifest| manifest.descriptor.digest),
             names: Vec::new(),
@@ -96,7 +97,7 @@ impl Index {
             config: Arc::new(config),
             config_json,
             last_tagged: None,
-        };
+        });
         self.images.insert(id, Entry { record, image, names: BTreeSet::new(), created });
         for (name, record) in names {
             self.add_name(name, record);
@@ -114,7 +115,8 @@ impl Index {
     fn add_name(&mut self, name: Reference, record: NameRecord) {
         let Some(entry) = self.images.get_mut(&record.image) else { return };
         entry.names.insert(name.clone());
-        entry.image.last_tagged = entry.image.last_tagged.max(Some(record.tagged));
+        let image = Arc::make_mut(&mut entry.image);
+        image.last_tagged = image.last_tagged.max(Some(record.tagged));
         entry.refresh_names();
         self.names.insert(name, record);
     }
@@ -168,7 +170,7 @@ impl Index {
     }
 
     pub(crate) fn image(&self, id: &ImageId) -> Option<&Image> {
-        self.images.get(id).map(|entry| &entry.image)
+        self.images.get(id).map(|entry| &*entry.image)
     }
 
     pub(crate) fn record(&self, id: &ImageId) -> Option<&ImageRecord> {
@@ -209,7 +211,7 @@ impl Index {
     pub(crate) fn with_index(&self, index: Digest) -> Option<&Image> {
         let has =
             |entry: &&Entry| entry.record.companions.iter().any(|one| one.is_index() && one.digest == index);
-        self.images.values().find(has).map(|entry| &entry.image)
+        self.images.values().find(has).map(|entry| &*entry.image)
     }
 
     /// All names by digest, with the records of their images.
@@ -227,14 +229,14 @@ impl Index {
 
     /// Images whose id is in a range.
     pub(crate) fn between(&self, first: ImageId, last: ImageId) -> impl Iterator<Item = &Image> {
-        self.images.range(first..=last).map(|(_, entry)| &entry.image)
+        self.images.range(first..=last).map(|(_, entry)| &*entry.image)
     }
 
     /// Images with this manifest.
     pub(crate) fn with_manifest(&self, manifest: Digest) -> impl Iterator<Item = &Image> {
         let has =
             move |entry: &&Entry| entry.record.manifests.iter().any(|m| m.descriptor.digest == manifest);
-        self.images.values().filter(has).map(|entry| &entry.image)
+        self.images.values().filter(has).map(|entry| &*entry.image)
     }
 
     pub(crate) fn children(&self, id: &ImageId) -> impl Iterator<Item = ImageId> {
@@ -242,10 +244,10 @@ impl Index {
         self.images.values().filter(move |entry| entry.record.parent == Some(id)).map(|entry| entry.image.id)
     }
 
-    pub(crate) fn newest_first(&self) -> Vec<Image> {
+    pub(crate) fn newest_first(&self) -> Vec<Arc<Image>> {
         let mut entries: Vec<&Entry> = self.images.values().collect();
         entries.sort_by_key(|entry| std::cmp::Reverse((entry.created, entry.image.id)));
-        entries.into_iter().map(|entry| entry.image.clone()).collect()
+        entries.into_iter().map(|entry| Arc::clone(&entry.image)).collect()
     }
 
     /// Layers that would be unused without these images, topmost first within each image.
@@ -292,9 +294,10 @@ impl Index {
 impl Entry {
     fn refresh_names(&mut self) {
         let (digests, names): (Vec<_>, Vec<_>) = self.names.iter().partition(|name| name.digest().is_some());
-        self.image.names = names.into_iter().map(Reference::familiar).collect();
-        self.image.digests = digests.into_iter().map(Reference::familiar).collect();
-        self.image.names.sort_unstable();
+        let image = Arc::make_mut(&mut self.image);
+        image.names = names.into_iter().map(Reference::familiar).collect();
+        image.digests = digests.into_iter().map(Reference::familiar).collect();
+        image.names.sort_unstable();
     }
 }
 

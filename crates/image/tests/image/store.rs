@@ -233,6 +233,6 @@ fn lists_are_newest_first() {
     let mut old = app("old:1");
     old.config = String::from_utf8(old.config).unwrap().replace("2024", "1999").into_bytes();
     let store = with(&[old, app("new:1")]);
-    let names: Vec<_> = store.store.list().unwrap().into_iter().flat_map(|image| image.names).collect();
+    let names: Vec<_> = store.store.list().unwrap().iter().flat_map(|image| image.names.clone()).collect();
     assert_eq!(names, ["new:1", "old:1"]);
 }

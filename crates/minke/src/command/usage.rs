@@ -91,14 +91,7 @@ fn verbose(usage: &Value, now: OffsetDateTime) -> Result<String, Failure> {
 fn data(usage: &Value, now: OffsetDateTime) -> Result<Value, Failure> {
     let parts = Parts::of(usage, true, now)?;
     let fields = |rows: Vec<Row>| -> Vec<Value> {
-        rows.into_iter()
-            .map(|row| {
-                // Docker's rows are Go maps: their keys come sorted.
-                let mut fields = row.fields;
-                fields.sort_keys();
-                fields.into()
-            })
-            .collect()
+        rows.into_iter().map(|row| row.fields.into_sorted().into()).collect()
     };
     Ok(json!({
         "Images": fields(parts.images),

@@ -70,11 +70,11 @@ pub(super) fn container(container: &Container, full: bool) -> Row {
         ("Networks", networks.join(",")),
     ])
     .with_labels(container.labels.clone());
-    row.fields.insert("ExitCode".to_owned(), container.exit_code().into());
+    row.fields.insert("ExitCode", container.exit_code());
     let publishers = container.ports.iter().map(|port| {
         json!({"URL": port.ip, "TargetPort": port.private_port, "PublishedPort": port.public_port, "Protocol": port.protocol})
     });
-    row.fields.insert("Publishers".to_owned(), publishers.collect::<Vec<_>>().into());
+    row.fields.insert("Publishers", publishers.collect::<Vec<_>>());
     row
 }
 

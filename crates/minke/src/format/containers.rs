@@ -126,7 +126,7 @@ impl Container {
         )
         .with_labels(self.labels.clone());
         // Docker knows it only with its containerd image store.
-        row.fields.insert("Platform".to_owned(), serde_json::Value::Null);
+        row.fields.insert("Platform", serde_json::Value::Null);
         row
     }
 

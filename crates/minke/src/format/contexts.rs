@@ -1,7 +1,5 @@
 //! Rows of `minke context ls`.
 
-use serde_json::Value;
-
 use super::{Kind, Row};
 
 /// The listing of contexts.
@@ -39,7 +37,7 @@ impl Listed {
             ("Error", self.error.clone()),
             ("ContextType", "moby".to_owned()),
         ]);
-        row.fields.insert("Current".to_owned(), Value::Bool(self.is_current));
+        row.fields.insert("Current", self.is_current);
         row
     }
 }

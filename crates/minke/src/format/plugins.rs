@@ -49,7 +49,7 @@ impl Plugin {
             ("Description", if full { description } else { ellipsis(&description, 45) }),
             ("PluginReference", self.plugin_reference.clone()),
         ]);
-        row.fields.insert("Enabled".to_owned(), self.enabled.into());
+        row.fields.insert("Enabled", self.enabled);
         row
     }
 

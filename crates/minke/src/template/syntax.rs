@@ -1,5 +1,7 @@
 //! The syntax tree of a template.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// One piece of a template.
@@ -11,6 +13,17 @@ pub(super) enum Node {
     Action(Pipeline),
     /// `{{if}}`, `{{with}}` or `{{range}}`, up to its `{{end}}`.
     Block(Block),
+}
+
+impl Node {
+    /// The name, where the node is `{{.Name}}`.
+    pub(super) fn plain_field(&self) -> Option<&str> {
+        let Self::Action(Pipeline { variables, commands, .. }) = self else { return None };
+        let ([], [Command { operands }]) = (variables.as_slice(), commands.as_slice()) else { return None };
+        let [Operand { base: Base::Dot, fields }] = operands.as_slice() else { return None };
+        let [field] = fields.as_slice() else { return None };
+        Some(field)
+    }
 }
 
 /// Which of the three blocks it is.
@@ -65,27 +78,33 @@ pub(super) enum Base {
     Parenthesized(Box<Pipeline>),
 }
 
-/// Whether any operand takes the field `name`.
-pub(super) fn mentions(nodes: &[Node], name: &str) -> bool {
-    nodes.iter().any(|node| match node {
-        Node::Text(_) => false,
-        Node::Action(pipeline) => pipeline_mentions(pipeline, name),
+/// The fields that any operand takes; `None` where a whole value is shown.
+pub(super) fn fields(nodes: &[Node]) -> Option<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    collect(nodes, &mut found).then_some(found)
+}
+
+/// Whether the fields found are all that is shown.
+fn collect(nodes: &[Node], found: &mut BTreeSet<String>) -> bool {
+    nodes.iter().all(|node| match node {
+        Node::Text(_) => true,
+        Node::Action(pipeline) => collect_from(pipeline, found),
         Node::Block(block) => {
-            pipeline_mentions(&block.pipeline, name)
-                || mentions(&block.body, name)
-                || mentions(&block.otherwise, name)
+            collect_from(&block.pipeline, found)
+                && collect(&block.body, found)
+                && collect(&block.otherwise, found)
         }
     })
 }
 
-fn pipeline_mentions(pipeline: &Pipeline, name: &str) -> bool {
-    pipeline.commands.iter().flat_map(|command| &command.operands).any(|operand| {
-        let inner = match &operand.base {
-            Base::Parenthesized(inner) => pipeline_mentions(inner, name),
+fn collect_from(pipeline: &Pipeline, found: &mut BTreeSet<String>) -> bool {
+    pipeline.commands.iter().flat_map(|command| &command.operands).all(|operand| {
+        found.extend(operand.fields.iter().cloned());
+        match &operand.base {
+            Base::Parenthesized(inner) => collect_from(inner, found),
             // `{{json .}}` shows every field, and a bare dot may.
-            Base::Dot => operand.fields.is_empty(),
-            _ => false,
-        };
-        inner || operand.fields.iter().any(|field| field == name)
+            Base::Dot => !operand.fields.is_empty(),
+            _ => true,
+        }
     })
 }

@@ -207,3 +207,26 @@ fn a_template_knows_the_fields_it_mentions() {
     assert!(mentions("{{(print .Size)}}", "Size"));
     assert!(!mentions("{{.Names}} {{len .Names}}", "Size"));
 }
+
+#[test]
+fn text_and_fields_need_no_map_of_the_data() {
+    let field = |name: &str| ["one", "two"].contains(&name).then_some("x");
+    let plain = |template: &str| {
+        let mut out = "before ".to_owned();
+        let done = Template::parse(template).unwrap().render_plain(field, &mut out);
+        assert!(done || out == "before ", "{out}");
+        done.then_some(out)
+    };
+    assert_eq!(plain("{{.one}}\t{{ .two }}!").as_deref(), Some("before x\tx!"));
+    for more in [
+        "{{.one}} {{.three}}",
+        "{{.one.two}}",
+        "{{.}}",
+        "{{upper .one}}",
+        "{{.one | upper}}",
+        "{{$a := .one}}",
+        "{{if .one}}{{end}}",
+    ] {
+        assert_eq!(plain(more), None, "{more}");
+    }
+}
