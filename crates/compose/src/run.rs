@@ -12,6 +12,7 @@ mod ignore;
 mod inotify;
 pub mod logs;
 mod models;
+mod needs;
 mod observe;
 mod program;
 mod provider;

@@ -72,13 +72,13 @@ impl Machine {
     ///
     /// # Panics
     /// When its namespaces can't be made, or `scripts/setup test` has not fetched what is installed in it.
-    #[allow(clippy::new_without_default, reason = "starting a machine is no default")]
+    #[expect(clippy::new_without_default, reason = "starting a machine is no default")]
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let tree = tree();
-        let dir = tempfile::Builder::new().prefix("mkm").tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("mkm").tempdir().expect("a temporary directory");
         // Ordinary users come through here too.
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("the folder is ours");
         let cgroup = format!("mkm{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut holder = Command::new("unshare")
             .args(["--mount", "--net", "--propagation", "private", "sh", "-c", SETUP])
@@ -90,9 +90,11 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("unshare starts");
         let mut line = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(holder.stdout.take().expect("stdout is a pipe"))
+            .read_line(&mut line)
+            .expect("it says when it is ready");
         assert_eq!(line, "ready\n", "the machine was not set up");
         Self { dir, holder, cgroup }
     }
@@ -133,13 +135,13 @@ impl Machine {
 
     /// A program that stays; its output goes to a log.
     pub fn start(&self, name: &str, args: &[String]) -> Child {
-        let log = fs::File::create(self.path(format!("{name}.log"))).unwrap();
+        let log = fs::File::create(self.path(format!("{name}.log"))).expect("a log file");
         let words = self.words(name);
         let mut command = Command::new(&words[0]);
         // Where containerd writes its stacks when dockerd finds it slow.
         command.env("TMPDIR", self.dir.path());
         command.args(&words[1..]).args(args).stdin(Stdio::null());
-        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+        command.stdout(log.try_clone().expect("dup")).stderr(log).spawn().expect("nsenter starts")
     }
 
     /// Waits until `done`.
@@ -153,7 +155,8 @@ impl Machine {
     }
 
     fn logs(&self) -> String {
-        let entries = fs::read_dir(self.dir.path()).unwrap().flatten().map(|entry| entry.path());
+        let entries =
+            fs::read_dir(self.dir.path()).expect("the folder is there").flatten().map(|entry| entry.path());
         let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
     }
@@ -162,7 +165,7 @@ impl Machine {
     pub fn rootfs(&self) -> String {
         let rootfs = self.path("rootfs");
         if !rootfs.exists() {
-            fs::create_dir(&rootfs).unwrap();
+            fs::create_dir(&rootfs).expect("the folder is ours");
             let _ = Run::new("tar", ["-x", "-C", &rootfs.display().to_string()])
                 .input(Rootfs::busybox().tar())
                 .run()
@@ -173,7 +176,8 @@ impl Machine {
 
     /// The parent cgroup of all that runs here, in every hierarchy where it exists.
     fn parents(&self) -> Vec<PathBuf> {
-        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+        let hierarchies =
+            fs::read_dir("/sys/fs/cgroup").expect("cgroups are mounted").flatten().map(|entry| entry.path());
         let all = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).map(|path| path.join(&self.cgroup));
         all.filter(|path| path.is_dir()).collect()
     }
@@ -202,7 +206,7 @@ impl Machine {
     fn processes(&self) -> Vec<Pid> {
         let mark = self.dir.path().display().to_string();
         let group = format!("/{}/", self.cgroup);
-        let pids = fs::read_dir("/proc").unwrap().flatten();
+        let pids = fs::read_dir("/proc").expect("proc is mounted").flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let read = |pid: &i32, name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let names = |pid: &i32| {

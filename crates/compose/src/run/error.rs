@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use minke_docker_client::Error as ClientError;
+use minke_docker_client::{ApiVersion, Error as ClientError};
 
 use super::program::ProgramError;
 
@@ -28,6 +28,21 @@ pub enum RunError {
         what: String,
         /// The engine's words.
         message: String,
+    },
+    /// A container asks for what the engine's API does not have yet.
+    #[error(
+        "service {service:?}: {attribute} needs an engine of API version {first} or later, and this one has {version}: \
+         remove the attribute, or use a newer engine"
+    )]
+    TooOld {
+        /// The service.
+        service: String,
+        /// What it asks for.
+        attribute: &'static str,
+        /// The first version that has it.
+        first: ApiVersion,
+        /// The engine's.
+        version: ApiVersion,
     },
     /// A container's health check fails.
     #[error("dependency failed to start: container {name} is unhealthy")]

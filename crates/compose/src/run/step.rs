@@ -12,7 +12,7 @@ use super::{
     error::RunError,
     exec,
     execute::Execution,
-    files,
+    files, needs,
     report::{Event, Phase},
 };
 use crate::plan::{Command, CreateContainer, labels, shared_hash};
@@ -143,6 +143,9 @@ impl Execution<'_> {
             let mut request = create.request.clone();
             self.resolve(&mut request);
             self.rehash(&create.service, &mut request);
+            if let Some(version) = self.client.version() {
+                needs::expect(&create.service, &request, version)?;
+            }
             let extra = self.surplus_networks(&mut request);
             let mut query = vec![("name", create.name.clone())];
             query.extend(create.platform.clone().map(|platform| ("platform", platform)));
@@ -151,7 +154,7 @@ impl Execution<'_> {
                 let body = json!({"Container": created.id, "EndpointConfig": endpoint});
                 self.client.post::<_, ()>(&format!("/networks/{network}/connect"), &[], Some(&body)).await?;
             }
-            Ok::<_, Error>(created.id)
+            Ok::<_, RunError>(created.id)
         };
         let id = self.shown(format!("Container {}", create.shown), before, after, creating).await?;
         self.learn(&create.name, id);

@@ -193,8 +193,7 @@ fn listed(project: &Project, args: &Config) -> Result<Option<Vec<String>>, Failu
         return Ok(Some(project.models.values().map(|model| model.model.clone()).collect()));
     }
     if args.images {
-        let images: BTreeSet<_> = services().map(|service| names::image(&project.name, service)).collect();
-        return Ok(Some(images.into_iter().collect()));
+        return Ok(Some(services().map(|service| names::image(&project.name, service)).collect()));
     }
     if args.profiles {
         let all = services().chain(project.disabled_services.values());

@@ -30,8 +30,9 @@ pub(super) fn fields(
     let hosts = service.extra_hosts.iter();
     let hosts =
         hosts.flat_map(|(name, addresses)| addresses.iter().map(move |address| format!("{name}:{address}")));
-    // Docker compose always sends a list, which inspect shows as it came.
+    // Docker compose always sends these two, and inspect shows them as they came.
     host.given("ExtraHosts", Some(hosts.collect::<Vec<_>>()));
+    host.given("PortBindings", Some(super::networks::bindings(service)?));
     host.set("StorageOpt", &service.storage_opt);
     host.set("Isolation", &service.isolation);
     host.set("Runtime", &service.runtime);
@@ -39,7 +40,6 @@ pub(super) fn fields(
         host.set("LogConfig", json!({"Type": logging.driver, "Config": logging.options}));
     }
     host.set("Links", &networking.links);
-    host.set("PortBindings", super::networks::bindings(service)?);
     Ok(host)
 }
 

@@ -46,3 +46,36 @@ fn an_image_is_pulled_again_when_its_time_has_come_and_not_before() {
 fn publish_back(host: &Host, image: &str, id: &str) {
     let _ = host.minke(["tag", id, image]).ok();
 }
+
+#[test]
+fn images_are_named_by_what_the_registry_has_of_them_now() {
+    let host = Host::with_busybox();
+    let registry = Registry::start(&host, RegistryKind::Minke);
+    let image = registry.name("app:1");
+    let _ = host.minke(["tag", "busybox", &image]).ok();
+    let _ = host.minke(["push", "-q", &image]).ok();
+    let digest = host.minke(["inspect", "--format", "{{index .RepoDigests 0}}", &image]).ok();
+    let digest = digest.rsplit_once('@').expect("a digest").1;
+    let pinned = format!("{image}@{digest}");
+    let application = Application::new(
+        &host,
+        "pinned",
+        &format!("name: pinned\nservices: {{app: {{image: '{image}'}}}}\n"),
+    );
+    let whole = application.compose("config --resolve-image-digests").ok();
+    assert!(whole.contains(&format!("image: {pinned}")) && whole.contains("networks:"), "{whole}");
+    let lock = application.compose("config --lock-image-digests").ok();
+    assert_eq!(lock, format!("services:\n  app:\n    image: {pinned}"));
+    application.write("lock.yaml", &lock);
+    let _ = application.compose("-f compose.yaml -f lock.yaml pull").expect_code(0);
+    let missing = application.compose("-f compose.yaml -f lock.yaml config --images").ok();
+    assert_eq!(missing, pinned);
+    application.write(
+        "compose.yaml",
+        &format!("name: pinned\nservices: {{app: {{image: '{}'}}}}\n", registry.name("none:1")),
+    );
+    let _ = application.compose("config --resolve-image-digests").expect_code(1).expect_stderr("none:1");
+    drop(application);
+    drop(registry);
+    host.expect_nothing_left();
+}
