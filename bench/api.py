@@ -91,12 +91,12 @@ def measure_api(endpoint, rows):
         rows.append((f"API: {title}", "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
 
     say("the API: create, start, wait, remove")
-    compare("create, start, wait, remove", lambda name: connections[name].cycle("true"))
+    compare("create, start, wait, remove", lambda name: connections[name].cycle("true"), batch=5)
     say("the API: exec")
     running = {name: connection.create("sleep", "600") for name, connection in connections.items()}
     for name, container in running.items():
         connections[name].start(container)
-    compare("exec of true", lambda name: connections[name].exec(running[name], "true"))
+    compare("exec of true", lambda name: connections[name].exec(running[name], "true"), batch=5)
     for name, container in running.items():
         connections[name].remove(container)
     say("the API: 100 containers, 16 at a time")

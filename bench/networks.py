@@ -1,6 +1,7 @@
 """Networks: traffic, connecting and disconnecting, published ports, and names, by the API and with how many there are already.
 
-ENDPOINTS, by default 300, is how far the curve goes.
+ENDPOINTS, by default 300, is how far the curve goes with both engines, ALONE, by default 1000, with minke's: so many of the peer's
+containers don't fit into a small machine's memory.
 """
 
 import concurrent.futures
@@ -18,6 +19,7 @@ from measure import DIST, PEER_DOCKER_HOST, ROUNDS, TOP, interleaved, say
 from sides import IMAGE, Side, docker_archive, engine
 
 ENDPOINTS = int(os.environ.get("ENDPOINTS", "300"))
+ALONE = int(os.environ.get("ALONE", "1000"))
 NETWORK = "bench-net"
 TRAFFIC = "minke-bench-traffic:latest"
 # Asks in a container's network namespace for one name again and again, for SECONDS; prints answers a second, and the 99th
@@ -120,12 +122,13 @@ def measure_traffic(endpoints, connections, made, rows):
         targets[name] = {"through a published port": ("host", f"http://{gateway}:{port}"), "between containers": (NETWORK, f"http://{settings['Networks'][NETWORK]['IPAddress']}")}
     time.sleep(2)
     kinds = (
-        ("requests on 16 connections that stay", 0, ["-k", "-c", "16", "-n", "40000"], "/small", "µs each"),
-        ("new connections, 16 at a time", 0, ["-c", "16", "-n", "10000"], "/small", "µs each"),
-        ("bytes", 1, ["-k", "-c", "2", "-n", "40"], "/large", "ms for 1 GB"),
+        ("requests on 16 connections that stay", 0, ["-k", "-c", "16", "-n", "40000"], "/small", 1e6, "µs each"),
+        ("new connections, 16 at a time", 0, ["-c", "16", "-n", "10000"], "/small", 1e6, "µs each"),
+        # The rate is in kilobytes.
+        ("bytes", 1, ["-k", "-c", "2", "-n", "40"], "/large", 1e9, "ms for 1 GB"),
     )
     for where in ("through a published port", "between containers"):
-        for what, which, words, page, unit in kinds:
+        for what, which, words, page, many, unit in kinds:
             say(f"networks: {what} {where}")
             rates = {name: [] for name in endpoints}
             for _ in range(max(3, ROUNDS // 2)):
@@ -133,8 +136,8 @@ def measure_traffic(endpoints, connections, made, rows):
                     network, url = targets[name][where]
                     rates[name].append(loaded(connections[name], network, *words, url + page)[which])
             medians = {name: statistics.median(all_) for name, all_ in rates.items()}
-            # A rate is better the higher it is: told as the time of a million.
-            cost = {name: 1e6 / rate for name, rate in medians.items()}
+            # A rate is better the higher it is: told as a time.
+            cost = {name: many / rate for name, rate in medians.items()}
             rows.append((f"{what} {where}", "dockerd", cost.get("dockerd"), cost["minke"], unit))
 
 
@@ -155,6 +158,7 @@ def measure_networks(directory, rows):
             for connection in connections.values():
                 connection.call("POST", "/networks/create", {"Name": NETWORK, "Driver": "bridge"})
             measure(endpoints, connections, filled, made, rows)
+            measure_alone(endpoint, connections["minke"], filled["minke"], made["minke"], rows)
             # Last, since each engine looks at the connections that it leaves behind in the kernel's table.
             measure_traffic(endpoints, connections, made, rows)
         finally:
@@ -162,6 +166,18 @@ def measure_networks(directory, rows):
                 for container in made[name] + filled[name]:
                     connection.remove(container)
                 connection.call("DELETE", f"/networks/{NETWORK}")
+
+
+def measure_alone(endpoint, connection, filled, made, rows):
+    """The curve's end, for minke: with most containers that one bridge takes."""
+    say(f"networks: {ALONE} containers on one network")
+    box, web, before = *made[:2], len(filled)
+    fill(endpoint, ALONE, filled)
+    for title, work in (("connect and disconnect", lambda: connect_and_disconnect(connection, box)), ("start and kill with a published port", lambda: start_and_stop(connection, web))):
+        rows.append((f"API: {title}, {ALONE} others there", "", None, interleaved({"minke": work})["minke"], "ms"))
+    for container in filled[before:]:
+        connection.remove(container)
+    del filled[before:]
 
 
 def measure(endpoints, connections, filled, made, rows):

@@ -1,6 +1,6 @@
-"""Scale: what a thousand containers and a thousand names of images cost, asked by the API and by the command line.
+"""Scale: what a thousand containers and a thousand images cost, asked by the API and by the command line.
 
-SCALE, by default 1000, is how many; RUNNING, by default 1000, how many containers run at the same time. The rows whose peer is "goal" compare with what issue 5 promises.
+SCALE, by default 1000, is how many; RUNNING, by default 1000, how many containers run at the same time. The rows whose peer is "goal" compare with what minke promises.
 """
 
 import concurrent.futures
@@ -10,7 +10,6 @@ import shutil
 import statistics
 import threading
 import time
-import urllib.parse
 
 from api import Connection
 from measure import DIST, PEER_DOCKER_HOST, ROUNDS, interleaved, processes, resident, say, timed
@@ -43,15 +42,6 @@ def remove(endpoint, ids):
     on_all(endpoint, ids, lambda api, id_: api.call("DELETE", f"/containers/{id_}?force=1"))
 
 
-def tag(endpoint, count):
-    name, _, _ = IMAGE.partition(":")
-    on_all(endpoint, range(count), lambda api, number: api.call("POST", f"/images/{urllib.parse.quote(name)}/tag?repo=scale/{number % 50}&tag=v{number}"))
-
-
-def untag(endpoint, count):
-    on_all(endpoint, range(count), lambda api, number: api.call("DELETE", f"/images/scale/{number % 50}:v{number}"))
-
-
 def processor(pid):
     """Seconds of processor time that a process has used."""
     fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
@@ -64,8 +54,10 @@ def measure_running(directory, rows):
         rows.append((f"{RUNNING} running containers: {what}", "goal", goal, ours, unit))
 
     say(f"{RUNNING} running containers")
+    archive = directory / "image.tar"
+    docker_archive(archive)
     with engine(directory) as (endpoint, pid):
-        Side("minke", endpoint, [str(DIST / "minke")]).run("load", "-i", str(directory / "image.tar"))
+        Side("minke", endpoint, [str(DIST / "minke")]).run("load", "-i", str(archive))
         ids = create(endpoint, RUNNING)
         on_all(endpoint, ids, lambda api, id_: api.call("POST", f"/containers/{id_}/start"), 16)
         time.sleep(5)
@@ -131,12 +123,14 @@ class Contest:
         if goal:
             self.rows.append((f"{title}, by the API", "goal", goal, medians["minke"], "ms"))
 
-    def by_command(self, title, *words):
+    def by_command(self, title, *words, goal=None):
         contenders = {side.name: (lambda side=side: side.run(*words)) for side in self.sides}
         contenders["own"] = lambda: self.own.run(*words)
         medians = interleaved(contenders)
         self.rows.append((f"{title}, `docker {' '.join(words)}`", "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
         self.rows.append((f"{title}, `minke {' '.join(words)}`", "`docker …` on dockerd", medians.get("dockerd"), medians["own"], "ms"))
+        if goal:
+            self.rows.append((f"{title}, `minke {' '.join(words)}`", "goal", goal, medians["own"], "ms"))
 
 
 def measure_scrape(endpoint, running, rows):
@@ -163,22 +157,34 @@ def measure_scrape(endpoint, running, rows):
     rows.append(("a small call's answer while scrapes go on, 99 of 100", "", None, sorted(waits)[int(len(waits) * 0.99)], "ms"))
 
 
-def measure_scale(directory, rows):
+def measure_images(directory, rows):
+    """Images that differ in their configurations, and the start of an engine that has nothing else."""
+    archive = directory / "images.tar"
+    names = [f"registry.example.com/team/application-{number}:v1.{number}" for number in range(SCALE)]
+    docker_archive(archive, names)
+    title = f"{SCALE} images"
+    say(title)
+    with engine(directory) as (endpoint, _):
+        contest = Contest(endpoint, rows)
+        for side in contest.sides:
+            side.run("load", "-q", "-i", str(archive))
+        contest.by_api(title, "/images/json", goal=10)
+        contest.by_command(title, "images", goal=10)
+        for side in contest.sides[1:]:
+            side.run("rmi", *names)
+    took, memory = starts(directory)
+    title = f"start of the engine with {SCALE} images, to its first answer"
+    rows.append((title, "goal", 100, took, "ms"))
+    rows.append((f"{title}: its resident memory then", "", None, memory, "MiB"))
+
+
+def measure_containers(directory, rows):
     archive = directory / "image.tar"
     docker_archive(archive)
     with engine(directory, "--metrics-addr", METRICS) as (endpoint, pid):
         contest = Contest(endpoint, rows)
         for side in contest.sides:
             side.run("load", "-i", str(archive))
-        title = f"{SCALE} names of images"
-        say(title)
-        for each in contest.endpoints():
-            tag(each, SCALE)
-        contest.by_api(title, "/images/json", goal=10)
-        contest.by_command(title, "images")
-        for each in contest.endpoints()[1:]:
-            untag(each, SCALE)
-
         title = f"{SCALE} stopped containers"
         say(title)
         before = resident(pid)[0]
@@ -199,9 +205,15 @@ def measure_scale(directory, rows):
             remove(each, theirs)
     say("starts of the engine")
     took, memory = starts(directory)
-    title = f"start of the engine with {SCALE} stopped containers and {SCALE} names of images, to its first answer"
-    rows.append((title, "goal", 100, took, "ms"))
+    title = f"start of the engine with {SCALE} stopped containers, to its first answer"
+    rows.append((title, "", None, took, "ms"))
     rows.append((f"{title}: its resident memory then", "", None, memory, "MiB"))
     with engine(directory) as (endpoint, _):
         remove(endpoint, ids[0])
-    measure_running(directory, rows)
+
+
+def measure_scale(directory, rows):
+    for part, measure in (("images", measure_images), ("containers", measure_containers), ("running", measure_running)):
+        own = directory / part
+        own.mkdir()
+        measure(own, rows)

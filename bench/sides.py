@@ -40,22 +40,25 @@ def small_layer(number):
     return data.getvalue()
 
 
-def docker_archive(path):
-    """An image of LAYERS layers in the form that `docker load` reads."""
+def docker_archive(path, names=(IMAGE,)):
+    """Images of the same LAYERS layers, each with a configuration of its own, in the form that `docker load` reads."""
     layers = [busybox_layer()] + [small_layer(number) for number in range(1, LAYERS)]
     diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    config = json.dumps({
-        "architecture": machine, "os": "linux", "created": "2026-01-01T00:00:00Z",
-        "config": {"Cmd": ["true"], "Env": ["PATH=/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "bench"} for _ in layers],
-    }).encode()
-    config_name = hashlib.sha256(config).hexdigest() + ".json"
-    names = [f"layer{number}/layer.tar" for number in range(LAYERS)]
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [IMAGE], "Layers": names}]).encode()
+    layer_names = [f"layer{number}/layer.tar" for number in range(LAYERS)]
+    contents, manifest = list(zip(layer_names, layers)), []
+    for name in names:
+        config = json.dumps({
+            "architecture": machine, "os": "linux", "created": "2026-01-01T00:00:00Z",
+            "config": {"Cmd": ["true"], "Env": ["PATH=/bin"], "Labels": {"org.opencontainers.image.title": name}},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "bench"} for _ in layers],
+        }).encode()
+        config_name = hashlib.sha256(config).hexdigest() + ".json"
+        contents.append((config_name, config))
+        manifest.append({"Config": config_name, "RepoTags": [name], "Layers": layer_names})
     with tarfile.open(path, "w") as tar:
-        for name, content in [(config_name, config), *zip(names, layers), ("manifest.json", manifest)]:
+        for name, content in [*contents, ("manifest.json", json.dumps(manifest).encode())]:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
