@@ -20,7 +20,7 @@ pub struct Client {
     pub ssh: Option<Arc<dyn SshAgents>>,
     /// Credentials for registries.
     pub auth: Option<Arc<dyn Auth>>,
-    /// Directories with caches.
+    /// Directories with caches and images.
     pub stores: Option<Arc<dyn ContentStores>>,
     /// Is told what happens.
     pub progress: Arc<dyn Progress>,
@@ -67,7 +67,8 @@ pub trait Auth: Send + Sync {
 /// Content that is read once.
 pub type ContentReader = Pin<Box<dyn AsyncRead + Send + Sync>>;
 
-/// Directories of the client's that hold content by its digests (`--cache-to type=local`), by the names that they have there.
+/// Directories of the client's that hold content by its digests, by the names that clients give them: `local:PATH` for a cache
+/// (`--cache-to type=local`), `export` for an image (`--output type=oci,tar=false`).
 pub trait ContentStores: Send + Sync {
     /// How long content is; `None` when there is none of this digest.
     ///

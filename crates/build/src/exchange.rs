@@ -20,6 +20,7 @@ pub(crate) use endpoint::{ExportTo, Kind, check_exports, inline_wanted};
 pub(crate) use export::{export, inline};
 pub(crate) use format::WithCache;
 pub(crate) use import::{Imports, imports};
+pub(crate) use local::Local;
 pub(crate) use place::{Content, Place, Registry};
 pub(crate) use receive::Wanted;
 

@@ -2,6 +2,7 @@
 
 mod files;
 mod image;
+mod layout;
 
 pub(crate) use image::image_config;
 
@@ -80,6 +81,9 @@ async fn one(
         OutputKind::Oci | OutputKind::Docker => {
             let names = names(build, output);
             let composed = image::compose(finished, &names, result).await?;
+            if output.is_layout() {
+                return layout::write(build, composed.root, result, node).await;
+            }
             let saved = if names.is_empty() { vec![composed.root.to_string()] } else { names };
             let bytes = build.engine.image_save(saved).await?;
             destination(output)?.stream(bytes).await.map_err(BuildError::from)

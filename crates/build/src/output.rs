@@ -23,6 +23,11 @@ impl Output {
     pub fn is_set(&self, attribute: &str) -> bool {
         matches!(self.attributes.get(attribute).map(String::as_str), Some("true" | "1"))
     }
+
+    /// Whether an image goes into a directory and not into an archive (`tar=false`).
+    pub(crate) fn is_layout(&self) -> bool {
+        matches!(self.attributes.get("tar").map(String::as_str), Some("false" | "0"))
+    }
 }
 
 impl fmt::Debug for Output {
@@ -43,9 +48,9 @@ pub enum OutputKind {
     Local,
     /// The files, as a tar.
     Tar,
-    /// The image as an archive of the OCI layout.
+    /// The image as an archive of the OCI layout, or as that layout in a directory.
     Oci,
-    /// The image as an archive of `docker save`.
+    /// The image as an archive of `docker save`, or as its layout in a directory.
     Docker,
     /// Nothing is kept but the cache (`type=cacheonly`).
     CacheOnly,

@@ -11,11 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::LoadError;
 
-/// containerd's and Docker's annotation with the full name of an image.
-pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
-/// The specification's annotation with a name, often only a tag.
-pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
 /// Most manifests in one index.
 const MOST_MANIFESTS: usize = 10_000;
 /// Most platforms in one message.

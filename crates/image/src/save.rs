@@ -3,20 +3,27 @@
 //! The documents come first and every blob once, in a fixed order and without times: the same images always give
 //! the same bytes, and a reader knows what is coming.
 
+mod held;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Write},
 };
 
-use minke_model::{AnyReference, Descriptor, Digest, ImageId, Reference, media_type::INDEX};
+use minke_model::{
+    AnyReference, Descriptor, Digest, ImageId, Reference,
+    descriptor::{IMAGE_NAME, REF_NAME},
+    media_type::INDEX,
+};
 use serde::Serialize;
 
+pub use self::held::HeldImage;
 use crate::{
     FindError, ImageStore, StoreError,
     archive::{Entry, EntryKind, TarWriter},
     content::io_error,
-    manifest::{ArchiveImage, Document, IMAGE_NAME, Index, REF_NAME},
+    manifest::{ArchiveImage, Document, Index},
     store::{ImageRecord, Staging},
 };
 
@@ -70,10 +77,7 @@ impl ImageStore {
         let mut held = self.stage()?;
         let chosen = self.choose(names)?;
         for image in &chosen {
-            if !image.record.blobs(image.id).all(|blob| held.hold_blob(blob)) {
-                // Removed since it was chosen.
-                return Err(FindError::NotFound(image.id.to_string()).into());
-            }
+            held.hold_all(image)?;
         }
         let mut tar = TarWriter::new(to);
         let documents = documents(&chosen);

@@ -10,6 +10,11 @@ use crate::{
     media_type::{self, CONFIG, DOCKER_CONFIG},
 };
 
+/// containerd's and Docker's annotation with the full name of an image.
+pub const IMAGE_NAME: &str = "io.containerd.image.name";
+/// The specification's annotation with a name, often only a tag.
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
 /// Marks manifests that hold attestations, not images (BuildKit).
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 /// The manifest that an attestation is about.

@@ -24,6 +24,8 @@ use super::{
 };
 use crate::{BuildError, LogStream, build::Build, cache::Key, progress::Node};
 
+/// What clients are told of a cache that was written.
+const MANIFEST_KEY: &str = "cache.manifest";
 /// Layers that are sent at the same time.
 const AT_ONCE: usize = 3;
 
@@ -77,7 +79,10 @@ pub(crate) async fn export(
         match one(builds, to, &node).await {
             Ok(manifest) => {
                 node.done(false, None);
-                response.extend(manifest.map(|manifest| ("cache.manifest".to_owned(), manifest)));
+                // A client names it in its directory; of a registry's it is only told.
+                let is_needed = matches!(to.kind, Kind::Local(_)) || !response.contains_key(MANIFEST_KEY);
+                let manifest = manifest.filter(|_| is_needed);
+                response.extend(manifest.map(|manifest| (MANIFEST_KEY.to_owned(), manifest)));
             }
             Err(error) if to.ignore_error => {
                 node.done(false, None);
@@ -110,7 +115,7 @@ async fn one(
     let Some((first, _)) = builds.first() else { return Ok(None) };
     let place: Arc<dyn Place> = match &to.kind {
         Kind::Registry(name) => Arc::new(Registry::open(&first.engine, &first.client, name).await?),
-        Kind::Local(folder) => Arc::new(Local::open(&first.client, folder, None)?),
+        Kind::Local(folder) => Arc::new(Local::cache(&first.client, folder, None)?),
         Kind::Inline => return Ok(None),
     };
     let mut collected = Collected::default();

@@ -110,7 +110,7 @@ async fn open(
         "registry" => Ok(Arc::new(Registry::open(engine, client, &reference(endpoint)?).await?)),
         "local" => {
             let attribute = |key: &str| endpoint.attributes.get(key).map(String::as_str).unwrap_or_default();
-            Ok(Arc::new(Local::open(client, attribute("src"), attribute("digest").parse().ok())?))
+            Ok(Arc::new(Local::cache(client, attribute("src"), attribute("digest").parse().ok())?))
         }
         other => Err(BuildError::Invalid(format!("there are no caches of type {other} here"))),
     }

@@ -1,4 +1,4 @@
-//! A directory of the client's as a place for caches.
+//! A directory of the client's as a place for caches, and for an image's content.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Content, ExchangeError, Place, format::damaged};
 use crate::{BuildError, Client, ContentStores, ContextError};
 
 /// A directory by the name that it has at the client.
-pub(super) struct Local {
+pub(crate) struct Local {
     stores: Arc<dyn ContentStores>,
     store: String,
     /// What is in it.
@@ -22,13 +22,17 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// A directory to read `root` from, or to write to.
-    pub(super) fn open(client: &Client, store: &str, root: Option<Digest>) -> Result<Self, BuildError> {
+    /// A directory with a cache, to read `root` from or to write to.
+    pub(super) fn cache(client: &Client, folder: &str, root: Option<Digest>) -> Result<Self, BuildError> {
+        Ok(Self { root, ..Self::open(client, &format!("local:{folder}"))? })
+    }
+
+    /// A directory to write to.
+    pub(crate) fn open(client: &Client, store: &str) -> Result<Self, BuildError> {
         let stores = client.stores.clone();
-        let stores = stores.ok_or_else(|| {
-            BuildError::Invalid(format!("cache type=local: the client offers no directory {store}"))
-        })?;
-        Ok(Self { stores, store: store.to_owned(), root })
+        let stores =
+            stores.ok_or_else(|| BuildError::Invalid(format!("the client offers no directory {store}")))?;
+        Ok(Self { stores, store: store.to_owned(), root: None })
     }
 
     async fn whole(&self, digest: &Digest) -> Result<Bytes, ExchangeError> {

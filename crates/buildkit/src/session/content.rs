@@ -1,4 +1,5 @@
-//! Directories of the client's that hold content by digests: where `--cache-to type=local` writes to.
+//! Directories of the client's that hold content by digests: where `--cache-to type=local` and `--output type=oci,tar=false` write
+//! to.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(crate) struct Stores(pub(crate) Arc<Session>);
 
 impl Stores {
     fn call(&self, method: &str, store: &str) -> Result<Call, Status> {
-        let id = HeaderValue::from_str(&format!("local:{store}"))
+        let id = HeaderValue::from_str(store)
             .map_err(|_| Status::invalid(format!("directory {store:?} has impossible characters")))?;
         self.0.call(&format!("{SERVICE}/{method}"), HeaderMap::from_iter([(STORE, id)]))
     }
@@ -110,7 +111,8 @@ async fn answered(call: &mut Call, request: &WriteContentRequest) -> Result<bool
 }
 
 fn told(store: &str, status: Status) -> ContextError {
-    context_error(&status.context(&format!("the client's directory {store}")))
+    let folder = store.strip_prefix("local:").unwrap_or(store);
+    context_error(&status.context(&format!("the client's directory {folder}")))
 }
 
 impl ContentStores for Stores {

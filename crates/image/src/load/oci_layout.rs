@@ -1,6 +1,9 @@
 //! OCI image layout: `index.json`, and blobs named by their digests (OCI image specification, "Image Layout").
 
-use minke_model::{Descriptor, Platform, Reference};
+use minke_model::{
+    Descriptor, Platform, Reference,
+    descriptor::{IMAGE_NAME, REF_NAME},
+};
 
 use super::{
     LoadError,
@@ -8,7 +11,7 @@ use super::{
     spool::{Blob, Spool, blob_name},
 };
 use crate::{
-    manifest::{IMAGE_NAME, Index, Manifest, REF_NAME},
+    manifest::{Index, Manifest},
     store::Staging,
 };
 
