@@ -5,6 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use minke_buildkit_wire::grpc::{Code, Status};
 use serde::Deserialize;
 
+use crate::session::KeepError;
+
 /// Lines of the Dockerfile around those that a failure is about.
 const AROUND: usize = 4;
 
@@ -14,6 +16,9 @@ pub enum RunError {
     /// The engine's connection is none of HTTP/2.
     #[error("speak BuildKit's API to the engine")]
     Handshake(#[source] hyper::Error),
+    /// The build is done, and what it left in a folder of this host's has no name there.
+    #[error("keep what was built")]
+    Keep(#[from] KeepError),
     /// The build failed, or the engine refused it.
     #[error(transparent)]
     Failed(#[from] Failure),

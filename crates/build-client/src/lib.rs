@@ -13,7 +13,7 @@
 //!
 //! The engine may be anybody's. It sees the folders that were named and nothing that their links lead to, of a Dockerfile
 //! elsewhere only that file and its ignore file, the secrets and agents that were named; an agent only signs for it. It writes
-//! below the output folders that were named, and to no other place.
+//! below the output folders that were named, and to no other place; to an OCI layout only blobs, by their digests.
 //!
 //! Engines without BuildKit get their files by [`pack`].
 
@@ -24,6 +24,7 @@ mod event;
 mod failure;
 mod filter;
 mod follow;
+mod layout;
 mod options;
 mod pack;
 mod run;
@@ -32,9 +33,10 @@ pub mod words;
 
 pub use event::{BuildEvent, Log, LogStream, Source, Status, Vertex, Warning};
 pub use failure::{Failure, RunError, Snippet};
+pub use layout::LayoutError;
 pub use options::{
     Agent, BuildOptions, CacheEntry, Destination, Dockerfile, Files, NamedContext, Output, Secret,
 };
 pub use pack::{Extra, PackError, dockerfile_in, pack};
 pub use run::{Outcome, run};
-pub use session::{Login, Logins, PrepareError, Prepared};
+pub use session::{KeepError, Login, Logins, PrepareError, Prepared};

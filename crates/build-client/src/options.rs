@@ -136,6 +136,8 @@ pub enum Destination {
     Engine,
     /// Below a folder of this host's, which is made; what is in it already stays.
     Folder(PathBuf),
+    /// Into an OCI layout in a folder of this host's, which is made; what is in it already stays.
+    Layout(PathBuf),
     /// Into a file of this host's.
     File(PathBuf),
     /// To this program's standard output.

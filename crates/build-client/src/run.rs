@@ -15,7 +15,7 @@ use minke_buildkit_wire::pb::gateway;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use crate::event::{BuildEvent, wire};
+use crate::event::{BuildEvent, Warning, wire};
 use crate::failure::{Failure, RunError};
 use crate::session::{Prepared, Session};
 
@@ -66,12 +66,15 @@ pub async fn run(
     session: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     events: mpsc::Sender<BuildEvent>,
 ) -> Result<Outcome, RunError> {
-    let Prepared { offer, request, question, .. } = prepared;
+    let Prepared { offer, request, question, kept, warnings, .. } = prepared;
     let (channel, connection) = Channel::open(control).await.map_err(RunError::Handshake)?;
     let session = serve(session, Session(Arc::new(offer)));
     let build = async {
         let reference = request.reference.clone();
-        let told = status(&channel, &reference, events);
+        let told = async {
+            warn(warnings, &events).await;
+            status(&channel, &reference, events).await
+        };
         let built = async {
             match question {
                 true => ask(&channel, request).await,
@@ -98,7 +101,11 @@ pub async fn run(
     let mut connected = true;
     loop {
         tokio::select! {
-            outcome = &mut build => return Ok(outcome.map_err(Failure::from)?),
+            outcome = &mut build => {
+                let outcome = outcome.map_err(Failure::from)?;
+                kept.iter().try_for_each(|kept| kept.name(&outcome.response))?;
+                return Ok(outcome);
+            }
             // Without its connections, the build's calls end by themselves and say so.
             _ = &mut connection, if connected => connected = false,
             ended = &mut session, if serving => {
@@ -128,6 +135,14 @@ async fn to_push(channel: &Channel, request: &SolveRequest) -> Result<Vec<String
     let workers: ListWorkersResponse = channel.unary(WORKERS, &Empty {}).await?;
     let pushes_itself = workers.record.iter().any(|worker| worker.labels.contains_key(PUSHES));
     Ok(if pushes_itself { Vec::new() } else { names })
+}
+
+/// Tells what was noticed before.
+async fn warn(warnings: Vec<String>, events: &mpsc::Sender<BuildEvent>) {
+    for short in warnings {
+        // Who doesn't listen isn't told.
+        let _ = events.send(BuildEvent::Warning(Warning { level: 1, short, ..Warning::default() })).await;
+    }
 }
 
 /// Tells of what happens until the engine has told all.

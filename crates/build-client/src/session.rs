@@ -4,7 +4,9 @@
 //! [`Prepared`]; whatever else it asks for is not found.
 
 mod agents;
+mod content;
 mod folders;
+mod kept;
 mod logins;
 mod outputs;
 mod prepare;
@@ -19,6 +21,7 @@ use futures_util::future::BoxFuture;
 use minke_buildkit_wire::grpc::{Reply, Request, Service, Status};
 use minke_buildkit_wire::pb::session::HealthCheckResponse;
 
+pub use self::kept::KeepError;
 pub use self::logins::{Login, Logins};
 pub use self::prepare::{PrepareError, Prepared};
 
@@ -35,6 +38,7 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 #[derive(Default)]
 pub(crate) struct Offer {
     folders: folders::Folders,
+    stores: content::Stores,
     outputs: outputs::Outputs,
     secrets: secrets::Secrets,
     agents: agents::Agents,
@@ -48,6 +52,9 @@ impl Offer {
         let offered = [
             (true, HEALTH),
             (true, FILES),
+            (!self.stores.is_empty(), content::INFO),
+            (!self.stores.is_empty(), content::READ),
+            (!self.stores.is_empty(), content::WRITE),
             (!self.outputs.is_empty(), SEND),
             (!self.secrets.is_empty(), SECRET),
             (!self.agents.is_empty(), CHECK_AGENT),
@@ -69,6 +76,9 @@ impl Service for Session {
         Box::pin(async move {
             match &*request.path {
                 FILES => offer.folders.send(request),
+                content::INFO => offer.stores.info(request).await,
+                content::READ => offer.stores.read(request).await,
+                content::WRITE => offer.stores.write(request),
                 SEND => offer.outputs.receive(request),
                 SECRET => Ok(Reply::one(&offer.secrets.get(&request.messages.only().await?)?)),
                 CHECK_AGENT => Ok(Reply::one(&offer.agents.check(&request.messages.only().await?)?)),

@@ -28,7 +28,9 @@ pub(super) struct Outputs(BTreeMap<usize, Destination>);
 impl Outputs {
     pub(super) fn new(destinations: impl IntoIterator<Item = Destination>) -> Self {
         let numbered = destinations.into_iter().enumerate();
-        Self(numbered.filter(|(_, destination)| *destination != Destination::Engine).collect())
+        let is_sent =
+            |destination: &Destination| !matches!(destination, Destination::Engine | Destination::Layout(_));
+        Self(numbered.filter(|(_, destination)| is_sent(destination)).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -47,7 +49,7 @@ impl Outputs {
                 Destination::Folder(path) => folder(call, path).await,
                 Destination::File(path) => stream(call, Target::File(path)).await,
                 Destination::Stdout => stream(call, Target::Stdout).await,
-                Destination::Engine => Err(missing()),
+                Destination::Engine | Destination::Layout(_) => Err(missing()),
             }
         }))
     }

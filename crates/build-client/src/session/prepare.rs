@@ -15,6 +15,7 @@ use minke_buildkit_wire::pb::control::{CacheOptions, CacheOptionsEntry, Exporter
 use sha2::{Digest, Sha256};
 
 use super::folders::{Folder, HeldFile};
+use super::kept::{self, KeepError, Kept};
 use super::{Logins, Offer, agents, outputs, secrets, upload};
 use crate::attributes::{self, attributes, folder_name};
 use crate::options::{BuildOptions, CacheEntry, Dockerfile, Files, NamedContext, Output};
@@ -39,6 +40,9 @@ pub enum PrepareError {
     /// No Dockerfile.
     #[error("failed to read dockerfile: open {0}: no such file or directory")]
     NoDockerfile(String),
+    /// A folder of a cache or of an image can't be had.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// Nothing to name the build by.
     #[error("read random numbers")]
     Random(#[source] io::Error),
@@ -49,6 +53,10 @@ pub struct Prepared {
     pub(crate) offer: Offer,
     pub(crate) request: SolveRequest,
     pub(crate) question: bool,
+    /// What gets a name in the end.
+    pub(crate) kept: Vec<Kept>,
+    /// What is told first.
+    pub(crate) warnings: Vec<String>,
     shared_key: String,
 }
 
@@ -57,9 +65,10 @@ impl Prepared {
     ///
     /// # Errors
     /// What is missing.
-    pub fn new(options: BuildOptions, logins: Option<Arc<dyn Logins>>) -> Result<Self, PrepareError> {
+    pub fn new(mut options: BuildOptions, logins: Option<Arc<dyn Logins>>) -> Result<Self, PrepareError> {
+        let kept::Layouts { stores, kept, warnings } = kept::Layouts::open(&mut options)?;
         let mut attributes = attributes(&options);
-        let mut offer = Offer { logins, ..Offer::default() };
+        let mut offer = Offer { logins, stores, ..Offer::default() };
         let shared_key = shared_key(&options.context);
         dockerfile(&options, &mut offer, &mut attributes)?;
         for (name, context) in &options.named_contexts {
@@ -84,7 +93,7 @@ impl Prepared {
         offer.agents = agents::Agents::new(options.agents);
         let request =
             SolveRequest { frontend: "dockerfile.v0".to_owned(), frontend_attrs: attributes, ..request };
-        Ok(Self { offer, request, question: options.question.is_some(), shared_key })
+        Ok(Self { offer, request, question: options.question.is_some(), kept, warnings, shared_key })
     }
 
     /// What names the build, and its session.

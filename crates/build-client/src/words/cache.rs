@@ -3,11 +3,11 @@
 use super::{WordError, fields};
 use crate::options::CacheEntry;
 
-/// `type=registry,ref=…`, or the name of an image alone, which is a registry's. What clouds want to know of the one who builds
-/// (`type=gha`, `type=s3`) comes from the environment, as their own tools have it.
+/// `type=registry,ref=…`, `type=local,src=FOLDER` or `dest=FOLDER`, or the name of an image alone, which is a registry's. What
+/// clouds want to know of the one who builds (`type=gha`, `type=s3`) comes from the environment, as their own tools have it.
 ///
 /// # Errors
-/// Without a type, and for caches in a folder of the client's.
+/// Without a type.
 pub fn cache_entry(what: &'static str, text: &str) -> Result<CacheEntry, WordError> {
     let read = fields(what, text)?;
     let wrong = |reason: &str| WordError::new(what, text, reason);
@@ -25,7 +25,6 @@ pub fn cache_entry(what: &'static str, text: &str) -> Result<CacheEntry, WordErr
     }
     match &*entry.kind {
         "" => Err(wrong("type is required")),
-        "local" => Err(wrong("a cache in a folder can't be had; use type=registry or type=inline")),
         "gha" => {
             from_environment(
                 &mut entry,
@@ -70,7 +69,7 @@ mod tests {
         assert_eq!((&*entry.kind, &*entry.attributes["ref"]), ("registry", "r:5000/a:b"));
         let entry = cache_entry("cache-to", "type=registry,ref=r/a,mode=max").unwrap();
         assert_eq!((&*entry.kind, &*entry.attributes["mode"]), ("registry", "max"));
-        for text in ["ref=a", "type=local,dest=x", "type=inline,oops"] {
+        for text in ["ref=a", "type=inline,oops"] {
             assert!(cache_entry("cache-to", text).is_err(), "{text}");
         }
     }

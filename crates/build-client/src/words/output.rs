@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::{Fields, WordError, fields};
 use crate::options::{Destination, Output};
 
-/// `type=local,dest=FOLDER`, `type=tar|oci|docker,dest=FILE`, `type=image|registry[,name=…][,push=true]`, a folder alone, or `-`
-/// for a tar on standard output.
+/// `type=local,dest=FOLDER`, `type=tar|oci|docker,dest=FILE`, `type=oci|docker,tar=false,dest=FOLDER`,
+/// `type=image|registry[,name=…][,push=true]`, a folder alone, or `-` for a tar on standard output.
 ///
 /// # Errors
 /// For outputs that there aren't, and those that say too little.
@@ -54,9 +54,10 @@ fn destination(kind: &str, read: &Fields, has_dest: bool) -> Result<Destination,
         "" => Err("type is required"),
         "local" if dest.is_empty() => Err("dest is required for local output"),
         "local" => Ok(Destination::Folder(PathBuf::from(dest))),
-        "oci" | "docker" if read.text("tar") == "false" => {
-            Err("a layout in a folder can't be had; leave out tar=false for an archive")
-        }
+        "oci" | "docker" if matches!(read.text("tar"), "false" | "0") => match dest {
+            "" | "-" => Err("dest=FOLDER is required with tar=false, which is for a layout in a folder"),
+            path => Ok(Destination::Layout(PathBuf::from(path))),
+        },
         "docker" if !has_dest => Ok(Destination::Engine),
         "tar" | "oci" | "docker" => Ok(match dest {
             "" | "-" => Destination::Stdout,
@@ -129,6 +130,7 @@ mod tests {
             ("type=tar,dest=o.tar", "tar", Destination::File("o.tar".into())),
             ("type=oci,dest=-", "oci", Destination::Stdout),
             ("type=oci", "oci", Destination::Stdout),
+            ("type=oci,tar=false,dest=o", "oci", Destination::Layout("o".into())),
             ("type=docker", "moby", Destination::Engine),
             ("type=docker,dest=d.tar", "docker", Destination::File("d.tar".into())),
             ("type=image,name=a", "moby", Destination::Engine),
@@ -139,8 +141,7 @@ mod tests {
             assert_eq!((&*read.kind, read.destination), (kind, destination), "{text}");
         }
         assert_eq!(output("type=registry,name=r/a").unwrap().attributes["push"], "true");
-        for text in ["type=local", "dest=x", "type=oci,tar=false,dest=x", "type=image,dest=x", "type=tar,odd"]
-        {
+        for text in ["type=local", "dest=x", "type=oci,tar=false", "type=image,dest=x", "type=tar,odd"] {
             assert!(output(text).is_err(), "{text}");
         }
     }

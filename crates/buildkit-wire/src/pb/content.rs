@@ -83,4 +83,9 @@ pub struct WriteContentResponse {
     pub action: i32,
     #[prost(int64, tag = "4")]
     pub offset: i64,
+    #[prost(int64, tag = "5")]
+    pub total: i64,
+    /// Of the whole, once it is there.
+    #[prost(string, tag = "6")]
+    pub digest: String,
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod folders;
+
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -293,8 +295,6 @@ fn a_failed_step_shows_its_lines_and_limits_take_the_classic_way() {
     let _ = project.build(&["--memory", "64m"]).expect_code(0);
     let both = project.build(&["--memory", "64m", "--secret", "id=a,env=PATH"]);
     let _ = both.expect_code(1).expect_stderr("--secret needs BuildKit");
-    let _ =
-        project.build(&["--cache-from", "type=local,src=x"]).expect_code(1).expect_stderr("type=registry");
     let missing = project.build(&["-f", "nowhere"]);
     let _ = missing.expect_code(1).expect_stderr("failed to read dockerfile: open nowhere");
     host.expect_nothing_left();

@@ -117,7 +117,7 @@ fn failure(error: &RunError) -> Failure {
 fn snippets(error: &RunError) -> &[Snippet] {
     match error {
         RunError::Failed(failed) => &failed.snippets,
-        RunError::Handshake(_) => &[],
+        RunError::Handshake(_) | RunError::Keep(_) => &[],
     }
 }
 

@@ -31,10 +31,10 @@ pub(crate) struct Build {
     /// The builder; an engine has one, called as its context or "default"
     #[arg(long, value_name = "string")]
     pub(super) builder: Option<String>,
-    /// External cache sources (e.g., "user/app:cache", "type=registry,ref=user/app:cache")
+    /// External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")
     #[arg(long, value_name = "list")]
     pub(super) cache_from: Vec<String>,
-    /// Cache export destinations (e.g., "user/app:cache", "type=registry,ref=user/app:cache")
+    /// Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")
     #[arg(long, value_name = "list")]
     pub(super) cache_to: Vec<String>,
     /// Set method for evaluating build ("check", "outline", "targets")
@@ -186,6 +186,7 @@ impl Build {
             (some(&self.annotation), "--annotation"),
             (some(&self.attest), "--attest"),
             (some(&self.build_context), "--build-context"),
+            (self.cache_from.iter().any(|text| text.contains("type=local")), "--cache-from type=local"),
             (some(&self.cache_to), "--cache-to"),
             (self.call != "build" && self.call != "check", "--call"),
             (some(&self.output), "--output"),
