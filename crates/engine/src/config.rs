@@ -30,9 +30,23 @@ pub struct EngineConfig {
     pub version: &'static str,
 }
 
+/// What the network of containers that name none is on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DefaultBridge {
+    /// A bridge that the engine makes and removes.
+    #[default]
+    Own,
+    /// One of somebody else's, with its addresses.
+    Existing(String),
+    /// There is no such network: these containers have their loopback interface alone.
+    None,
+}
+
 /// How networks are made where nobody says otherwise: dockerd's options, under their names.
 #[derive(Debug, Clone)]
 pub struct NetworkDefaults {
+    /// `--bridge`: what the default network is on.
+    pub bridge: DefaultBridge,
     /// `--bip`: the default bridge's own IPv4 address with the prefix length of its subnet; `None` takes a free subnet.
     pub bip: Option<IpNet>,
     /// `--bip6`: the same in IPv6.
@@ -57,6 +71,10 @@ pub struct NetworkDefaults {
     pub ip: Option<Ipv4Addr>,
     /// `--ip-forward`: the engine turns the host's forwarding on where it is off.
     pub ip_forward: bool,
+    /// `--ip-forward-no-drop`: the host, once its forwarding was turned on, may route for others too.
+    pub ip_forward_no_drop: bool,
+    /// `--allow-direct-routing`: other hosts reach published ports at the containers' own addresses as well.
+    pub allow_direct_routing: bool,
     /// `--obey-input`: what other hosts send to published ports must pass the host's own input rules first.
     pub obey_input: bool,
     /// `--default-address-pool`: what subnets are taken from when none is named, in order; empty takes Docker's.
@@ -76,6 +94,7 @@ pub struct NetworkDefaults {
 impl Default for NetworkDefaults {
     fn default() -> Self {
         Self {
+            bridge: DefaultBridge::Own,
             bip: None,
             bip6: None,
             fixed_cidr: None,
@@ -88,6 +107,8 @@ impl Default for NetworkDefaults {
             ip_masq: true,
             ip: None,
             ip_forward: true,
+            ip_forward_no_drop: false,
+            allow_direct_routing: false,
             obey_input: false,
             address_pools: Vec::new(),
             default_options: BTreeMap::new(),

@@ -57,7 +57,7 @@ pub use crate::{
         StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_root,
         owner_in,
     },
-    config::{AddressPool, EngineConfig, IpNet, NetworkDefaults},
+    config::{AddressPool, DefaultBridge, EngineConfig, IpNet, NetworkDefaults},
     container::Waiter,
     engine::Engine,
     error::{Error, ErrorKind, OpenError},

@@ -230,8 +230,8 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     }
     minke_kernel::memory::limit_arenas(2);
     let log = Log::start(command.level(&args).as_deref())?;
-    if let Some(told) = file.without_effect() {
-        tracing::info!("{}: {told}", args.config_file.display());
+    if let Some(told) = args.networks.without_effect() {
+        tracing::info!("{told}");
     }
     let runtime = runtime_program(args.runtime.as_deref())?;
     // Before there are threads, since it clears the variables that tell of the sockets.

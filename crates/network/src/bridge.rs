@@ -7,7 +7,7 @@ use minke_netlink::{
     route::{Batch, Bridge, Link, RouteSocket},
 };
 
-use crate::{AttachError, IpNet, Mac, NetworkSpec, sysctl};
+use crate::{AttachError, IpNet, Mac, NetworkSpec, OpenError, sysctl};
 
 /// The interface group of every bridge of every engine, "mnke". An engine that keeps the host from
 /// routing for others recognises its neighbours' bridges by it. A bridge that is in no such group was
@@ -105,6 +105,35 @@ fn try_make(
     let with_address = |batch: Batch, net: &IpNet| batch.address(link.index, net.address(), net.prefix_len());
     route.run(plan.addresses.iter().fold(Batch::new().up(&plan.name), with_address))?;
     Ok(Some(MadeBridge { index: link.index, mac: link.mac.unwrap_or(plan.mac.octets()), ours }))
+}
+
+/// The addresses, IPv4 and IPv6, that a bridge of somebody else's has in networks with room for containers. Of several it
+/// is the one in whose network the `ranges` are, else the first, as in Docker.
+pub(crate) fn addresses_of_others(
+    name: &str,
+    ranges: [Option<IpNet>; 2],
+) -> Result<[Option<IpNet>; 2], OpenError> {
+    let failed = |source| OpenError::Bridge { bridge: name.to_owned(), source };
+    let mut route = RouteSocket::open().map_err(failed)?;
+    let link = route.link(name).map_err(failed)?.ok_or_else(|| OpenError::NoBridge(name.to_owned()))?;
+    if link.kind.as_deref() != Some("bridge") {
+        return Err(OpenError::NotABridge(name.to_owned()));
+    }
+    let mut usable = addresses(&mut route, link.index).map_err(failed)?;
+    usable.retain(|net| net.host_bits() >= 2 && !is_link_local(net.address()));
+    let choose = |ipv4: bool, range: Option<IpNet>| {
+        let of_family = || usable.iter().copied().filter(move |net| net.is_ipv4() == ipv4);
+        let with_range = |net: &IpNet| range.is_some_and(|range| net.covers(range));
+        of_family().find(with_range).or_else(|| of_family().next())
+    };
+    Ok([choose(true, ranges[0]), choose(false, ranges[1])])
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
 }
 
 /// Lets published ports answer on 127.0.0.1 and ::1: answers to the host's loopback addresses come in

@@ -17,6 +17,9 @@ pub struct NetworkConfig {
     pub state: PathBuf,
     /// What only this engine has, its id for example: its IPv6 addresses are made of it.
     pub seed: String,
+    /// `--bridge`: a bridge that somebody else made and keeps, for the default network. Its addresses say the subnets, in
+    /// place of `subnet` and `subnet_ipv6`.
+    pub bridge: Option<String>,
     /// `--bip`: the default bridge's subnet; an address with host bits is also the bridge's own. By
     /// default the first of the default pools that overlaps no route and no address of the host.
     pub subnet: Option<IpNet>,
@@ -49,6 +52,10 @@ pub struct NetworkConfig {
     pub obey_input: bool,
     /// `--ip-forward`: whether to turn the host's forwarding on where it is off.
     pub forward: bool,
+    /// `--ip-forward-no-drop`: whether the host, once its forwarding was turned on, may route for others too.
+    pub forward_for_others: bool,
+    /// `--allow-direct-routing`: whether other hosts reach published ports at the containers' own addresses as well.
+    pub direct_routing: bool,
 }
 
 /// A range of addresses that subnets are cut from.
@@ -67,6 +74,7 @@ impl NetworkConfig {
             prefix: prefix.into(),
             state: state.into(),
             seed: String::new(),
+            bridge: None,
             subnet: None,
             range: None,
             ipv6: false,
@@ -82,6 +90,8 @@ impl NetworkConfig {
             pin_sources: true,
             obey_input: false,
             forward: true,
+            forward_for_others: false,
+            direct_routing: false,
         }
     }
 }

@@ -27,6 +27,23 @@ pub enum OpenError {
         /// The prefix length of its networks.
         size: u8,
     },
+    /// There is no such bridge for the default network.
+    #[error(
+        "the default network's bridge {0:?} is not there: make it before the engine starts (ip link add {0} type bridge), or name another (bridge)"
+    )]
+    NoBridge(String),
+    /// What the default network is to be on is no bridge.
+    #[error("interface {0:?} is not a bridge: name one for the default network (bridge)")]
+    NotABridge(String),
+    /// The bridge for the default network could not be looked at.
+    #[error("look at bridge {bridge}")]
+    Bridge {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        #[source]
+        source: minke_netlink::Error,
+    },
     /// An option of the default network is of the wrong family.
     #[error("{0} is of the wrong IP family for this option")]
     Family(IpNet),
@@ -127,6 +144,9 @@ pub enum AttachError {
         #[source]
         source: minke_netlink::Error,
     },
+    /// The bridge that somebody else keeps for the default network is gone.
+    #[error("bridge {0} is gone: make it again, or name another bridge for the default network (--bridge)")]
+    NoBridge(String),
     /// Something that is no bridge has the bridge's name.
     #[error("interface {0} exists and is not a bridge; choose another name or remove it")]
     NotABridge(String),

@@ -42,9 +42,9 @@ use minke_netlink::route::RouteSocket;
 
 use crate::{
     AddressPool, AttachError, AttachRequest, Attached, Attachment, CloseError, DetachError, DnsSockets,
-    Endpoint, Failures, NetworkConfig, NetworkSpec, OpenError, RestoreError, dns,
+    Endpoint, Failures, NetworkConfig, NetworkSpec, OpenError, RestoreError, bridge, dns,
     error::chain,
-    firewall::{Change, Firewall, Item},
+    firewall::{Change, Firewall, Item, Strangers},
     foreign::{Foreign, Ours},
     naming::Names,
     pool, publish, sandbox,
@@ -87,15 +87,20 @@ struct Inner {
 
 impl Networks {
     /// Checks the configuration. Makes nothing: an engine that runs nothing leaves nothing. Then come
-    /// [`adopt`](Self::adopt) for each network that is stored, [`default_bridge`](Self::default_bridge) and
-    /// [`restore`](Self::restore), in this order.
+    /// [`adopt`](Self::adopt) for each network that is stored, [`default_bridge`](Self::default_bridge) if there is to be
+    /// one, and [`restore`](Self::restore), in this order.
     ///
     /// # Errors
     /// [`OpenError`], for a configuration that can't work or a state that can't be read.
     pub fn open(mut config: NetworkConfig) -> Result<Self, OpenError> {
+        let names = Names::new(&config.prefix)?;
+        config.bridge = config.bridge.filter(|name| *name != names.bridge);
+        if let Some(name) = &config.bridge {
+            [config.subnet, config.subnet_ipv6] =
+                bridge::addresses_of_others(name, [config.range, config.range_ipv6])?;
+        }
         config.subnet = config.subnet.or(config.range);
         config.subnet_ipv6 = config.subnet_ipv6.or(config.range_ipv6);
-        let names = Names::new(&config.prefix)?;
         let mtu = config.mtu.unwrap_or(DEFAULT_MTU);
         if !(68..=65_535).contains(&mtu) {
             return Err(OpenError::Mtu(mtu));
@@ -247,6 +252,25 @@ impl Inner {
         locked(&self.book).spec(id).map(|spec| (*spec).clone())
     }
 
+    /// What the firewall holds for an attachment.
+    fn items(&self, attachment: &Attachment) -> Vec<Item> {
+        publish::items(attachment, &|id| self.spec(id), self.config.direct_routing)
+    }
+
+    /// What it holds for the ports of an attachment.
+    fn port_items(&self, attachment: &Attachment) -> Vec<Item> {
+        publish::port_items(attachment, &|id| self.spec(id), self.config.direct_routing)
+    }
+
+    /// For which families the host is to be no router but for containers.
+    fn strangers(&self, devices: &Devices) -> Strangers {
+        let keep_out = !self.config.forward_for_others;
+        Strangers {
+            ipv4: keep_out && devices.state.enabled_forwarding,
+            ipv6: keep_out && devices.state.enabled_forwarding_ipv6,
+        }
+    }
+
     /// The networks that other firewalls should let through: the default one, and all that have a bridge.
     fn watched(&self) -> Vec<Arc<NetworkSpec>> {
         let made = locked(&self.devices).bridges();
@@ -272,7 +296,7 @@ impl Inner {
     fn tear_down(&self, attachment: &Attachment, has_elements: bool, has_links: bool) -> Vec<String> {
         let mut failures = Vec::new();
         if has_elements {
-            let remove = publish::items(attachment, &|id| self.spec(id));
+            let remove = self.items(attachment);
             if let Err(error) = self.firewall.apply(&Change { remove, add: Vec::new() }) {
                 failures.push(chain(&error));
             }

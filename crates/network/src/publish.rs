@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
-    Attachment, Endpoint, GatewayMode, NetworkSpec, PublishedPort,
+    Attachment, Endpoint, GatewayMode, NetworkSpec,
     firewall::{BridgeRules, Guard, Item, SubnetRules},
     ports::{Binding, Bindings},
 };
@@ -70,8 +70,8 @@ pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>) -> Bindings {
     Bindings { ipv4: binding(true), ipv6: binding(false) }
 }
 
-/// What the firewall holds for the ports of an attachment.
-pub(crate) fn port_items(attachment: &Attachment, specs: Specs<'_>) -> Vec<Item> {
+/// What the firewall holds for the ports of an attachment. `direct`: other hosts reach them at its own addresses as well.
+pub(crate) fn port_items(attachment: &Attachment, specs: Specs<'_>, direct: bool) -> Vec<Item> {
     let modes = [true, false].map(|ipv4| {
         let endpoint = attachment.gateway(ipv4)?;
         let mode = specs(&endpoint.network)?.bridge()?.gateway_mode(ipv4);
@@ -79,24 +79,28 @@ pub(crate) fn port_items(attachment: &Attachment, specs: Specs<'_>) -> Vec<Item>
             true => endpoint.address_ipv4()?.into(),
             false => endpoint.address_ipv6()?.into(),
         };
-        Some((address, mode))
+        Some::<(IpAddr, _)>((address, mode))
     });
-    let item = |port: &PublishedPort| {
-        let (address, mode): (IpAddr, _) = modes[usize::from(port.host_address.is_ipv6())]?;
+    let mut items = Vec::new();
+    for port in &attachment.ports {
+        let Some((address, mode)) = modes[usize::from(port.host_address.is_ipv6())] else { continue };
         let target = SocketAddr::new(address, port.container_port);
-        match mode {
-            GatewayMode::Nat | GatewayMode::NatUnprotected if port.host_port != 0 => {
-                Some(Item::Port(*port, target))
-            }
-            GatewayMode::Routed => Some(Item::Routed(port.protocol, target)),
-            _ => None,
+        let translated =
+            matches!(mode, GatewayMode::Nat | GatewayMode::NatUnprotected) && port.host_port != 0;
+        if translated {
+            items.push(Item::Port(*port, target));
         }
-    };
-    attachment.ports.iter().filter_map(item).collect()
+        let routed = Item::Routed(port.protocol, target);
+        // Several ports of the host's may lead to it.
+        if (mode == GatewayMode::Routed || translated && direct) && !items.contains(&routed) {
+            items.push(routed);
+        }
+    }
+    items
 }
 
 /// What the firewall holds for an attachment.
-pub(crate) fn items(attachment: &Attachment, specs: Specs<'_>) -> Vec<Item> {
+pub(crate) fn items(attachment: &Attachment, specs: Specs<'_>, direct: bool) -> Vec<Item> {
     let guards = attachment.endpoints.iter().filter_map(guard).map(Item::Guard);
-    guards.chain(port_items(attachment, specs)).collect()
+    guards.chain(port_items(attachment, specs, direct)).collect()
 }

@@ -153,7 +153,10 @@ impl Sandbox {
             for address in &endpoint.link_local {
                 batch = batch.address(index, *address, if address.is_ipv4() { 16 } else { 64 });
             }
-            if let Device::Bridge { bridge, addresses, .. } = &place.device {
+            // One of somebody else's may take another hardware address when a port joins it.
+            if let Device::Bridge { bridge, addresses, .. } = &place.device
+                && bridge.ours
+            {
                 for gateway in gateways(endpoint).filter(|gateway| addresses.contains(gateway)) {
                     batch = batch.neighbour(index, gateway, bridge.mac);
                 }

@@ -77,7 +77,7 @@ impl Host {
     /// When the engine does not come up.
     pub fn start_with(flags: &[&str]) -> Self {
         let mut host = Self::without_engine();
-        host.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        host.set_flags(flags);
         host.start_daemon();
         host
     }
@@ -91,6 +91,11 @@ impl Host {
         let prefix = format!("mk{}x{}", std::process::id(), HOSTS.fetch_add(1, Ordering::Relaxed));
         let netns = NetworkNamespace::new();
         Self { dir, prefix, netns, daemon: None, flags: Vec::new(), programs: None, dockerd: None }
+    }
+
+    /// Gives the engine further flags from its next start on.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
     }
 
     /// Starts the engine, at first or again, and waits until it answers.

@@ -9,7 +9,7 @@ use minke_network::{AttachRequest, Attached, Attachment, DnsSockets, EndpointReq
 
 use super::{Container, Record, links, ports};
 use crate::{
-    Error,
+    DefaultBridge, Error,
     engine::Inner,
     networks::{self, Kind, endpoint},
     spec::{
@@ -54,7 +54,11 @@ fn own_network(inner: &Inner, record: &Record, modes: &Modes) -> Result<SandboxN
     let told = |error: Error| Error::new(error.kind(), format!("{ACTION}: {error}"));
     let (mut others, mut endpoints): (Vec<std::sync::Arc<networks::NetworkRecord>>, Vec<EndpointRequest>) =
         (Vec::new(), Vec::new());
+    let no_default = inner.config.networks.bridge == DefaultBridge::None;
     for (name, settings) in &record.networks {
+        if no_default && name == "bridge" {
+            continue;
+        }
         let network = inner.network_table.find(name).map_err(told)?;
         networks::check_together(&modes.network, others.iter().map(AsRef::as_ref), &network).map_err(told)?;
         if matches!(network.kind, Kind::Made(_)) {

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 
 use super::{Engine, Idle, Inner, lock};
 use crate::{
-    EngineConfig, OpenError,
+    DefaultBridge, EngineConfig, OpenError,
     container::{
         Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME,
         SOCKETS, links, removal, sandbox,
@@ -148,7 +148,8 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
     let id = engine_id(&config.root).map_err(io("read", &config.root))?;
     let networks =
         Networks::open(network_config(&config, &id)).map_err(|error| part("the networks", error))?;
-    let network_table = open(&store, &networks).map_err(|error| part("the networks", error))?;
+    let has_default = config.networks.bridge != DefaultBridge::None;
+    let network_table = open(&store, &networks, has_default).map_err(|error| part("the networks", error))?;
     let host =
         Host::read().map_err(|source| OpenError::Io { action: "read", path: "/proc".into(), source })?;
     host::take_all_open_files(host.facts.open_files);
@@ -187,6 +188,10 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
         seed: id.to_owned(),
         subnet: defaults.bip,
         range: defaults.fixed_cidr,
+        bridge: match &defaults.bridge {
+            DefaultBridge::Existing(name) => Some(name.clone()),
+            DefaultBridge::Own | DefaultBridge::None => None,
+        },
         ipv6: defaults.ipv6,
         subnet_ipv6: defaults.bip6,
         range_ipv6: defaults.fixed_cidr_v6,
@@ -201,6 +206,8 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
         forward: defaults.ip_forward,
         ..NetworkConfig::new(config.name_prefix.clone(), &config.state)
     }
+        forward_for_others: defaults.ip_forward_no_drop,
+        direct_routing: defaults.allow_direct_routing,
 }
 
 /// Where a container stands: told by its supervisor if that lives, else by what the last run left.
@@ -314,12 +321,13 @@ impl Inner {
     /// Forgets places on networks that the record doesn't ask for: an engine was killed while the container was put on
     /// them or taken off them.
     fn drop_unwanted(&self, record: &Record, attachment: &mut Attachment) {
-        let wanted: BTreeSet<_> = record
-            .networks
-            .keys()
-            .filter_map(|name| Some(self.network_table.find(name).ok()?.id.clone()))
-            .collect();
-        attachment.endpoints.retain(|endpoint| wanted.contains(&endpoint.network));
+        attachment.endpoints.retain(|endpoint| {
+            record.networks.keys().any(|name| match self.network_table.find(name) {
+                Ok(network) => network.id == endpoint.network,
+                // The default network of an earlier engine, where this one has none: it lasts as long as who is on it.
+                Err(_) => name == "bridge" && endpoint.network_name == *name,
+            })
+        });
     }
 
     /// Makes a living container's names known, and serves it those of others, as the engine before did.

@@ -8,11 +8,12 @@ use minke_network::Networks;
 use super::{Kind, NetworkRecord, NetworkTable, record::VERSION};
 use crate::{Error, random, store::Store, time_text};
 
-/// Reads the networks and has the network crate know them. The default bridge is as the configuration has it.
+/// Reads the networks and has the network crate know them. The default bridge is as the configuration has it; without one it
+/// keeps its id for later.
 ///
 /// # Errors
 /// `Internal`; `InvalidParameter` when the configuration of the default bridge can't be.
-pub(crate) fn open(store: &Store, networks: &Networks) -> Result<NetworkTable, Error> {
+pub(crate) fn open(store: &Store, networks: &Networks, has_default: bool) -> Result<NetworkTable, Error> {
     let mut records = store.networks()?;
     let mut changed = Vec::new();
     for (name, kind) in [("host", Kind::Host), ("none", Kind::None)] {
@@ -27,34 +28,37 @@ pub(crate) fn open(store: &Store, networks: &Networks) -> Result<NetworkTable, E
             tracing::warn!(%error, network = record.name, "take over a network");
         }
     }
-    let known = records.iter().find(|record| record.name == "bridge");
-    let id = match known {
-        Some(known) => known.id.clone(),
-        None => NetworkId::from_random(random::bytes()?),
-    };
-    let spec = networks.default_bridge(id).map_err(|error| {
-        Error::caused(crate::ErrorKind::InvalidParameter, "plan the default bridge", &error)
-    })?;
-    let ipv6 = spec.ipv6.is_some();
-    let bridge = match known {
-        Some(known) => known.clone(),
-        None => predefined("bridge", Kind::None)?,
-    };
-    let bridge = NetworkRecord {
-        id: spec.id.clone(),
-        options: shown_options(&spec),
-        kind: Kind::Made(Box::new(spec)),
-        enable_ipv6: ipv6,
-        ..bridge
-    };
-    if known != Some(&bridge) {
-        changed.push(bridge);
+    if has_default {
+        let known = records.iter().find(|record| record.name == "bridge");
+        let bridge = default_bridge(networks, known)?;
+        if known != Some(&bridge) {
+            changed.push(bridge);
+        }
     }
     if !changed.is_empty() {
         store.put_networks(&changed.iter().collect::<Vec<_>>())?;
     }
-    records.retain(|record| changed.iter().all(|other| other.name != record.name));
+    records.retain(|record| {
+        changed.iter().all(|other| other.name != record.name) && (has_default || record.name != "bridge")
+    });
     Ok(NetworkTable::new(records.into_iter().chain(changed)))
+}
+
+/// The default bridge as it is from now on.
+fn default_bridge(networks: &Networks, known: Option<&NetworkRecord>) -> Result<NetworkRecord, Error> {
+    let bridge = match known {
+        Some(known) => known.clone(),
+        None => predefined("bridge", Kind::None)?,
+    };
+    let spec = networks.default_bridge(bridge.id.clone()).map_err(|error| {
+        Error::caused(crate::ErrorKind::InvalidParameter, "plan the default bridge", &error)
+    })?;
+    Ok(NetworkRecord {
+        options: shown_options(&spec),
+        enable_ipv6: spec.ipv6.is_some(),
+        kind: Kind::Made(Box::new(spec)),
+        ..bridge
+    })
 }
 
 fn predefined(name: &str, kind: Kind) -> Result<NetworkRecord, Error> {

@@ -1,35 +1,22 @@
 //! `minke daemon`'s flags about networks: dockerd's, read and checked before the engine opens.
 
+mod pool;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
 };
 
 use clap::Args;
-use minke_engine::{AddressPool, IpNet, NetworkDefaults};
-use serde::Deserialize;
+use minke_engine::{DefaultBridge, IpNet, NetworkDefaults};
 
+pub(super) use self::pool::Pool;
 use crate::failure::Failure;
 
 /// A network with its prefix length, or an address in it.
 fn net(text: &str) -> Result<IpNet, String> {
     text.parse().map_err(|_| "want an address and the bits of its network, e.g. 172.28.0.1/16".to_owned())
-}
-
-/// `base=172.80.0.0/16,size=24`
-fn pool(text: &str) -> Result<Pool, String> {
-    let (mut base, mut size) = (None, None);
-    for field in text.split(',') {
-        match field.split_once('=') {
-            Some(("base", value)) => base = Some(net(value)?),
-            Some(("size", value)) => {
-                size = Some(value.parse().map_err(|_| "size: want a number of bits".to_owned())?);
-            }
-            _ => return Err("want base=NETWORK,size=BITS".to_owned()),
-        }
-    }
-    let pool = base.zip(size).map(|(base, size)| Pool { base: base.to_string(), size });
-    pool.ok_or_else(|| "want base=NETWORK,size=BITS".to_owned())
 }
 
 /// `bridge=com.docker.network.driver.mtu=1400`
@@ -43,25 +30,23 @@ fn network_option(text: &str) -> Result<(String, String, String), String> {
     }
 }
 
-/// A default address pool, as the configuration file has it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Pool {
-    base: String,
-    size: u8,
-}
-
 /// Flags about networks.
 #[derive(Debug, Clone, Args)]
 pub(super) struct NetworkArgs {
+    /// Let other hosts reach published ports at the containers' own addresses as well
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+    pub(super) allow_direct_routing: bool,
     /// IPv4 address of the default bridge, e.g. 172.29.0.1/16 (default: in a free subnet)
     #[arg(long, value_name = "subnet")]
     pub(super) bip: Option<String>,
     /// IPv6 address of the default bridge, e.g. fd00:29::1/64
     #[arg(long, value_name = "subnet")]
     pub(super) bip6: Option<String>,
+    /// Bridge of somebody else's that the default network is on, with its addresses; none is no default network
+    #[arg(short, long, value_name = "string")]
+    pub(super) bridge: Option<String>,
     /// What subnets of new networks are taken from, base=NETWORK,size=BITS; may be given several times
-    #[arg(long, value_name = "pool", value_parser = pool)]
+    #[arg(long, value_name = "pool", value_parser = pool::parse)]
     pub(super) default_address_pool: Vec<Pool>,
     /// Where containers on the default bridge send what leaves it (default: to the bridge)
     #[arg(long, value_name = "ip")]
@@ -81,6 +66,9 @@ pub(super) struct NetworkArgs {
     /// Search domain of containers that name none; may be given several times
     #[arg(long, value_name = "list")]
     pub(super) dns_search: Vec<String>,
+    /// What keeps containers apart: nftables
+    #[arg(long, value_name = "string")]
+    pub(super) firewall_backend: Option<String>,
     /// Part of the default bridge's IPv4 subnet that containers get addresses from
     #[arg(long, value_name = "string")]
     pub(super) fixed_cidr: Option<String>,
@@ -99,9 +87,18 @@ pub(super) struct NetworkArgs {
     /// Turn the host's forwarding on where it is off
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) ip_forward: bool,
+    /// Let the host route for others too, once its forwarding was turned on
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+    pub(super) ip_forward_no_drop: bool,
     /// Let containers on the default bridge leave with the host's address
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) ip_masq: bool,
+    /// Make rules for IPv6; can't be turned off
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) ip6tables: bool,
+    /// Make rules for IPv4; can't be turned off
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) iptables: bool,
     /// Give the default bridge IPv6
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
     pub(super) ipv6: bool,
@@ -111,6 +108,12 @@ pub(super) struct NetworkArgs {
     /// Let other hosts reach published ports only as far as the host's own input rules let them, see docs/firewalls.md
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
     pub(super) obey_input: bool,
+    /// No effect: published ports need no proxy
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) userland_proxy: Option<bool>,
+    /// No effect
+    #[arg(long, value_name = "string")]
+    pub(super) userland_proxy_path: Option<PathBuf>,
 }
 
 impl NetworkArgs {
@@ -122,7 +125,52 @@ impl NetworkArgs {
         self.read().map_err(|problem| Failure::new(format!("minke daemon: {problem}")))
     }
 
+    /// What is said that has no effect and harms nobody: it is told.
+    pub(super) fn without_effect(&self) -> Option<&'static str> {
+        let told =
+            "userland-proxy has no effect: published ports answer on the host's loopback without a proxy";
+        (self.userland_proxy == Some(true) || self.userland_proxy_path.is_some()).then_some(told)
+    }
+
+    /// What Docker can do and minke can't.
+    fn check_firewall(&self) -> Result<(), String> {
+        for (key, wanted) in [("iptables", self.iptables), ("ip6tables", self.ip6tables)] {
+            if !wanted {
+                return Err(format!(
+                    "{key}: the engine's rules are in a table of its own and touch no others: leave it away, or say true"
+                ));
+            }
+        }
+        match self.firewall_backend.as_deref() {
+            None | Some("" | "nftables") => Ok(()),
+            Some("iptables") => Err(
+                "firewall-backend: the engine makes its rules with nftables alone, beside which those of iptables go on: leave it away, or say nftables"
+                    .to_owned(),
+            ),
+            Some(other) => Err(format!("firewall-backend {other:?}: want nftables")),
+        }
+    }
+
+    fn default_bridge(&self) -> Result<DefaultBridge, String> {
+        let name = match self.bridge.as_deref() {
+            None | Some("") => return Ok(DefaultBridge::Own),
+            Some(name) => name,
+        };
+        if let Some((key, _)) =
+            [("bip", &self.bip), ("bip6", &self.bip6)].iter().find(|(_, net)| net.is_some())
+        {
+            return Err(format!(
+                "bridge {name:?} and {key} can't be together: the default network has the addresses that its bridge has"
+            ));
+        }
+        match name {
+            "none" => Ok(DefaultBridge::None),
+            _ => Ok(DefaultBridge::Existing(name.to_owned())),
+        }
+    }
+
     fn read(&self) -> Result<NetworkDefaults, String> {
+        self.check_firewall()?;
         let family = |name: &str, text: &Option<String>, ipv4: bool| -> Result<Option<IpNet>, String> {
             let Some(text) = text else { return Ok(None) };
             let parsed = net(text).map_err(|problem| format!("{name} {text:?}: {problem}"))?;
@@ -136,6 +184,7 @@ impl NetworkArgs {
             default_options.entry(driver.clone()).or_default().insert(name.clone(), value.clone());
         }
         Ok(NetworkDefaults {
+            bridge: self.default_bridge()?,
             bip: family("bip", &self.bip, true)?,
             bip6: family("bip6", &self.bip6, false)?,
             fixed_cidr: family("fixed-cidr", &self.fixed_cidr, true)?,
@@ -148,6 +197,8 @@ impl NetworkArgs {
             ip_masq: self.ip_masq,
             ip: self.ip,
             ip_forward: self.ip_forward,
+            ip_forward_no_drop: self.ip_forward_no_drop,
+            allow_direct_routing: self.allow_direct_routing,
             obey_input: self.obey_input,
             address_pools: self.default_address_pool.iter().map(Pool::read).collect::<Result<_, _>>()?,
             default_options,
@@ -156,19 +207,6 @@ impl NetworkArgs {
             dns_options: self.dns_opt.clone(),
             host_gateway_ips: self.host_gateway_ip.clone(),
         })
-    }
-}
-
-impl Pool {
-    fn read(&self) -> Result<AddressPool, String> {
-        let Self { base, size } = self;
-        let told = |problem: &str| format!("default-address-pools: base {base:?}, size {size}: {problem}");
-        let base = net(base).map_err(|problem| told(&problem))?;
-        let longest = if base.is_ipv4() { 30 } else { 126 };
-        match (base.prefix_len()..=longest).contains(size) {
-            true => Ok(AddressPool { base: base.subnet(), size: *size }),
-            false => Err(told(&format!("want a size from {} to {longest}", base.prefix_len()))),
-        }
     }
 }
 
@@ -205,11 +243,28 @@ mod tests {
     }
 
     #[test]
+    fn the_default_network_is_on_a_bridge_of_the_engines_on_anothers_or_is_not_there() {
+        let bridge = |flags: &[&str]| read(flags).map(|defaults| defaults.bridge);
+        assert_eq!(bridge(&[]), Ok(DefaultBridge::Own));
+        assert_eq!(bridge(&["-b", "none"]), Ok(DefaultBridge::None));
+        assert_eq!(bridge(&["--bridge=br0"]), Ok(DefaultBridge::Existing("br0".to_owned())));
+        let told = bridge(&["--bridge=br0", "--bip=10.9.0.1/16"]).unwrap_err();
+        assert!(told.contains("bridge \"br0\" and bip can't be together"), "{told}");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (flag, words) in [
             ("--bip=10.9.0.1", "bip \"10.9.0.1\": want an address and the bits"),
             ("--bip=fd00::1/64", "want IPv4"),
             ("--bip6=10.9.0.1/16", "want IPv6"),
+            ("--iptables=false", "iptables: the engine's rules are in a table of its own"),
+            ("--ip6tables=false", "ip6tables: "),
+            (
+                "--firewall-backend=iptables",
+                "firewall-backend: the engine makes its rules with nftables alone",
+            ),
+            ("--firewall-backend=pf", "firewall-backend \"pf\": want nftables"),
             ("--default-address-pool=base=10.80.0.0/16,size=8", "want a size from 16 to 30"),
         ] {
             let told = read(&[flag]).unwrap_err();

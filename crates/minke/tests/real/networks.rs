@@ -3,6 +3,7 @@
 
 mod containers;
 mod cost;
+mod daemon;
 mod faults;
 mod firewalls;
 mod forwarding;

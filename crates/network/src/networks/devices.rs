@@ -12,7 +12,7 @@ use super::{Inner, locked};
 use crate::{
     AttachError, Attachment, IpNet, NetworkSpec,
     bridge::{self, BridgePlan, MadeBridge},
-    firewall::{Change, Item, Strangers},
+    firewall::{Change, Item},
     pool, publish,
     sandbox::Device,
     state::State,
@@ -66,10 +66,6 @@ impl Devices {
     pub(super) fn forget_all(&mut self) {
         self.made.clear();
     }
-
-    pub(super) fn strangers(&self) -> Strangers {
-        Strangers { ipv4: self.state.enabled_forwarding, ipv6: self.state.enabled_forwarding_ipv6 }
-    }
 }
 
 impl Inner {
@@ -88,7 +84,7 @@ impl Inner {
             found.push(self.known_device(host, &devices, spec)?);
         }
         if found.iter().all(Option::is_some) {
-            self.firewall.ensure(devices.strangers())?;
+            self.firewall.ensure(self.strangers(&devices))?;
             drop(devices);
             if let Some(ours) = specs.iter().find_map(|spec| self.ours(spec)) {
                 self.foreign.check_again(ours);
@@ -99,7 +95,7 @@ impl Inner {
         let specs: Vec<Arc<NetworkSpec>> = self.specs(specs.iter().map(|spec| &spec.id))?;
         let turn_on = self.remember(&mut devices, &specs)?;
         // The tables first: their guards must stand before the host forwards and bridges carry.
-        self.firewall.ensure(devices.strangers())?;
+        self.firewall.ensure(self.strangers(&devices))?;
         let mut complete = Vec::with_capacity(specs.len());
         for (spec, known) in specs.iter().zip(found) {
             complete.push(match known {
@@ -164,6 +160,10 @@ impl Inner {
             devices.made.insert(spec.id.clone(), Made::Vlan(parent));
             return Ok(Device::Vlan(parent));
         };
+        // One that somebody else keeps may have ports and addresses that we know nothing about.
+        if self.config.bridge.as_ref() == Some(&plan.name) && bridge::find(host, &plan.name)?.is_none() {
+            return Err(AttachError::NoBridge(plan.name));
+        }
         if let Some(rules) = publish::bridge_rules(spec) {
             self.firewall.apply(&Change { add: vec![Item::Bridge(rules)], remove: Vec::new() })?;
         }

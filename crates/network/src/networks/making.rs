@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io, net::IpAddr, os::fd::OwnedFd};
 
-use minke_model::{ContainerId, NetworkId};
+use minke_model::ContainerId;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{Inner, locked};
@@ -193,10 +193,8 @@ impl<'a> Making<'a> {
 
     /// Lets traffic to the ports through, and from the new addresses.
     pub(super) fn publish(&mut self) -> Result<(), AttachError> {
-        let spec = |id: &NetworkId| self.inner.spec(id);
         let guards = self.places.iter().filter_map(|place| publish::guard(&place.endpoint)).map(Item::Guard);
-        let (before, after) =
-            (publish::port_items(&self.before, &spec), publish::port_items(&self.attachment, &spec));
+        let (before, after) = (self.inner.port_items(&self.before), self.inner.port_items(&self.attachment));
         let mut change = Change { add: guards.collect(), remove: Vec::new() };
         if before != after {
             change.remove = before;
@@ -220,12 +218,11 @@ impl Drop for Making<'_> {
         if self.kept {
             return;
         }
-        let spec = |id: &NetworkId| self.inner.spec(id);
         if self.has_elements {
             let guards = self.places.iter().filter_map(|place| publish::guard(&place.endpoint));
             let mut change = Change { remove: guards.map(Item::Guard).collect(), add: Vec::new() };
-            change.remove.extend(publish::port_items(&self.attachment, &spec));
-            change.add.extend(publish::port_items(&self.before, &spec));
+            change.remove.extend(self.inner.port_items(&self.attachment));
+            change.add.extend(self.inner.port_items(&self.before));
             if let Err(error) = self.inner.firewall.apply(&change) {
                 tracing::warn!(error = crate::error::chain(&error), "undo of a failed attach");
             }

@@ -30,7 +30,7 @@ impl Networks {
     pub fn default_bridge(&self, id: NetworkId) -> Result<NetworkSpec, CreateError> {
         let config = &self.0.config;
         let options = BridgeOptions {
-            name: Some(self.0.names.bridge.clone()),
+            name: Some(config.bridge.as_ref().unwrap_or(&self.0.names.bridge).clone()),
             mtu: Some(self.0.mtu),
             icc: config.icc,
             masquerade: config.masquerade,

@@ -10,7 +10,6 @@ use std::{
     sync::Arc,
 };
 
-use minke_model::NetworkId;
 use minke_netlink::{
     Error,
     route::{Batch, Link, RouteSocket},
@@ -95,10 +94,11 @@ fn adopt(inner: &Inner, living: &[Attachment]) {
     let mut book = locked(&inner.book);
     let remembered = locked(&inner.devices).state.default_network.clone();
     if let Some(earlier) = remembered {
-        let used = living.iter().any(|attachment| attachment.endpoint(&earlier.id).is_some());
-        let now = book.spec(&earlier.id).filter(|now| **now != earlier && used);
-        if let Some(now) = now {
-            let (used, asked) = (subnets(&earlier), subnets(&now));
+        let is_used = living.iter().any(|attachment| attachment.endpoint(&earlier.id).is_some());
+        let now = book.spec(&earlier.id);
+        if is_used && now.as_deref() != Some(&earlier) {
+            let (used, asked) =
+                (subnets(&earlier), now.map_or_else(|| "none".to_owned(), |now| subnets(&now)));
             if used != asked {
                 tracing::warn!(used, asked, "living containers keep their subnet");
             }
@@ -128,12 +128,11 @@ fn restore_networks(
     devices.forget_all();
     let turn_on = inner.remember(&mut devices, &specs)?;
     let rules = specs.iter().filter_map(|spec| publish::bridge_rules(spec)).map(Item::Bridge);
-    let spec = |id: &NetworkId| inner.spec(id);
-    let of_sandboxes = living.iter().flat_map(|attachment| publish::items(attachment, &spec));
+    let of_sandboxes = living.iter().flat_map(|attachment| inner.items(attachment));
     // Whoever has links opens them again.
     locked(&inner.links).clear();
     locked(&inner.held).clear();
-    inner.firewall.replace(devices.strangers(), rules.chain(of_sandboxes).collect())?;
+    inner.firewall.replace(inner.strangers(&devices), rules.chain(of_sandboxes).collect())?;
     let idle: BTreeSet<String> = {
         let used: HashSet<&str> = specs.iter().filter_map(|spec| spec.bridge()?.name.as_deref()).collect();
         let parents: HashSet<&str> = specs.iter().filter_map(|spec| crate::vlan::plan(spec)?.1).collect();

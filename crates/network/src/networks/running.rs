@@ -91,10 +91,9 @@ impl Networks {
         after.endpoints.retain(|other| other.network != *network);
 
         let mut failures = Vec::new();
-        let spec = |id: &NetworkId| inner.spec(id);
         let mut change = Change::default();
         change.remove.extend(publish::guard(endpoint).map(Item::Guard));
-        let (old, new) = (publish::port_items(attachment, &spec), publish::port_items(&after, &spec));
+        let (old, new) = (inner.port_items(attachment), inner.port_items(&after));
         if old != new {
             change.remove.extend(old);
             change.add.extend(new);

@@ -32,6 +32,25 @@ fn the_lan_can_not_route_to_container_ports() {
 }
 
 #[test]
+fn the_lan_reaches_published_ports_directly_where_that_is_allowed() {
+    let world = World::new();
+    let networks = world.configured("open", |config| config.direct_routing = true);
+    let ports = vec![tcp(8080, 80), tcp(8081, 80), on(LOOPBACK, tcp(8082, 82))];
+    let web = world.attach(&networks, ports);
+    let other = world.attach(&networks, vec![]);
+    for port in [80, 81, 82] {
+        serve_tcp(&web.netns, "web", port);
+    }
+    assert_eq!(ask_tcp(&world.lan, web.attachment.ip(), 80).unwrap(), format!("web {LAN}"));
+    assert!(ask_tcp(&world.lan, web.attachment.ip(), 81).is_err(), "not published");
+    assert!(ask_tcp(&world.lan, HOST, 8080).is_ok(), "and by the host as ever");
+    world.on_host(|| networks.detach(&other.attachment)).unwrap();
+    assert_eq!(world.elements("open", "routed-ports4"), 2);
+    world.on_host(|| networks.detach(&web.attachment)).unwrap();
+    assert_eq!(world.elements("open", "routed-ports4"), 0);
+}
+
+#[test]
 fn neither_lan_nor_containers_reach_the_host_s_loopback() {
     let world = World::new();
     let networks = world.networks("cve");
@@ -83,6 +102,24 @@ fn a_host_that_was_no_router_becomes_none_but_for_containers() {
     assert!(ask_tcp(&second, LAN, 80).is_err(), "forwarding is on, but for containers only");
     assert!(ask_tcp(&app.netns, LAN, 80).is_ok());
     assert!(ask_tcp(&neighbour.netns, LAN, 80).is_ok(), "another engine's containers are no strangers");
+}
+
+#[test]
+fn a_host_that_was_no_router_becomes_one_where_that_is_allowed() {
+    let world = World::new();
+    let second = namespace(false);
+    wire(&world.host, "lan1", Ipv4Addr::new(10, 77, 1, 1), &second, Ipv4Addr::new(10, 77, 1, 2));
+    serve_tcp(&world.lan, "lan", 80);
+    let networks = world.configured("becomes", |config| config.forward_for_others = true);
+    let app = world.attach(&networks, vec![]);
+    serve_tcp(&app.netns, "app", 80);
+    assert!(ask_tcp(&second, LAN, 80).is_ok());
+    assert!(ask_tcp(&second, app.attachment.ip(), 80).is_err(), "containers are no part of that");
+
+    // The next engine knows that the host was none, and may be told otherwise.
+    let networks = world.networks("becomes");
+    world.on_host(|| networks.restore(std::slice::from_ref(&app.attachment))).unwrap();
+    assert!(ask_tcp(&second, LAN, 80).is_err());
 }
 
 #[test]

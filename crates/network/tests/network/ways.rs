@@ -3,7 +3,7 @@
 
 use std::os::fd::AsFd as _;
 
-use minke_netlink::route::{Batch, RouteSocket};
+use minke_netlink::route::{Batch, Bridge, RouteSocket};
 use minke_network::{
     Attached, EndpointRequest, NetworkConfig, NetworkSpec, Networks, OpenLink, PoolRequest, Protocol,
 };
@@ -186,4 +186,68 @@ fn a_macvlan_network_has_several_subnets_and_a_bridge_network_one() {
         })
         .collect();
     assert_eq!(gateways, ["10.77.0.1", "10.92.0.1"]);
+}
+
+#[test]
+fn the_default_network_may_be_on_a_bridge_of_somebody_else_s() {
+    let world = World::new();
+    let missing = NetworkConfig {
+        bridge: Some("theirs".to_owned()),
+        ..NetworkConfig::new("guest", world.state.path().join("guest"))
+    };
+    let error = world.on_host(|| Networks::open(missing.clone())).unwrap_err().to_string();
+    assert!(error.contains("\"theirs\" is not there: make it before"), "{error}");
+    let lo = NetworkConfig { bridge: Some("lan0".to_owned()), ..missing };
+    let error = world.on_host(|| Networks::open(lo)).unwrap_err().to_string();
+    assert!(error.contains("\"lan0\" is not a bridge"), "{error}");
+    world.on_host(|| {
+        let mut route = RouteSocket::open().unwrap();
+        let bridge = Bridge { name: "theirs", mac: [2, 0, 0, 0, 0, 1], mtu: 1500, group: 0 };
+        route.run(Batch::new().bridge(bridge)).unwrap();
+        let index = route.link("theirs").unwrap().unwrap().index;
+        let batch = Batch::new().address(index, [10, 95, 0, 7].into(), 24);
+        route.run(batch.address(index, [10, 96, 0, 7].into(), 24)).unwrap();
+    });
+    let on_theirs = |range: Option<&str>| {
+        let range = range.and_then(|text| text.parse().ok());
+        world.configured("guest", |config| (config.bridge, config.range) = (Some("theirs".to_owned()), range))
+    };
+    let networks = on_theirs(None);
+    assert_eq!(default_net(&networks).subnet.to_string(), "10.95.0.0/24");
+    let networks = on_theirs(Some("10.96.0.128/25"));
+    let app = world.attach(&networks, vec![tcp(8080, 80)]);
+    assert_eq!(app.attachment.bridge().to_string(), "10.96.0.7");
+    assert_eq!(app.attachment.ip().to_string(), "10.96.0.128");
+    serve_tcp(&app.netns, "app", 80);
+    serve_tcp(&world.lan, "lan", 80);
+    assert!(ask_tcp(&world.lan, HOST, 8080).is_ok());
+    assert!(ask_tcp(&app.netns, LAN, 80).is_ok());
+
+    // A later engine that has no default bridge, or another, leaves it to those that live on it.
+    let config = NetworkConfig::new("guest", world.state.path().join("guest"));
+    let later = world.on_host(|| Networks::open(config)).unwrap();
+    world.on_host(|| later.restore(std::slice::from_ref(&app.attachment))).unwrap();
+    assert!(ask_tcp(&world.lan, HOST, 8080).is_ok());
+    world.on_host(|| later.detach(&app.attachment)).unwrap();
+    world.on_host(|| later.close()).unwrap();
+    assert!(world.has_link("theirs") && !world.has_link("guest0"));
+    assert_eq!(world.tables().len(), 0);
+}
+
+#[test]
+fn a_bridge_of_somebody_else_s_that_is_gone_is_told_and_not_made() {
+    let world = World::new();
+    let make = || {
+        let mut route = RouteSocket::open().unwrap();
+        let bridge = Bridge { name: "theirs", mac: [2, 0, 0, 0, 0, 1], mtu: 1500, group: 0 };
+        route.run(Batch::new().bridge(bridge)).unwrap();
+    };
+    world.on_host(make);
+    let networks = world.configured("gone", |config| config.bridge = Some("theirs".to_owned()));
+    world.on_host(|| RouteSocket::open().unwrap().run(Batch::new().remove("theirs"))).unwrap();
+    let error = world.try_attach(&networks, vec![]).unwrap_err().to_string();
+    assert!(error.contains("bridge theirs is gone: make it again"), "{error}");
+    assert!(!world.has_link("theirs"));
+    world.on_host(make);
+    assert!(world.try_attach(&networks, vec![]).is_ok());
 }

@@ -86,7 +86,12 @@ impl World {
     }
 
     pub(crate) fn networks(&self, prefix: &str) -> Networks {
-        let config = NetworkConfig::new(prefix, self.state.path().join(prefix));
+        self.configured(prefix, |_| {})
+    }
+
+    pub(crate) fn configured(&self, prefix: &str, change: impl FnOnce(&mut NetworkConfig)) -> Networks {
+        let mut config = NetworkConfig::new(prefix, self.state.path().join(prefix));
+        change(&mut config);
         self.on_host(|| opened(config)).unwrap()
     }
 

@@ -13,10 +13,10 @@ use rstest::rstest;
 use super::{exec, idle, inspect};
 use crate::names::{answers, dig};
 
-const SERVER: &str = "echo page > /var/www/index.html; exec httpd -f -h /var/www -p 80";
+pub(super) const SERVER: &str = "echo page > /var/www/index.html; exec httpd -f -h /var/www -p 80";
 
 /// What the LAN is answered by a published port at one of the host's addresses.
-fn page(lan: &Lan, address: IpAddr, port: u16) -> std::io::Result<String> {
+pub(super) fn page(lan: &Lan, address: IpAddr, port: u16) -> std::io::Result<String> {
     let address = SocketAddr::new(address, port);
     lan.netns.enter(|| {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
