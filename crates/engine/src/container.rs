@@ -165,6 +165,23 @@ impl Container {
     }
 }
 
+#[cfg(test)]
+impl Container {
+    /// One with an id of this byte that nobody acts for.
+    pub(crate) fn for_tests(byte: u8) -> Arc<Self> {
+        let mut record = Record::for_tests();
+        record.id = ContainerId::from_random([byte; 32]);
+        Arc::new(Self {
+            id: record.id.clone(),
+            mailbox: mpsc::unbounded_channel().0,
+            record: RwLock::new(Arc::new(record)),
+            run: RwLock::new(RunView::unstarted()),
+            sessions: watch::Sender::new(0),
+            files: Arc::default(),
+        })
+    }
+}
+
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.0.sessions.send_modify(|count| *count = count.saturating_sub(1));

@@ -1,152 +1,25 @@
 //! `exec`: further processes in a running container.
 
-use std::{
-    collections::HashMap,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod process;
+mod table;
+
+use std::sync::Arc;
 
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ProcessConfig};
-use minke_kernel::path::Root;
-use minke_model::{
-    ContainerId,
-    runtime_spec::{ConsoleSize, Process},
-};
 use minke_supervisor::{CallError, FailureKind, Streams, Supervisor, Target};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
+use self::{process::process, table::State};
+pub(crate) use self::{process::process_for, table::Execs};
 use crate::{
     AttachSession, Engine, Error, ErrorKind, ExecStart,
-    container::{Container, Phase, Wire, links, running},
+    container::{Container, Phase, Wire, running},
     detach_keys::DetachKeys,
     engine::Inner,
-    files,
     frames::Splitter,
-    random, rootfs,
+    random,
     session::OutputForm,
-    spec,
 };
-
-/// Ended processes that are kept per engine, so that their exit codes can be asked for.
-const KEPT_ENDED: usize = 1000;
-
-/// How long a call about a process waits for its start; Docker's time.
-const STARTING: Duration = Duration::from_secs(10);
-
-/// Every process that `exec` made.
-#[derive(Debug, Default)]
-pub(crate) struct Execs {
-    all: Mutex<HashMap<String, Exec>>,
-    /// Told when one has changed.
-    changed: Notify,
-}
-
-#[derive(Debug, Clone)]
-struct Exec {
-    container: Arc<Container>,
-    config: ExecConfig,
-    state: State,
-    /// Its place in the order of making.
-    number: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Created,
-    Running(i32),
-    Ended { code: i64, pid: i32 },
-}
-
-impl State {
-    fn pid(self) -> i32 {
-        match self {
-            Self::Running(pid) | Self::Ended { pid, .. } => pid,
-            Self::Created => 0,
-        }
-    }
-}
-
-impl Execs {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Exec>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, id: &str) -> Result<Exec, Error> {
-        self.lock().get(id).cloned().ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
-    }
-
-    fn set(&self, id: &str, state: State) {
-        if let Some(exec) = self.lock().get_mut(id) {
-            exec.state = state;
-        }
-        self.changed.notify_waiters();
-    }
-
-    /// One that has been started. Clients ask for a terminal's size as soon as its connection is theirs.
-    async fn started(&self, id: &str) -> Result<Exec, Error> {
-        let waiting = async {
-            loop {
-                let mut changed = pin!(self.changed.notified());
-                changed.as_mut().enable();
-                let exec = self.get(id)?;
-                if exec.state != State::Created {
-                    return Ok(exec);
-                }
-                changed.await;
-            }
-        };
-        let late = |_| Err(Error::conflict(format!("exec process {id} is not running")));
-        tokio::time::timeout(STARTING, waiting).await.unwrap_or_else(late)
-    }
-
-    fn add(&self, id: String, container: Arc<Container>, config: ExecConfig) {
-        let mut all = self.lock();
-        let number = all.values().map(|exec| exec.number + 1).max().unwrap_or(0);
-        let ended = all.values().filter(|exec| matches!(exec.state, State::Ended { .. })).count();
-        if ended >= KEPT_ENDED {
-            let oldest = all
-                .iter()
-                .filter(|(_, exec)| matches!(exec.state, State::Ended { .. }))
-                .min_by_key(|(_, exec)| exec.number);
-            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
-                all.remove(&oldest);
-            }
-        }
-        all.insert(id, Exec { container, config, state: State::Created, number });
-    }
-
-    /// Those of a container that have not ended.
-    pub(crate) fn of(&self, container: &ContainerId) -> Vec<String> {
-        let mut ids: Vec<String> = self
-            .lock()
-            .iter()
-            .filter(|(_, exec)| exec.container.id == *container && !matches!(exec.state, State::Ended { .. }))
-            .map(|(id, _)| id.clone())
-            .collect();
-        ids.sort();
-        ids
-    }
-
-    /// The container's end is theirs; those never started can't be any more.
-    pub(crate) fn container_ended(&self, container: &ContainerId) {
-        self.lock().retain(|_, exec| {
-            if exec.container.id != *container {
-                return true;
-            }
-            if let State::Running(pid) = exec.state {
-                exec.state = State::Ended { code: 137, pid };
-            }
-            exec.state != State::Created
-        });
-        self.changed.notify_waiters();
-    }
-
-    /// The container is gone, and all that was known of its processes.
-    pub(crate) fn container_removed(&self, container: &str) {
-        self.lock().retain(|_, exec| exec.container.id.as_str() != container);
-    }
-}
 
 impl Engine {
     /// Prepares a process in a running container, and gives its id.
@@ -338,79 +211,6 @@ fn runs(container: &Arc<Container>) -> Result<Supervisor, Error> {
         ))),
         _ => running(container),
     }
-}
-
-/// The process of `exec`, in the runtime's form.
-async fn process(
-    inner: &Arc<Inner>,
-    container: &Arc<Container>,
-    config: &ExecConfig,
-    options: ExecStart,
-) -> Result<Process, Error> {
-    let (inner, container, config) = (Arc::clone(inner), Arc::clone(container), config.clone());
-    let built = tokio::task::spawn_blocking(move || {
-        let root = files::running_root(&container)?;
-        let size = options.console_size.or_else(|| match config.console_size.as_deref() {
-            Some([height, width]) => Some((u16::try_from(*height).ok()?, u16::try_from(*width).ok()?)),
-            _ => None,
-        });
-        let mut process = build(&inner, &container, &root, &config)?;
-        process.console_size =
-            size.filter(|_| process.terminal).map(|(height, width)| ConsoleSize { height, width });
-        Ok(process)
-    });
-    built.await.map_err(|error| Error::internal("prepare a process", &error))?
-}
-
-/// The process of a health check: the container's own user, environment and directory.
-///
-/// # Errors
-/// `Conflict` when the container has ended.
-pub(crate) async fn process_for(
-    inner: &Arc<Inner>,
-    container: &Arc<Container>,
-    command: &[String],
-) -> Result<Process, Error> {
-    let config = ExecConfig { cmd: Some(command.to_vec()), ..ExecConfig::default() };
-    process(inner, container, &config, ExecStart::default()).await
-}
-
-fn build(inner: &Inner, container: &Container, root: &Root, config: &ExecConfig) -> Result<Process, Error> {
-    let (record, facts) = (container.record(), &inner.host.facts);
-    let tty = config.tty.unwrap_or(false);
-    let privileged = config.privileged.unwrap_or(false) || record.host.privileged == Some(true);
-    let user = config
-        .user
-        .as_deref()
-        .filter(|user| !user.is_empty())
-        .or(record.config.user.as_deref())
-        .unwrap_or("");
-    let accounts =
-        rootfs::accounts(root).map_err(|error| Error::internal("read the container's users", &error))?;
-    let groups = record.host.group_add.clone().unwrap_or_default();
-    let user = accounts.resolve(user, &groups)?;
-    let host = bollard_stubs::models::HostConfig { privileged: Some(privileged), ..record.host.clone() };
-    let capabilities = spec::held(&host, facts)?;
-    let mut env =
-        spec::env::complete(&links::environment_of(inner, &record), Some(record.hostname()), tty, &user.home);
-    for entry in config.env.iter().flatten() {
-        spec::env::set(&mut env, entry);
-    }
-    let directory = config.working_dir.as_deref().filter(|path| !path.is_empty());
-    let directory =
-        directory.or(record.config.working_dir.as_deref()).filter(|path| !path.is_empty()).unwrap_or("/");
-    let security = spec::security::parse(record.host.security_opt.as_deref().unwrap_or(&[]))?;
-    Ok(Process {
-        terminal: tty,
-        user: user.to_spec(),
-        args: config.cmd.clone().unwrap_or_default(),
-        env,
-        cwd: directory.to_owned(),
-        capabilities: Some(spec::capabilities::sets(&capabilities, user.uid == 0)),
-        rlimits: spec::limits::rlimits(record.host.ulimits.as_deref().unwrap_or(&[]), facts)?,
-        no_new_privileges: security.no_new_privileges,
-        ..Process::default()
-    })
 }
 
 /// Docker's clients take the exit code from words in the message.

@@ -75,7 +75,7 @@ impl Actor {
         if let Some(attributes) = self.died.take() {
             inner.container_event(&self.container, "die", attributes);
         }
-        inner.execs.container_ended(&self.container.id);
+        inner.execs.container_ended(self.container.id.as_str());
         for reply in self.stops.drain(..) {
             inner.container_event(&self.container, "stop", []);
             let _ = reply.send(Ok(Changed::Yes));

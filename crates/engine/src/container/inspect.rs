@@ -56,7 +56,7 @@ fn inspect(inner: &Inner, container: &Container) -> ContainerInspectResponse {
         mount_label: Some(String::new()),
         process_label: Some(String::new()),
         app_armor_profile: Some(String::new()),
-        exec_ids: Some(inner.execs.of(&record.id)).filter(|ids| !ids.is_empty()),
+        exec_ids: Some(inner.execs.of(record.id.as_str())).filter(|ids| !ids.is_empty()),
         host_config: Some(bollard_stubs::models::HostConfig {
             links: links::shown(inner, &record),
             ..record.host.clone()
