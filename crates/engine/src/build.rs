@@ -250,7 +250,7 @@ impl Drop for Workspace {
             }
         };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
+            Ok(runtime) => self.inner.clean_ups.add(runtime.spawn_blocking(delete)),
             Err(_) => delete(),
         }
     }

@@ -1,5 +1,6 @@
 //! The engine's handle and what all its parts share.
 
+mod clean_ups;
 mod idle;
 mod lock;
 mod open;
@@ -15,7 +16,7 @@ use minke_image::ImageStore;
 use minke_network::Networks;
 
 pub(crate) use self::idle::{Busy, Idle};
-use self::registry::Registry;
+use self::{clean_ups::CleanUps, registry::Registry};
 use crate::{
     EngineConfig, Error, ErrorKind,
     events::Events,
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) counts: Counts,
     pub(crate) execs: Execs,
     pub(crate) idle: Arc<Idle>,
+    pub(crate) clean_ups: CleanUps,
     /// This engine's own id, for `info`.
     pub(crate) id: String,
     registry: RwLock<Registry>,

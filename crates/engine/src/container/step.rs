@@ -66,7 +66,7 @@ impl Drop for Taken {
             return;
         }
         let workspace = Arc::clone(&self.workspace);
-        tokio::spawn(async move {
+        let clean_up = tokio::spawn(async move {
             if let Some(supervisor) = supervisor {
                 let _ = supervisor.signal(Target::Init, SIGKILL).await;
                 let _ = supervisor.wait(Target::Init).await;
@@ -76,6 +76,7 @@ impl Drop for Taken {
             }
             drop(workspace);
         });
+        self.workspace.inner.clean_ups.add(clean_up);
     }
 }
 
@@ -96,17 +97,18 @@ impl Engine {
         let modes = Modes::parse(&record.host, workspace.inner.host.facts.resources.unified)?;
         let (mounts, lower) = (step.mounts, step.lower);
         let targets: Vec<String> = mounts.iter().map(|mount| mount.target.clone()).collect();
-        let network = {
+        // Whoever waits may be gone before the network is made: it is taken where it is made.
+        let taking = {
             let (workspace, record, modes) = (Arc::clone(&workspace), Arc::clone(&record), modes.clone());
-            tokio::task::spawn_blocking(move || sandbox::network(&workspace.inner, &record, &modes)).await
+            tokio::task::spawn_blocking(move || {
+                let network = sandbox::network(&workspace.inner, &record, &modes)?;
+                let attachment = network.attachment.clone();
+                Ok::<_, Error>((network, Taken { workspace, attachment, supervisor: Mutex::default() }))
+            })
         };
-        let mut network = network.map_err(|error| Error::internal("prepare a step", &error))??;
-        let attachment = network.attachment.clone();
-        let taken = Taken {
-            workspace: Arc::clone(&workspace),
-            attachment: attachment.clone(),
-            supervisor: Mutex::default(),
-        };
+        let (mut network, taken) =
+            taking.await.map_err(|error| Error::internal("prepare a step", &error))??;
+        let attachment = taken.attachment.clone();
         let ran = async {
             if let Some(attachment) = &attachment {
                 launch::tell_names(&workspace.inner, &record, attachment, &mut network)?;

@@ -18,7 +18,7 @@ use minke_network::{Attachment, NetworkConfig, Networks};
 use minke_supervisor::{Supervisor, Target, read_exit_record};
 use tokio::runtime::Handle;
 
-use super::{Engine, Idle, Inner, lock};
+use super::{CleanUps, Engine, Idle, Inner, lock};
 use crate::{
     DefaultBridge, EngineConfig, OpenError,
     container::{
@@ -78,14 +78,15 @@ impl Engine {
         Ok(Self(inner))
     }
 
-    /// Ends the engine's part: containers run on. If none runs, the bridge, the table and the cgroup parent
-    /// are removed.
+    /// Ends the engine's part: containers run on, and what is being cleaned up is waited for. If no container runs, the
+    /// bridge, the table and the cgroup parent are removed.
     pub async fn close(&self) {
         let containers = self.0.containers();
         let active = containers.iter().any(|container| container.is_active());
         for container in containers {
             container.leave();
         }
+        self.0.clean_ups.finish().await;
         let inner = Arc::clone(&self.0);
         let closing = tokio::task::spawn_blocking(move || {
             if active {
@@ -174,6 +175,7 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
         counts: Counts::default(),
         execs: Execs::default(),
         idle: Arc::new(Idle::new()),
+        clean_ups: CleanUps::default(),
         id,
         registry: RwLock::default(),
         _lock: lock,
@@ -186,12 +188,12 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
     let defaults = &config.networks;
     NetworkConfig {
         seed: id.to_owned(),
-        subnet: defaults.bip,
-        range: defaults.fixed_cidr,
         bridge: match &defaults.bridge {
             DefaultBridge::Existing(name) => Some(name.clone()),
             DefaultBridge::Own | DefaultBridge::None => None,
         },
+        subnet: defaults.bip,
+        range: defaults.fixed_cidr,
         ipv6: defaults.ipv6,
         subnet_ipv6: defaults.bip6,
         range_ipv6: defaults.fixed_cidr_v6,
@@ -204,10 +206,10 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
         host_binding: defaults.ip,
         obey_input: defaults.obey_input,
         forward: defaults.ip_forward,
-        ..NetworkConfig::new(config.name_prefix.clone(), &config.state)
-    }
         forward_for_others: defaults.ip_forward_no_drop,
         direct_routing: defaults.allow_direct_routing,
+        ..NetworkConfig::new(config.name_prefix.clone(), &config.state)
+    }
 }
 
 /// Where a container stands: told by its supervisor if that lives, else by what the last run left.

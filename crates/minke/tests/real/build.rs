@@ -296,6 +296,20 @@ fn a_client_that_leaves_ends_its_build() {
 }
 
 #[test]
+fn an_engine_that_ends_when_a_client_has_just_left_waits_until_its_build_is_gone() {
+    let host = Host::with_busybox();
+    let project = Project::new("FROM busybox\nRUN sleep 78\n");
+    let mut child = run(&host, &project, []).spawn();
+    host.until("the step runs", || {
+        let list = std::process::Command::new("pgrep").args(["-x", "-f", "sleep 78"]).output().unwrap();
+        !list.stdout.is_empty()
+    });
+    child.kill().unwrap();
+    let _ = child.wait();
+    host.expect_nothing_left();
+}
+
+#[test]
 fn a_step_that_takes_too_much_memory_says_so() {
     let host = Host::with_busybox();
     let project = Project::new("FROM busybox\nRUN tail /dev/zero\n");
