@@ -70,6 +70,8 @@ vm: release ## the same on Debian's own kernel with cgroup v2 alone, and under s
 	scripts/setup vm
 	scripts/setup demo
 	scripts/vm tests/vm/cgroup-v2.sh target/dist/minke target/dist/minke-oci
+	cargo build --locked -p minke-testkit --bin sctp
+	scripts/vm tests/vm/sctp.sh target/dist/minke target/dist/minke-oci target/$(target)/debug/sctp
 	scripts/vm tests/vm/rootless.sh target/dist/minke-oci
 	scripts/vm-systemd tests/vm/systemd.sh target/dist/minke-oci
 	scripts/vm-systemd tests/vm/units.sh target/dist/minke target/dist/minke-oci dist/systemd/*
