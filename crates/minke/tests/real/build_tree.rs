@@ -56,6 +56,18 @@ fn a_step_that_fails_is_shown_with_its_log_and_its_place() {
 }
 
 #[test]
+fn warnings_are_told_whole_below_the_tree() {
+    let host = Host::with_busybox();
+    let folder = project(&host, "FROM busybox as base\nMAINTAINER nobody\n");
+    let terminal = Terminal::start(&host, Cli::Minke, ["build", &folder]);
+    terminal.expect("2 warnings");
+    terminal.expect("WARNING: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)");
+    terminal.expect("WARNING: MaintainerDeprecated: ");
+    assert_eq!(terminal.end().code(), Some(0));
+    host.expect_nothing_left();
+}
+
+#[test]
 fn an_interrupt_leaves_the_terminal_as_it_was() {
     let host = Host::with_busybox();
     let folder = project(&host, "FROM busybox\nRUN echo begun && sleep 600\n");

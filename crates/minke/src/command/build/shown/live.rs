@@ -13,7 +13,7 @@ use std::{
 use minke_build_client::BuildEvent;
 
 use super::tree::{Stand, Tree};
-use crate::{paint::Painter, terminal};
+use crate::{output, paint::Painter, terminal};
 
 /// How often it is drawn.
 const FRAME: Duration = Duration::from_millis(100);
@@ -66,6 +66,9 @@ impl Live {
         self.stop();
         let mut scene = lock(&self.scene);
         scene.draw(stand);
+        for warning in scene.tree.warnings() {
+            output::note(&format!("WARNING: {warning}"));
+        }
         for (name, tail) in scene.tree.failed() {
             failed(name, &mut tail.iter().map(String::as_str));
         }

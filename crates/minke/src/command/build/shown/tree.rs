@@ -12,6 +12,8 @@ use minke_build_client::{BuildEvent, Log, Status, Vertex};
 /// No build has more vertices that are worth a row, nor a vertex more transfers: what an engine says is bounded.
 const MOST_VERTICES: usize = 10_000;
 const MOST_TRANSFERS: usize = 1_000;
+/// Warnings that are kept.
+const MOST_WARNINGS: usize = 1_000;
 /// Lines of a step's log that are kept.
 const TAIL: usize = 20;
 /// A line longer than this is taken in pieces.
@@ -24,7 +26,8 @@ pub(super) struct Tree {
     places: HashMap<String, usize>,
     /// Those that have begun, in that order.
     begun: Vec<usize>,
-    warnings: usize,
+    /// Each once, in the order that they came.
+    warnings: Vec<String>,
 }
 
 /// How a build stands.
@@ -79,8 +82,20 @@ impl Tree {
             BuildEvent::Vertex(vertex) => self.vertex(vertex, now),
             BuildEvent::Status(status) => self.status(status, now),
             BuildEvent::Log(log) => self.log(log),
-            BuildEvent::Warning(_) => self.warnings += 1,
+            BuildEvent::Warning(warning) => self.warning(&warning.short),
         }
+    }
+
+    /// A lint tells the same of a line once for each step that it becomes.
+    fn warning(&mut self, text: &str) {
+        if self.warnings.len() < MOST_WARNINGS && !self.warnings.iter().any(|known| known == text) {
+            self.warnings.push(text.to_owned());
+        }
+    }
+
+    /// What is to be said below the tree, in whole lines.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
     }
 
     /// The vertex of that digest; none where there are too many.

@@ -46,7 +46,7 @@ impl Tree {
             Stand::Done => row.and(look::GREEN, " FINISHED"),
             Stand::Failed => row.and(look::RED, " FAILED"),
         };
-        match self.warnings {
+        match self.warnings.len() {
             0 => row,
             1 => row.and(look::YELLOW, "  1 warning"),
             many => row.and(look::YELLOW, &format!("  {many} warnings")),
