@@ -34,6 +34,8 @@ pub(crate) struct Copier<'a> {
     /// Whose they become; `None` keeps the source's.
     pub(crate) owner: Option<(u32, u32)>,
     pub(crate) chmod: Option<&'a Chmod>,
+    /// Whether a directory's own attributes come with what is in it, where it is new. As in BuildKit they don't: it is 0755.
+    pub(crate) whole: bool,
     /// The time of directories that are made on the way, seconds since 1970.
     pub(crate) made_at: Option<i64>,
     /// First copies of files with several names, by device and inode.
@@ -85,7 +87,7 @@ impl Copier<'_> {
         let stat = rustix::fs::fstat(&handle).map_err(|error| failed(error.into()))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let source = from.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-            let is_new = self.to.locate(Path::new(destination)).is_err();
+            let is_new = self.whole && self.to.locate(Path::new(destination)).is_err();
             let target = self.directory(destination)?;
             self.contents(&source, &target, &found.path, excluded)?;
             if is_new {

@@ -57,6 +57,8 @@ impl Rootfs {
     pub fn add(mut self, path: impl AsRef<Path>, mode: u32, entry: Entry<'_>) -> Self {
         let mut header = tar::Header::new_gnu();
         header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(1_700_000_000);
         let appended = match entry {
             Entry::Dir => {

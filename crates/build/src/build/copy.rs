@@ -130,8 +130,8 @@ impl Work<'_> {
                     .writable(&lower)
                     .map_err(|error| super::run::local("open the layers", &error))?;
                 let owner = owner(&to, Some(directory.user.as_str()).filter(|user| !user.is_empty()))?;
-                let copier =
-                    Copier { to: &to, owner, chmod: None, made_at: epoch, links: Default::default() };
+                let links = Default::default();
+                let copier = Copier { to: &to, owner, chmod: None, whole: false, made_at: epoch, links };
                 copier.directory(&directory.path).map(drop)
             });
             made.await.map_err(|error| failed(&error))??;
@@ -269,7 +269,7 @@ impl Job {
         let destination = self.copy.destination.as_str();
         let is_directory = to.open_at(Path::new(destination), OFlags::PATH | OFlags::DIRECTORY).is_ok();
         let into = destination.ends_with('/') || destination.ends_with("/.") || is_directory || count > 1;
-        let mut place = Place { job: self, to: &to, owner, into, links: Default::default() };
+        let place = Place { job: self, to: &to, owner, into };
         for (input, matched) in self.inputs.iter().zip(matched) {
             place.put(input, matched)?;
         }
@@ -283,29 +283,27 @@ impl Input {
     }
 }
 
-type Links = std::collections::HashMap<(u64, u64), (std::os::fd::OwnedFd, std::ffi::OsString)>;
-
 /// Where a step's files go.
 struct Place<'a> {
     job: &'a Job,
     to: &'a Root,
     owner: Option<(u32, u32)>,
     into: bool,
-    links: Links,
 }
 
 impl Place<'_> {
-    fn copier(&mut self, owner: Option<(u32, u32)>) -> Copier<'_> {
+    fn copier(&self, owner: Option<(u32, u32)>) -> Copier<'_> {
         Copier {
             to: self.to,
             owner,
             chmod: self.job.copy.chmod.as_ref(),
+            whole: false,
             made_at: self.job.epoch,
-            links: std::mem::take(&mut self.links),
+            links: Default::default(),
         }
     }
 
-    fn put(&mut self, input: &Input, matched: Vec<Match>) -> Result<(), BuildError> {
+    fn put(&self, input: &Input, matched: Vec<Match>) -> Result<(), BuildError> {
         let destination = self.job.copy.destination.clone();
         // What a client's files belong to on its side means nothing here.
         let owner_of = |files: &Files, owner: Option<(u32, u32)>| match files.lower {
@@ -330,10 +328,9 @@ impl Place<'_> {
                         }
                         None => found.clone(),
                     };
-                    let mut copier = self.copier(owner);
+                    // Files are one file under two names within a match only.
+                    let mut copier = Copier { whole: parents.is_some(), ..self.copier(owner) };
                     copier.copy(&files.root, &found, &destination, into, &excluded)?;
-                    let links = std::mem::take(&mut copier.links);
-                    self.links = links;
                 }
                 Ok(())
             }
@@ -374,6 +371,7 @@ impl Place<'_> {
             to: self.to,
             owner: self.owner,
             chmod: None,
+            whole: false,
             made_at: self.job.epoch,
             links: Default::default(),
         };

@@ -195,10 +195,16 @@ impl Work<'_> {
         let taken = self.build.mounts.take(id, *sharing).await;
         let taken = taken.map_err(|error| local("make a cache mount", &error))?;
         if taken.is_new {
-            if let Some(files) = files {
-                fill(&taken.path, files, source)?;
-            }
-            own(&taken.path, *owner, 0o755).map_err(|error| local("make a cache mount", &error))?;
+            let begun = match files {
+                Some(files) => fill(&taken.path, files, source)?,
+                None => Owner::default(),
+            };
+            let owner = Owner {
+                uid: owner.uid.or(begun.uid),
+                gid: owner.gid.or(begun.gid),
+                mode: owner.mode.or(begun.mode),
+            };
+            own(&taken.path, owner, 0o755).map_err(|error| local("make a cache mount", &error))?;
         }
         let kind = StepMountKind::Bind(place(&taken.path)?);
         let read_only = mount.read_only;
@@ -434,14 +440,32 @@ fn writable_copy(
     Ok(StepMountKind::Bind(place(&copy)?))
 }
 
-/// Fills a new cache with the files that it begins with.
-fn fill(cache: &Path, files: &Files, source: &str) -> Result<(), BuildError> {
-    let root = minke_kernel::path::Root::open(cache).map_err(|error| local("fill a cache mount", &error))?;
-    let mut copier = Copier { to: &root, owner: None, chmod: None, made_at: None, links: Default::default() };
+/// Fills a new cache with the files that it begins with, and says whose their directory is.
+fn fill(cache: &Path, files: &Files, source: &str) -> Result<Owner, BuildError> {
+    let failed = |error: std::io::Error| local("fill a cache mount", &error);
+    let root = minke_kernel::path::Root::open(cache).map_err(failed)?;
+    let mut owner = Owner::default();
+    let mut copier = Copier {
+        to: &root,
+        owner: None,
+        chmod: None,
+        whole: false,
+        made_at: None,
+        links: Default::default(),
+    };
     for found in matches(&files.root, &literal(source), &|_, _| false)? {
         copier.copy(&files.root, &found, "/", false, &|_, _| false)?;
+        let directory = files.root.locate(&Path::new("/").join(&found.path)).map_err(failed)?;
+        let stat = rustix::fs::fstat(directory).map_err(|error| failed(error.into()))?;
+        // Of a client's files it means nothing here whose they are.
+        let is_ours = files.lower.is_some();
+        owner = Owner {
+            uid: is_ours.then_some(stat.st_uid),
+            gid: is_ours.then_some(stat.st_gid),
+            mode: Some(stat.st_mode & 0o7777),
+        };
     }
-    Ok(())
+    Ok(owner)
 }
 
 fn own(path: &PathBuf, owner: Owner, mode: u32) -> std::io::Result<()> {

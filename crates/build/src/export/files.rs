@@ -79,8 +79,14 @@ pub(super) async fn directory(finished: &[Finished]) -> Result<Tree, BuildError>
         let to = Root::open(&workspace.upper())
             .map_err(|error| BuildError::Failed(format!("open a workspace: {error}")))?;
         for (root, folder, _held) in &sources {
-            let mut copier =
-                Copier { to: &to, owner: None, chmod: None, made_at: None, links: Default::default() };
+            let mut copier = Copier {
+                to: &to,
+                owner: None,
+                chmod: None,
+                whole: true,
+                made_at: None,
+                links: Default::default(),
+            };
             let all = Match { path: "".into(), name: "".into() };
             copier.copy(root, &all, folder, false, &|_, _| false)?;
         }

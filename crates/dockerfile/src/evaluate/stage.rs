@@ -110,6 +110,8 @@ impl<'a> Evaluation<'a> {
             Base::Stage(before) => (before.image.clone(), before.inherited.clone(), before.platform.clone()),
         };
         image.created = None;
+        // What another engine said of the base.
+        (image.comment, image.docker_version, image.container) = (None, None, None);
         image.config.on_build.clear();
         let titles = Titles::new(stage, base, plan.options.is_multi_platform.then_some(&platform));
         let mut evaluation = Self {

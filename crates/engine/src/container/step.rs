@@ -15,7 +15,7 @@ use bollard_stubs::models::{
     ContainerConfig, HostConfig, HostConfigLogConfig, NetworkingConfig, ResourcesUlimits,
 };
 use minke_model::{Digest, runtime_spec::Mount};
-use minke_network::{Attachment, files};
+use minke_network::Attachment;
 use minke_supervisor::{Streams, Supervisor, Target};
 use tokio::io::AsyncReadExt;
 
@@ -198,10 +198,17 @@ fn record(workspace: &Workspace, step: &StepSpec) -> Result<Record, Error> {
     let number = |number: i64| Some(number).filter(|number| *number != 0);
     let host_network = step.network == StepNetwork::Host;
     let hostname = if step.hostname.is_empty() { HOSTNAME } else { &step.hostname };
+    // A container's variable, which a step has only of its Dockerfile.
+    let environment = std::iter::once("HOSTNAME".to_owned()).chain(step.environment.iter().cloned());
+    let mut extra_hosts = step.extra_hosts.clone();
+    if step.network == StepNetwork::None {
+        // With an address it would be found by that.
+        extra_hosts.push(format!("{hostname}:127.0.0.1"));
+    }
     let config = ContainerConfig {
         hostname: (!host_network).then(|| hostname.to_owned()),
         cmd: Some(step.arguments.clone()),
-        env: Some(step.environment.clone()),
+        env: Some(environment.collect()),
         working_dir: text(&step.directory),
         user: text(&step.user),
         ..ContainerConfig::default()
@@ -215,7 +222,7 @@ fn record(workspace: &Workspace, step: &StepSpec) -> Result<Record, Error> {
             StepNetwork::Named(name) => name.clone(),
         }),
         privileged: Some(step.insecure),
-        extra_hosts: Some(step.extra_hosts.clone()),
+        extra_hosts: Some(extra_hosts),
         shm_size: step.shm_size,
         ulimits: Some(ulimits),
         cgroup_parent: text(&step.cgroup_parent),
@@ -272,9 +279,8 @@ fn write_bundle(
     fs::write(places.directory.join("resolv.conf"), resolv_conf)
         .map_err(launch::failed("write resolv.conf"))?;
     let hostname = record.config.hostname.clone().unwrap_or_else(|| inner.host.name.clone());
-    fs::write(places.directory.join("hostname"), files::hostname(&hostname))
-        .map_err(launch::failed("write hostname"))?;
-    let paths = ["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"]
+    // Not /etc/hostname, which a Dockerfile may write.
+    let paths = ["/etc/resolv.conf", "/etc/hosts"]
         .map(|inside| (inside, places.directory.join(inside.trim_start_matches("/etc/"))));
     let paths: Vec<_> = paths.iter().map(|(inside, path)| (*inside, path.as_path())).collect();
     let (devices, device_rules) = launch::devices(record)?;
@@ -329,7 +335,7 @@ fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<
             ("bind", handle(fd), vec!["bind".to_owned(), "rprivate".to_owned(), access.to_owned()])
         }
         StepMountKind::Tmpfs(size) => {
-            let mut options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).to_vec();
+            let mut options = ["nosuid", "nodev"].map(str::to_owned).to_vec();
             options.extend(size.map(|size| format!("size={size}")));
             ("tmpfs", "tmpfs".to_owned(), options)
         }
@@ -396,7 +402,8 @@ fn sweep_mount_points(workspace: &Workspace, lower: &[PathBuf], targets: &[Strin
     let root = minke_kernel::path::Root::open(&upper).map_err(&failed)?;
     for path in made.iter().rev() {
         let inside = std::path::Path::new("/").join(path);
-        if below.is_some_and(|image| image.locate(&inside).is_ok()) {
+        let is_the_steps = inside == std::path::Path::new("/etc/hostname");
+        if is_the_steps || below.is_some_and(|image| image.locate(&inside).is_ok()) {
             continue;
         }
         let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else { continue };
