@@ -104,6 +104,18 @@ impl Context {
             })
         })
     }
+
+    /// The proxy variables that the user's configuration has for what runs on this engine.
+    ///
+    /// # Errors
+    /// As [`Self::client`], when it has any.
+    pub(crate) fn proxies(&self) -> Result<Vec<(String, String)>, Failure> {
+        let config = self.config();
+        match config.proxies.is_empty() {
+            true => Ok(Vec::new()),
+            false => Ok(config.proxy_environment(&self.client()?.endpoint().to_string())),
+        }
+    }
 }
 
 fn fixed(version: &str) -> Result<ApiVersion, Failure> {

@@ -37,6 +37,9 @@ pub async fn build(
     around: &dyn Surroundings,
 ) -> Result<(), RunError> {
     let Some(build) = &service.build else { return Ok(()) };
+    let proxies = around.proxies().into_iter().filter(|(name, _)| !build.args.contains_key(name));
+    let proxies = proxies.map(|(name, value)| (name, Some(value)));
+    let flags = &BuildFlags { args: proxies.chain(flags.args.clone()).collect(), ..flags.clone() };
     let switch = project.environment.get("DOCKER_BUILDKIT").map(String::as_str);
     let is_off = matches!(switch, Some("0" | "false")) || flags.memory != 0;
     if is_off || client.ping().await?.builder_version != "2" {

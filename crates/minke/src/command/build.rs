@@ -45,12 +45,15 @@ struct Built {
     metadata: Value,
 }
 
-async fn build(context: &Context, args: Build) -> Result<(), Failure> {
+async fn build(context: &Context, mut args: Build) -> Result<(), Failure> {
     if let Some(reason) = args.refused() {
         return Err(Failure::new(reason));
     }
     check_builder(context, &args)?;
     let client = context.client()?;
+    // Before what is given, which counts more.
+    let proxies = context.proxies()?.into_iter();
+    args.build_arg.splice(0..0, proxies.map(|(name, value)| format!("{name}={value}")));
     let has_buildkit = has_buildkit(client, &args).await?;
     let source = Source::find(&args.context, args.file.as_deref()).await?;
     let mode = if args.quiet { Mode::Quiet } else { args.progress };

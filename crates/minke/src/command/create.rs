@@ -69,12 +69,10 @@ pub(super) fn request(
     let from = Surroundings { folder: &folder, lookup: &environment::own };
     let mut body =
         body::create(options, image, command, from).map_err(|FlagError(problem)| Failure::new(problem))?;
-    let config = context.config();
-    if !config.proxies.is_empty() {
-        let endpoint = context.client()?.endpoint().to_string();
+    let proxies = context.proxies()?;
+    if !proxies.is_empty() {
         let given = body.env.get_or_insert_default();
-        let proxies = config
-            .proxy_environment(&endpoint)
+        let proxies = proxies
             .into_iter()
             .filter(|(name, _)| !given.iter().any(|variable| variable.split('=').next() == Some(name)));
         let mut all: Vec<String> = proxies.map(|(name, value)| format!("{name}={value}")).collect();

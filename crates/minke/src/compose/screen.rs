@@ -166,6 +166,10 @@ impl Surroundings for Screen<'_> {
         credentials::config_header(&self.context.config().all_credentials()).unwrap_or_default()
     }
 
+    fn proxies(&self) -> Vec<(String, String)> {
+        self.context.proxies().unwrap_or_default()
+    }
+
     fn plugin_folders(&self) -> Vec<PathBuf> {
         let config = self.context.config();
         let own = config.folder().map(|folder| folder.join("cli-plugins"));
