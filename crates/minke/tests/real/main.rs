@@ -8,6 +8,7 @@ mod build;
 mod build_client;
 mod build_faults;
 mod build_like_dockerd;
+mod build_packages;
 mod build_repositories;
 mod build_tree;
 mod buildx;
