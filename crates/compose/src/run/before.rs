@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{error::RunError, execute::Execution, logs};
+use super::{error::RunError, execute::Execution, logs, proxies::add_proxies};
 use crate::plan::names;
 
 /// So many lines of what one wrote are shown.
@@ -51,6 +51,7 @@ impl Execution<'_> {
         self.remove_before(name).await?;
         let mut request = request.clone();
         self.resolve(&mut request);
+        add_proxies(&mut request, self.around().proxies());
         let query = [("name", name.to_owned())];
         let created: Created = self.client.post("/containers/create", &query, Some(&request)).await?;
         let path = format!("/containers/{}", created.id);

@@ -49,7 +49,7 @@ pub trait Surroundings {
     fn registry_headers(&self, image: &str) -> HeaderMap;
     /// Who the user is at all registries, for builds.
     fn build_headers(&self) -> HeaderMap;
-    /// The variables by which the user's programs find proxies, for builds.
+    /// The variables by which the user's programs find proxies, for builds and containers.
     fn proxies(&self) -> Vec<(String, String)>;
     /// The folders that docker looks for its plugins in.
     fn plugin_folders(&self) -> Vec<PathBuf>;

@@ -13,6 +13,7 @@ use super::{
     exec,
     execute::Execution,
     files, needs,
+    proxies::add_proxies,
     report::{Event, Phase},
 };
 use crate::plan::{Command, CreateContainer, labels, shared_hash};
@@ -143,6 +144,7 @@ impl Execution<'_> {
             let mut request = create.request.clone();
             self.resolve(&mut request);
             self.rehash(&create.service, &mut request);
+            add_proxies(&mut request, self.around().proxies());
             if let Some(version) = self.client.version() {
                 needs::expect(&create.service, &request, version)?;
             }

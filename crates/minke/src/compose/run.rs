@@ -9,7 +9,7 @@ use clap::Parser;
 use minke_compose::{
     model::{Mount, Port, Select, Service},
     plan::{self, Command, Condition, Observed, Oneoff, Plan, Up, Wait, names},
-    run::put_files,
+    run::{add_proxies, put_files},
 };
 use serde::Deserialize;
 
@@ -152,6 +152,7 @@ async fn run(context: &Context, args: Run) -> Result<(), Failure> {
     let observed = session.observe().await?;
     let mut request = plan::oneoff(session.origin(&observed), &service, &oneoff)?;
     resolve(&mut request, &observed);
+    add_proxies(&mut request, context.proxies()?);
     if session.flags().dry_run {
         return output::line(&format!("DRY-RUN MODE -  create and start container {name}"));
     }

@@ -410,3 +410,39 @@ fn docker_runs_it_as_its_plugin() {
     drop(application);
     host.expect_nothing_left();
 }
+
+#[test]
+fn the_users_proxies_reach_a_projects_containers() {
+    let host = Host::with_busybox();
+    let settings = host.path("docker-config");
+    std::fs::create_dir_all(&settings).expect("a folder");
+    std::fs::write(
+        settings.join("config.json"),
+        r#"{"proxies": {"default": {"httpProxy": "http://proxy:1"}}}"#,
+    )
+    .expect("a file");
+    let file = "name: p\nservices: {app: {image: busybox, command: [sleep, infinity], init: true, network_mode: none, \
+                environment: {http_proxy: own}}}\n";
+    let application = Application::new(&host, "p", file);
+    let run = |program: std::path::PathBuf, words: &[&str]| {
+        host.client_words(program, words).current_dir(&application.folder).run().expect_code(0)
+    };
+    let seen = || {
+        let env = host.docker(["exec", "p-app-1", "env"]).ok();
+        let mut proxies: Vec<String> =
+            env.lines().filter(|line| line.to_lowercase().contains("proxy")).map(str::to_owned).collect();
+        proxies.sort_unstable();
+        proxies
+    };
+    let _ = run(minke_testkit::docker_compose(), &["up", "-d"]);
+    let theirs = seen();
+    let _ = run(minke_testkit::docker_compose(), &["down", "-t", "1"]);
+    let _ = run(minke_testkit::program("minke"), &["compose", "up", "-d"]);
+    assert_eq!(theirs, ["HTTP_PROXY=http://proxy:1", "http_proxy=own"]);
+    assert_eq!(seen(), theirs);
+    let once = run(minke_testkit::program("minke"), &["compose", "run", "--rm", "-T", "app", "env"]).ok();
+    assert!(once.contains("HTTP_PROXY=http://proxy:1") && once.contains("http_proxy=own"), "{once}");
+    let _ = run(minke_testkit::program("minke"), &["compose", "down", "-t", "1"]);
+    drop(application);
+    host.expect_nothing_left();
+}
