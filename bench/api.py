@@ -4,6 +4,7 @@ import concurrent.futures
 import http.client
 import json
 import socket
+import time
 
 from measure import PEER_DOCKER_HOST, interleaved, say, timed
 from sides import IMAGE
@@ -90,6 +91,8 @@ def measure_api(endpoint, rows):
         medians = interleaved({name: (lambda name=name: work(name)) for name in endpoints}, **options)
         rows.append((f"API: {title}", "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
 
+    # The kernel still takes down the namespaces of those that were removed before.
+    time.sleep(5)
     say("the API: create, start, wait, remove")
     compare("create, start, wait, remove", lambda name: connections[name].cycle("true"), batch=5)
     say("the API: exec")
