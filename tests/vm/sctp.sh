@@ -24,7 +24,7 @@ server=$(/minke inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' serv
 check "from a neighbour, at the container's own address" direct "$(/minke run --rm box sctp ask "$server:9000" direct)"
 check "from a neighbour, at the host's address" hairpin "$(/minke run --rm box sctp ask "$host:7000" hairpin)"
 check "from another network, at the host's address" routed "$(/minke run --rm --network other box sctp ask 10.9.0.1:7000 routed)"
-check "from another network, not at the container's own" "" "$(/minke run --rm --network other box timeout 3 sctp ask "$server:9000" no 2>/dev/null)"
+check "from another network, not at the container's own" "" "$(/minke run --rm --init --network other box timeout 3 sctp ask "$server:9000" no 2>/dev/null)"
 check "from the host itself" local "$(/sctp ask "$host:7000" local)"
 check "from the host's loopback" loopback "$(/sctp ask 127.0.0.1:7000 loopback)"
 check "the port is reserved" 125 "$(/minke run --rm -p 7000:9000/sctp box true 2>/dev/null; echo $?)"
