@@ -380,12 +380,14 @@ fn a_memory_limit_below_what_is_in_use_is_refused_if_asked() {
     if !f.has("memory") {
         return;
     }
-    f.spawn("x=$(head -c 30000000 /dev/zero | tr '\\0' x); sleep 100");
-    wait_until(|| f.cgroup.stats().unwrap().memory.usage.usage > 20 << 20);
+    // The usage goes up and down while the shell takes the text in; afterwards it has 30 MB for good.
+    let taken = std::env::temp_dir().join(format!("minke-taken-{}", std::process::id()));
+    f.spawn(&format!("x=$(head -c 30000000 /dev/zero | tr '\\0' x); : >{}; sleep 100", taken.display()));
+    wait_until(|| taken.exists());
+    fs::remove_file(taken).unwrap();
     let memory = Memory { limit: Some(1 << 20), check_before_update: Some(true), ..Memory::default() };
     let error = f.cgroup.apply(&Resources { memory: Some(memory), ..Resources::default() }).unwrap_err();
-    // Of 20 MiB a part may have been given back since: the shell's buffers, the pipe's writers at their end.
-    assert!(matches!(error, CgroupError::InUse { limit: 1_048_576, usage } if usage > 10 << 20), "{error}");
+    assert!(matches!(error, CgroupError::InUse { limit: 1_048_576, usage } if usage > 20 << 20), "{error}");
 }
 
 #[test]

@@ -228,8 +228,8 @@ const PROJECTS: [(&str, &str, &[&str]); 3] = [
     ),
 ];
 
-/// A project for Debian's dockerd 20.10, too: it has no start interval, and doesn't find the volumes of a container that has a
-/// tmpfs among its mounts.
+/// A project for Debian's dockerd 20.10, too: it has no start interval, and there docker compose's own `volumes_from` of WIDE ends
+/// with "no such volume".
 fn for_older_engines(file: &str) -> String {
     file.replace(", start_interval: 100ms", "").replace(", volumes_from: [told]", "")
 }
