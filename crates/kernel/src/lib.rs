@@ -21,6 +21,7 @@ pub mod path;
 pub mod pid_slot;
 pub mod process;
 pub mod procfs;
+pub mod program;
 pub mod pty;
 pub mod sealed;
 pub mod seccomp;

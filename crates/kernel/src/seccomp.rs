@@ -1,6 +1,6 @@
 //! The system call filter of a container: from the OCI profile to a loaded BPF program.
 //!
-//! [`compile`] turns a [`Seccomp`] profile into a [`Program`], which is plain data and may be kept
+//! [`compile`] turns a [`Seccomp`] profile into a [`Program`], which is plain data and may be kept, sent
 //! and used again; [`Program::install`] loads it right before execve and allocates nothing.
 //! The runtime (create and exec) is the only caller.
 //!
@@ -34,6 +34,9 @@ mod tables;
 pub use self::{arch::Machine, bpf::Instruction, door::Door, install::InstallError};
 
 use minke_model::runtime_spec::Seccomp;
+
+/// What comes before the instructions in [`Program::to_bytes`].
+const HEAD: usize = 8;
 
 /// A compiled filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,19 +117,57 @@ pub fn compile(profile: &Seccomp) -> Result<Program, SeccompError> {
 /// # Errors
 /// As [`compile`].
 pub fn compile_for(machine: Machine, profile: &Seccomp) -> Result<Program, SeccompError> {
-    let parsed = profile::parse(profile)?;
-    let abis = arch::abis(machine, &profile.architectures)?;
-    let selection = select::select(&parsed, &abis);
-    let instructions = emit::emit(&selection);
-    if instructions.len() > bpf::MAX_INSTRUCTIONS {
-        return Err(SeccompError::TooLong { length: instructions.len(), limit: bpf::MAX_INSTRUCTIONS });
-    }
-    Ok(Program {
-        instructions,
-        flags: parsed.flags,
+    check_for(machine, profile)?.compile()
+}
+
+/// Finds what is wrong with a profile, but for its length, in a fraction of the time that compiling takes.
+///
+/// # Errors
+/// As [`compile`].
+pub fn check(profile: &Seccomp) -> Result<Checked<'_>, SeccompError> {
+    check_for(Machine::NATIVE, profile)
+}
+
+fn check_for(machine: Machine, profile: &Seccomp) -> Result<Checked<'_>, SeccompError> {
+    Ok(Checked {
+        parsed: profile::parse(profile)?,
+        abis: arch::abis(machine, &profile.architectures)?,
         flags_implied: profile.flags.is_empty(),
-        unknown: selection.unknown.into_iter().map(str::to_owned).collect(),
     })
+}
+
+/// A profile without mistakes.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    parsed: profile::Profile<'a>,
+    abis: Vec<arch::Abi>,
+    flags_implied: bool,
+}
+
+impl Checked<'_> {
+    /// Whether [`install`](Program::install) will return a notification descriptor.
+    #[must_use]
+    pub fn notifies(&self) -> bool {
+        self.parsed.flags & profile::FLAG_NEW_LISTENER != 0
+    }
+
+    /// As [`compile()`].
+    ///
+    /// # Errors
+    /// [`SeccompError::TooLong`].
+    pub fn compile(&self) -> Result<Program, SeccompError> {
+        let selection = select::select(&self.parsed, &self.abis);
+        let instructions = emit::emit(&selection);
+        if instructions.len() > bpf::MAX_INSTRUCTIONS {
+            return Err(SeccompError::TooLong { length: instructions.len(), limit: bpf::MAX_INSTRUCTIONS });
+        }
+        Ok(Program {
+            instructions,
+            flags: self.parsed.flags,
+            flags_implied: self.flags_implied,
+            unknown: selection.unknown.into_iter().map(str::to_owned).collect(),
+        })
+    }
 }
 
 impl Program {
@@ -140,6 +181,31 @@ impl Program {
     #[must_use]
     pub fn notifies(&self) -> bool {
         self.flags & profile::FLAG_NEW_LISTENER != 0
+    }
+
+    /// The program for another process of this host; the names of unknown calls stay behind.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD + self.instructions.len() * size_of::<Instruction>());
+        bytes.extend(self.flags.to_ne_bytes());
+        bytes.extend(u32::from(self.flags_implied).to_ne_bytes());
+        bytes.extend(self.instructions.iter().flat_map(|one| one.to_bytes()));
+        bytes
+    }
+
+    /// What [`to_bytes`](Program::to_bytes) has written; `None` for anything else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (head, code) = bytes.split_first_chunk::<HEAD>()?;
+        let ([flags, implied], []) = head.as_chunks::<4>() else { return None };
+        let (instructions, []) = code.as_chunks() else { return None };
+        let fits = (1..=bpf::MAX_INSTRUCTIONS).contains(&instructions.len());
+        fits.then(|| Self {
+            instructions: instructions.iter().map(Instruction::from_bytes).collect(),
+            flags: u32::from_ne_bytes(*flags),
+            flags_implied: u32::from_ne_bytes(*implied) != 0,
+            unknown: Vec::new(),
+        })
     }
 
     /// Names in the profile that no filtered architecture knows: misspelt, or newer than this program.

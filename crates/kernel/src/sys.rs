@@ -434,6 +434,12 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Ignores SIGPIPE.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: ignoring is valid for this signal.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Unblocks all signals of the calling thread.
 pub(crate) fn unblock_signals() {
     // SAFETY: the set is initialised before use.

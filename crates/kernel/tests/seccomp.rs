@@ -441,7 +441,10 @@ proptest! {
         let mut profile = profile(default);
         profile.architectures = architectures;
         profile.syscalls = syscalls;
-        let program = compile_for(Machine::X86_64, &profile).unwrap();
+        let compiled = compile_for(Machine::X86_64, &profile).unwrap();
+        // As the container's process gets it.
+        let program = Program::from_bytes(&compiled.to_bytes()).unwrap();
+        prop_assert_eq!(program.instructions(), compiled.instructions());
         let numbers = CALLS.iter().flat_map(|c| [c.1, c.2, c.1 | X32]);
         for number in numbers.chain([2, 60, 9999, 514 | X32, 520 | X32, 9999 | X32, u32::MAX]) {
             for arch in [X86_64, I386, AARCH64] {
@@ -452,6 +455,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_no_program_is_not_read_as_one() {
+    let bytes = compile(&docker_like()).unwrap().to_bytes();
+    for broken in [&bytes[..0], &bytes[..7], &bytes[..8], &bytes[..9], &bytes[..bytes.len() - 1]] {
+        assert_eq!(Program::from_bytes(broken), None);
+    }
+    assert_eq!(Program::from_bytes(&vec![0; 8 + 8 * 4097]), None);
 }
 
 // --- The kernel itself.

@@ -5,6 +5,7 @@
 //!    │  clone3 ──────────────────────────────▶ │ (waits here already with a new user namespace)
 //!    │                                         │ makes its mounts
 //!    │  Placed (pid)+doors ──────────────────▶ │ enters its cgroups
+//!    │  the filter, which is compiled meanwhile ▶ │ (if there is one)
 //!    │ ◀────────────────────────── Terminal+fd │ with a terminal
 //!    │ ◀──────────────────────────  MountsDone │ with hooks of the runtime only
 //!    │  HooksDone ───────────────────────────▶ │ pivot_root, identity
@@ -18,7 +19,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use minke_kernel::socket;
+use minke_kernel::{seccomp, socket};
 use serde::{Deserialize, Serialize};
 
 use crate::container::InitError;
@@ -72,6 +73,18 @@ pub(crate) fn send_all(
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     socket::send(channel, &serde_json::to_vec(message)?, descriptors)
+}
+
+/// Sends a filter. It is a message of its own kind: as JSON it would cost the receiver more than compiling it.
+pub(crate) fn send_filter(channel: impl AsFd, filter: &seccomp::Program) -> io::Result<()> {
+    socket::send(channel, &filter.to_bytes(), &[])
+}
+
+/// Receives what [`send_filter`] sends; `None` when the other side has closed.
+pub(crate) fn receive_filter(channel: impl AsFd) -> io::Result<Option<seccomp::Program>> {
+    let Some(message) = socket::receive(channel)? else { return Ok(None) };
+    let filter = seccomp::Program::from_bytes(&message.bytes);
+    filter.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Receives one message; `None` when the other side has closed.

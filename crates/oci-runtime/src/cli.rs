@@ -26,7 +26,7 @@ mod state;
 mod supervise;
 mod update;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::{Context, bail};
 use lexopt::Arg;
@@ -110,7 +110,7 @@ const GLOBAL_FLAGS: &[Flag] = &[
 ];
 
 /// Runs the program; the one place where errors become exit codes.
-pub(crate) fn run() -> ExitCode {
+pub(crate) fn run() -> u8 {
     let mut log = Log::default();
     let (code, error) = match parse_and_run(&mut log) {
         Ok(code) => (code, None),
@@ -119,7 +119,7 @@ pub(crate) fn run() -> ExitCode {
     if let Some(error) = error {
         log.error(&log::chain(&error));
     }
-    ExitCode::from(code)
+    code
 }
 
 /// An error with the exit code that its command gives it.

@@ -20,7 +20,7 @@ use std::{
         unix::process::CommandExt,
     },
     path::Path,
-    process::{Command, ExitCode},
+    process::Command,
 };
 
 use minke_kernel::{
@@ -61,9 +61,9 @@ pub(crate) fn is_called() -> bool {
 }
 
 /// Runs as a container's init.
-pub(crate) fn run() -> ExitCode {
+pub(crate) fn run() -> u8 {
     let args: Vec<OsString> = std::env::args_os().collect();
-    ExitCode::from(match args.as_slice() {
+    match args.as_slice() {
         [_, step, program, rest @ ..] if step == STEP => execute(program, rest),
         [own, separator, command @ ..] if separator == "--" && !command.is_empty() => {
             guard(Path::new(own), command).unwrap_or_else(|error| {
@@ -75,7 +75,7 @@ pub(crate) fn run() -> ExitCode {
             eprintln!("usage: {NAME} -- PROGRAM [ARGUMENT…]");
             1
         }
-    })
+    }
 }
 
 /// Starts the command and looks after it until it ends.

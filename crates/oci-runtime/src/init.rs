@@ -69,7 +69,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) new: Kinds,
     /// Mounts that only the creator may make, by their index.
     pub(crate) prepared: Vec<Option<OwnedFd>>,
-    pub(crate) seccomp: Option<seccomp::Program>,
+    /// Whether a filter comes from the creator.
+    pub(crate) is_filtered: bool,
+    /// Whether somebody listens to what it notifies of.
+    pub(crate) notifies: bool,
     pub(crate) landlock: Option<Rules>,
     pub(crate) proc: Proc,
     pub(crate) cgroup_layout: Option<Layout>,
@@ -119,11 +122,18 @@ impl Plan<'_> {
 struct Creator {
     channel: OwnedFd,
     placed: Option<i32>,
+    /// Whether a filter will come.
+    sends_filter: bool,
+    filter: Option<seccomp::Program>,
     /// The doors of the cgroups, until the process is ready.
     doors: Vec<OwnedFd>,
 }
 
 impl Creator {
+    fn new(channel: OwnedFd, sends_filter: bool) -> Self {
+        Self { channel, placed: None, sends_filter, filter: None, doors: Vec::new() }
+    }
+
     /// Waits until the creator has done its part; returns the process's pid outside.
     fn wait_until_placed(&mut self) -> Result<i32, InitError> {
         match self.placed {
@@ -146,8 +156,18 @@ impl Creator {
         }
     }
 
-    fn wait_for_hooks(&mut self) -> Result<(), InitError> {
+    /// The filter comes once, right after the placement.
+    fn wait_for_filter(&mut self) -> Result<(), InitError> {
         self.wait_until_placed()?;
+        if std::mem::take(&mut self.sends_filter) {
+            let received = channel::receive_filter(&self.channel).step(|| "wait for the filter".into())?;
+            self.filter = Some(received.ok_or_else(|| failed("wait for the filter", "the creator is gone"))?);
+        }
+        Ok(())
+    }
+
+    fn wait_for_hooks(&mut self) -> Result<(), InitError> {
+        self.wait_for_filter()?;
         self.send(&FromInit::MountsDone, None)?;
         match self.receive()? {
             (ToInit::HooksDone, _) => Ok(()),
@@ -168,7 +188,7 @@ impl Creator {
 /// The container's process, until it executes the user's program. It doesn't return: what it has closed under the hands of
 /// its owners must not be closed again.
 pub(crate) fn run(mut plan: Plan<'_>, channel: OwnedFd) -> ! {
-    let mut creator = Creator { channel, placed: None, doors: Vec::new() };
+    let mut creator = Creator::new(channel, plan.is_filtered);
     match prepare(&mut plan, &mut creator) {
         Ok(ready) => kernel_process::exit_now(gate::start(&plan, creator.channel, ready)),
         Err(error) => {
@@ -191,7 +211,7 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
     }
     let stdio = std::mem::take(&mut plan.stdio);
     set_names(plan)?;
-    let notify = process::notify_target(plan.linux.seccomp.as_ref(), plan.seccomp.as_ref())?;
+    let notify = process::notify_target(plan.linux.seccomp.as_ref(), plan.notifies)?;
     build_root(plan, creator, stdio)?;
     // Now that it is in its cgroup, whose CPUs are the container's.
     limits::reset_cpu_affinity().step(|| "run on all CPUs".into())?;
@@ -199,6 +219,7 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
         stdio::reopen_null();
     }
     let pid = creator.wait_until_placed()?;
+    creator.wait_for_filter()?;
     let notify = notify.map(|target| target.for_container(pid, container_state(plan, Status::Creating, pid)));
     escort::join(plan)?;
     let mut ready = process::enter(
@@ -206,7 +227,7 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
         plan.linux.personality.as_ref(),
         process::Context {
             proc: &plan.proc,
-            seccomp: plan.seccomp.take(),
+            seccomp: creator.filter.take(),
             notify,
             landlock: plan.landlock.take(),
             in_user_namespace: plan.in_user_namespace(),
@@ -402,7 +423,7 @@ mod tests {
     fn doors_that_got_lost_on_the_way_are_an_error() {
         let (ours, theirs) = socket::pair().unwrap();
         let door: OwnedFd = File::open("/dev/null").unwrap().into();
-        let creator = || Creator { channel: theirs.try_clone().unwrap(), placed: None, doors: Vec::new() };
+        let creator = || Creator::new(theirs.try_clone().unwrap(), false);
         channel::send(&ours, &ToInit::Placed { pid: 7, doors: 2 }, Some(&door)).unwrap();
         let error = creator().wait_until_placed().unwrap_err();
         assert!(error.to_string().contains("enter the cgroups: 1 of 2 descriptors were lost"), "{error}");

@@ -1,12 +1,18 @@
 //! `minke-oci`: the OCI runtime's command line, a drop-in for runc, and `supervise` for the engine. Under the name
 //! `docker-init` it is a container's init.
 
+// The harness of tests brings a main of its own.
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 mod docker_init;
 
-use std::process::ExitCode;
+#[cfg(not(test))]
+minke_kernel::program!(run);
 
-fn main() -> ExitCode {
+/// Returns the exit code.
+#[cfg_attr(test, expect(dead_code, reason = "the harness runs instead"))]
+fn run() -> u8 {
     if docker_init::is_called() {
         return docker_init::run();
     }

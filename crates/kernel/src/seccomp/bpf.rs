@@ -21,6 +21,17 @@ pub struct Instruction {
     pub k: u32,
 }
 
+impl Instruction {
+    pub(super) fn to_bytes(self) -> [u8; size_of::<Self>()] {
+        let ([c0, c1], [k0, k1, k2, k3]) = (self.code.to_ne_bytes(), self.k.to_ne_bytes());
+        [c0, c1, self.jt, self.jf, k0, k1, k2, k3]
+    }
+
+    pub(super) fn from_bytes(&[c0, c1, jt, jf, k0, k1, k2, k3]: &[u8; size_of::<Self>()]) -> Self {
+        Self { code: u16::from_ne_bytes([c0, c1]), jt, jf, k: u32::from_ne_bytes([k0, k1, k2, k3]) }
+    }
+}
+
 const LOAD_WORD: u16 = 0x20;
 const AND: u16 = 0x54;
 const JUMP: u16 = 0x05;

@@ -74,7 +74,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     let overlay = overlay(&spec)?;
     let landlock = Rules::find(&spec.annotations)?;
     let namespaces = Namespaces::open(linux)?;
-    let filter = compile_filter(linux)?;
+    let filter = check_filter(linux)?;
     let proc = Proc::open().action(|| "open /proc".into())?;
     let user = (namespaces.new | namespaces.joined()).contains(NamespaceType::User);
     let maps = user.then_some((linux.uid_mappings.as_slice(), linux.gid_mappings.as_slice()));
@@ -124,7 +124,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     let birthplace = birthplace.action(|| "open the cgroup".into())?.flatten();
 
     let network = namespaces.take_fd(NamespaceType::Network)?;
-    let notifies = filter.as_ref().is_some_and(seccomp::Program::notifies);
+    let notifies = filter.as_ref().is_some_and(seccomp::Checked::notifies);
     let is_escorted = namespaces.new.contains(NamespaceType::Mount)
         && !user
         && !notifies
@@ -157,7 +157,8 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
         joins: namespaces.joins,
         new: namespaces.new,
         prepared,
-        seccomp: filter,
+        is_filtered: filter.is_some(),
+        notifies,
         landlock,
         proc,
         cgroup_layout: layout,
@@ -204,9 +205,13 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     };
     send(&ours, &ToInit::Placed { pid, doors: doors.doors().len() }, &doors.doors())?;
     drop(doors);
+    // The process works on meanwhile.
+    if let Some(filter) = &filter {
+        let compiled = filter.compile().map_err(|error| CreateError::Part(format!("linux.{error}")))?;
+        heard(channel::send_filter(&ours, &compiled))?;
+    }
     record.pid = pid;
     record.start_time = start_time(pid)?;
-    // The process works on meanwhile.
     dir.save(&record).action(|| "write the state".into())?;
     let pty_master = match serve(&ours, spec.hooks.as_ref(), &record) {
         Ok(master) => master,
@@ -377,10 +382,10 @@ impl Namespaces {
     }
 }
 
-/// Compiles the filter, so that a mistake in it shows before anything is made.
-pub(super) fn compile_filter(linux: &Linux) -> Result<Option<seccomp::Program>, CreateError> {
-    let compiled = linux.seccomp.as_ref().map(seccomp::compile).transpose();
-    compiled.map_err(|error| CreateError::Part(format!("linux.{error}")))
+/// Checks the filter, so that a mistake in it shows before anything is made.
+fn check_filter(linux: &Linux) -> Result<Option<seccomp::Checked<'_>>, CreateError> {
+    let checked = linux.seccomp.as_ref().map(seccomp::check).transpose();
+    checked.map_err(|error| CreateError::Part(format!("linux.{error}")))
 }
 
 /// Makes the cgroup with its limits. A host without any hierarchy can still run a container that asks for no limits.
@@ -597,9 +602,13 @@ fn serve(channel: &OwnedFd, hooks: Option<&Hooks>, record: &Record) -> Result<Op
     }
 }
 
-/// A child that is gone already has said why: its message is read by the caller.
 fn send(channel: &OwnedFd, message: &ToInit, descriptors: &[BorrowedFd<'_>]) -> Result<(), CreateError> {
-    match channel::send_all(channel, message, descriptors) {
+    heard(channel::send_all(channel, message, descriptors))
+}
+
+/// A child that is gone already has said why: its message is read by the caller.
+fn heard(sent: io::Result<()>) -> Result<(), CreateError> {
+    match sent {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result.action(|| "speak to the container's process".into())?),
     }

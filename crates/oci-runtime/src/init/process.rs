@@ -95,12 +95,9 @@ impl Notify {
 /// Connects to the listener, while the host's paths can be reached.
 pub(crate) fn notify_target(
     profile: Option<&Seccomp>,
-    program: Option<&seccomp::Program>,
+    notifies: bool,
 ) -> Result<Option<NotifyTarget>, InitError> {
-    let (Some(profile), Some(program)) = (profile, program) else { return Ok(None) };
-    if !program.notifies() {
-        return Ok(None);
-    }
+    let Some(profile) = profile.filter(|_| notifies) else { return Ok(None) };
     let path = profile.listener_path.as_deref().filter(|path| !path.is_empty());
     let path =
         path.ok_or_else(|| failed("linux.seccomp.listenerPath", "missing, but SCMP_ACT_NOTIFY is used"))?;

@@ -149,6 +149,22 @@ fn spec_writes_a_bundle_that_runs_and_features_are_json() {
 }
 
 #[test]
+fn a_closed_standard_stream_is_the_null_device_and_nothing_that_is_opened_later() {
+    let mut bundle = Bundle::new("");
+    let script = "for f in 0 1 2; do readlink /proc/self/fd/$f; done >/streams";
+    bundle.process().args = ["sh", "-c", script].map(str::to_owned).to_vec();
+    bundle.write_config();
+    let program = env!("CARGO_BIN_EXE_minke-oci");
+    let (state, path) = (bundle.state_root(), bundle.path());
+    let run = format!("{program} --root {} run --bundle {} {}", state.display(), path.display(), bundle.id);
+    let line = format!("{run} <&- >&- 2>&-");
+    assert!(std::process::Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    let streams = std::fs::read_to_string(path.join("rootfs/streams")).unwrap();
+    // The second is the script's own.
+    assert_eq!(streams, "/dev/null\n/streams\n/dev/null\n");
+}
+
+#[test]
 fn descriptors_beyond_the_standard_streams_are_handed_on_only_if_asked() {
     let mut bundle = Bundle::new("");
     bundle.process().args = ["ls", "/proc/self/fd"].map(str::to_owned).to_vec();

@@ -5,8 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD};
-
 use super::{Controllers, Hierarchy, Layout, names};
 
 const TOP: &str = "/sys/fs/cgroup";
@@ -19,7 +17,7 @@ const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 pub(super) fn find(own: &str) -> Option<Layout> {
     if is(TOP, CGROUP2_SUPER_MAGIC) {
         let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-        let unified = hierarchy(TOP.into(), path, Controllers::default(), None)?;
+        let unified = hierarchy(TOP.into(), CGROUP2_SUPER_MAGIC, path, Controllers::default(), None)?;
         return Some(Layout { unified: Some(unified), legacy: Vec::new() });
     }
     let mut layout = Layout::default();
@@ -31,14 +29,12 @@ pub(super) fn find(own: &str) -> Option<Layout> {
         if list.is_empty() {
             let place = Path::new(TOP).join("unified");
             if is(&place, CGROUP2_SUPER_MAGIC) {
-                layout.unified = Some(hierarchy(place, path, controllers, None)?);
+                layout.unified = Some(hierarchy(place, CGROUP2_SUPER_MAGIC, path, controllers, None)?);
             }
         } else if name == Some("systemd") || !controllers.is_empty() {
             let place = Path::new(TOP).join(name.unwrap_or(list));
-            if !is(&place, CGROUP_SUPER_MAGIC) {
-                return None;
-            }
-            layout.legacy.push(hierarchy(place, path, controllers, name.map(str::to_owned))?);
+            let name = name.map(str::to_owned);
+            layout.legacy.push(hierarchy(place, CGROUP_SUPER_MAGIC, path, controllers, name)?);
         }
     }
     (!layout.legacy.is_empty()).then_some(layout)
@@ -48,17 +44,17 @@ fn is(place: impl AsRef<Path>, magic: i64) -> bool {
     rustix::fs::statfs(place.as_ref()).is_ok_and(|about| about.f_type == magic)
 }
 
-/// None where only a part of the hierarchy is mounted, so that the caller's own cgroup isn't found below it.
+/// None where no such hierarchy is mounted, or only a part of it, so that the caller's own cgroup isn't found below it.
 fn hierarchy(
     mount_point: PathBuf,
+    magic: i64,
     path: &str,
     controllers: Controllers,
     name: Option<String>,
 ) -> Option<Hierarchy> {
     let own = PathBuf::from(path.strip_prefix('/')?);
     let members = mount_point.join(&own).join("cgroup.procs");
-    rustix::fs::accessat(CWD, members, Access::EXISTS, AtFlags::empty()).ok()?;
-    Some(Hierarchy { mount_point, own, controllers, name })
+    is(members, magic).then_some(Hierarchy { mount_point, own, controllers, name })
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ impl Attention {
         filter: Option<&seccomp::Program>,
     ) -> Result<Option<Self>, ExecError> {
         let scheduler = process.scheduler.as_ref().filter(|wanted| limits::is_lost_by_fork(wanted)).cloned();
-        let notify = notify_target(container.exec.seccomp.as_ref(), filter)?;
+        let notify =
+            notify_target(container.exec.seccomp.as_ref(), filter.is_some_and(seccomp::Program::notifies))?;
         let notify = notify.map(|target| (target, container.record.state(Status::Running)));
         let is_needed = scheduler.is_some() || notify.is_some();
         let hands_over_early = container.exec.seccomp.as_ref().is_some_and(|profile| {
