@@ -8,6 +8,7 @@
 //! | `record` | what is remembered, and where? |
 //! | `names`, `merge`, `ports`, `log_options` | what does a creation request mean? (pure) |
 //! | `create`, `launch`, `ending`, `removal` | how does it come to be, start, end, go? |
+//! | `ready` | what waits for its start? |
 //! | `sandbox` | which namespaces does it have or join? |
 //! | `connecting` | how does it come onto a network and off it? |
 //! | `resolver`, `links` | what do its hosts and resolv.conf say? |
@@ -28,6 +29,7 @@ mod machine;
 pub(crate) mod merge;
 pub(crate) mod names;
 mod ports;
+pub(crate) mod ready;
 pub(crate) mod record;
 pub(crate) mod removal;
 mod requests;
@@ -58,7 +60,7 @@ pub(crate) use self::{
     record::{Record, RunNote},
     restart::RestartPolicy,
 };
-use self::{health::HealthView, requests::Message};
+use self::{health::HealthView, ready::Ready, requests::Message};
 use crate::time_text::NEVER;
 
 /// A container as the rest of the engine sees it.
@@ -72,6 +74,8 @@ pub(crate) struct Container {
     sessions: watch::Sender<usize>,
     /// Held by whoever reads its upper directory for a while; a removal deletes that when nobody does.
     pub(crate) files: Arc<RwLock<()>>,
+    /// Its supervisor, where that waits for the start.
+    ready: Ready,
 }
 
 /// Where a container stands.
@@ -178,6 +182,7 @@ impl Container {
             run: RwLock::new(RunView::unstarted()),
             sessions: watch::Sender::new(0),
             files: Arc::default(),
+            ready: Ready::default(),
         })
     }
 }

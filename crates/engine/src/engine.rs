@@ -19,6 +19,7 @@ pub(crate) use self::idle::{Busy, Idle};
 use self::{clean_ups::CleanUps, registry::Registry};
 use crate::{
     EngineConfig, Error, ErrorKind,
+    container::ready::WaitingPlaces,
     events::Events,
     exec::Execs,
     host::Host,
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) execs: Execs,
     pub(crate) idle: Arc<Idle>,
     pub(crate) clean_ups: CleanUps,
+    pub(crate) waiting_places: WaitingPlaces,
     /// This engine's own id, for `info`.
     pub(crate) id: String,
     registry: RwLock<Registry>,

@@ -48,14 +48,22 @@ use self::{
     server::Server,
 };
 
-/// Supervises the container that the configuration at `file` describes, from its creation to its end.
+/// Supervises the container that the configuration at `file` describes, from its creation to its end. With `waits`, the file is
+/// read when the engine says so, and nothing happens if it goes away without a word.
 ///
 /// # Errors
 /// When the container could not be created; the engine has been told why, and nothing is left.
-pub fn run(file: &Path) -> Result<(), SuperviseError> {
+pub fn run(file: &Path, waits: bool) -> Result<(), SuperviseError> {
     minke_kernel::process::use_small_allocator();
+    let come = match waits {
+        true => match setup::wait()? {
+            Some(come) => Some(come),
+            None => return Ok(()),
+        },
+        false => None,
+    };
     let config = setup::read_config(file)?;
-    let inherited = setup::take_inherited(&config)?;
+    let inherited = come.map_or_else(|| setup::take_inherited(&config), Ok)?;
     match setup::prepare(&config) {
         Ok(prepared) => Server::new(config, prepared, inherited)?.serve(),
         Err(failure) => {

@@ -8,15 +8,18 @@ mod call;
 mod exit_record;
 mod handle;
 mod spawn;
+mod waiting;
 
 pub use minke_oci_runtime::supervise::protocol::{
-    CollectorAddress, CollectorConfig, ExitRecord, Failure, FailureKind, FluentdFormat, LogConfig, Overflow,
-    RecordFormat, Reply, Request, Retry, Streams, SupervisorConfig, SyslogForm, SyslogFormat, Target,
+    CollectorAddress, CollectorConfig, ExitRecord, Failure, FailureKind, FluentdFormat, LogConfig, NETNS_FD,
+    Overflow, RecordFormat, Reply, Request, Retry, Streams, SupervisorConfig, SyslogForm, SyslogFormat,
+    Target,
 };
 
 pub use self::{
     call::CallError,
     exit_record::read_exit_record,
     handle::{ExecStarted, Status, Supervisor},
-    spawn::{Inherit, NETNS_FD, SpawnError, Spawned},
+    spawn::{Inherit, SpawnError, Spawned},
+    waiting::Waiting,
 };

@@ -15,25 +15,19 @@ use std::{
 };
 
 use minke_kernel::spawn::{Spawn, SpawnedChild};
-use minke_oci_runtime::supervise::protocol::{Failure, Reply, SupervisorConfig};
+use minke_oci_runtime::supervise::protocol::{CONTROL_FD, Failure, NETNS_FD, Reply, SupervisorConfig};
 use tokio::{io::unix::AsyncFd, net::UnixStream};
 
 use crate::{
     call::{self, CallError},
     handle::Supervisor,
+    waiting::Waiting,
 };
-
-/// The descriptor at which a supervisor finds the network namespace of [`Inherit::netns`]. The bundle's
-/// config.json names it as the namespace's path: `/proc/self/fd/3`.
-pub const NETNS_FD: i32 = 3;
-
-/// Where the control connection arrives, whether a network namespace came along or not.
-const CONTROL_FD: i32 = 4;
 
 /// What a supervisor inherits from the engine.
 #[derive(Debug, Default)]
 pub struct Inherit {
-    /// The network namespace to join, at [`NETNS_FD`].
+    /// The network namespace to join, at [`NETNS_FD`](minke_oci_runtime::supervise::protocol::NETNS_FD).
     pub netns: Option<OwnedFd>,
     /// Descriptors to keep open as long as the container lives: bound ports.
     pub held: Vec<OwnedFd>,
@@ -89,27 +83,38 @@ pub enum SpawnError {
 }
 
 impl Supervisor {
-    /// Writes `config` into `<bundle>/supervisor.json` (`control_fd` and `held_fds` are filled in
-    /// here), spawns `<program> supervise <file>` in a session of its own and awaits the created container.
+    /// Writes `config` into `<bundle>/supervisor.json` (`held_fds` are filled in here), has the one that waits go on, or else
+    /// spawns `<program> supervise <file>` in a session of its own, and awaits the created container.
     ///
     /// # Errors
     /// [`SpawnError`]; whatever it is, nothing is left running.
     pub async fn spawn(
         program: &Path,
+        waiting: Option<Waiting>,
         mut config: SupervisorConfig,
         inherit: Inherit,
     ) -> Result<Spawned, SpawnError> {
-        let (ours, theirs) = control_pair()?;
-        config.control_fd = CONTROL_FD;
-        config.held_fds = (CONTROL_FD + 1..).take(inherit.held.len()).collect();
-        let file = write_config(&config)?;
+        let diagnosis = diagnosis(program, &config.bundle)?;
+        config.held_fds.clear();
+        let gone_on = match waiting {
+            Some(waiting) => {
+                write_config(&config)?;
+                waiting.go_on(&diagnosis, &inherit)
+            }
+            None => None,
+        };
+        let control = match gone_on {
+            Some(control) => control,
+            None => {
+                config.held_fds = (CONTROL_FD + 1..).take(inherit.held.len()).collect();
+                write_config(&config)?;
+                execute(program, &config, &inherit, &diagnosis)?
+            }
+        };
+        // Every copy of these but the child's must go now.
+        drop(inherit);
 
-        let child = execute(program, &file, &config, &inherit, theirs.as_fd())?;
-        // Every copy of these but the child's must go now, so that the child's end is seen as end of file.
-        drop((theirs, inherit));
-        reap_when_it_ends(child);
-
-        let mut control = ours;
+        let mut control = engines_end(control)?;
         let reply = call::read_reply(&mut control, &config.socket).await;
         let supervisor = Self { socket: config.socket, exit_record: Some(config.exit_record) };
         match reply {
@@ -123,46 +128,64 @@ impl Supervisor {
     }
 }
 
-fn control_pair() -> Result<(UnixStream, StdUnixStream), SpawnError> {
-    let (ours, theirs) = StdUnixStream::pair().map_err(SpawnError::ControlSocket)?;
-    ours.set_nonblocking(true).map_err(SpawnError::ControlSocket)?;
-    let ours = UnixStream::from_std(ours).map_err(SpawnError::ControlSocket)?;
-    Ok((ours, theirs))
+fn engines_end(control: StdUnixStream) -> Result<UnixStream, SpawnError> {
+    control.set_nonblocking(true).map_err(SpawnError::ControlSocket)?;
+    UnixStream::from_std(control).map_err(SpawnError::ControlSocket)
 }
 
-fn write_config(config: &SupervisorConfig) -> Result<PathBuf, SpawnError> {
-    let path = config.bundle.join("supervisor.json");
+/// Where a container's supervisor finds its configuration.
+pub(crate) fn config_path(bundle: &Path) -> PathBuf {
+    bundle.join("supervisor.json")
+}
+
+fn write_config(config: &SupervisorConfig) -> Result<(), SpawnError> {
+    let path = config_path(&config.bundle);
     let written = serde_json::to_vec(config).map_err(io::Error::from).and_then(|json| fs::write(&path, json));
-    match written {
-        Ok(()) => Ok(path),
-        Err(source) => Err(SpawnError::WriteConfig { path, source }),
+    written.map_err(|source| SpawnError::WriteConfig { path, source })
+}
+
+/// Starts a supervisor with these descriptors; returns the engine's end of its first connection, which is that of
+/// nobody else.
+pub(crate) fn start(
+    program: &Path,
+    args: &[&OsStr],
+    diagnosis: Option<BorrowedFd<'_>>,
+    netns: Option<BorrowedFd<'_>>,
+    held: &[OwnedFd],
+) -> Result<StdUnixStream, SpawnError> {
+    let failed = |source| SpawnError::Execute { program: program.to_owned(), source };
+    let (ours, theirs) = StdUnixStream::pair().map_err(SpawnError::ControlSocket)?;
+    let null = fs::File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+    let mut spawn = Spawn::new(program);
+    spawn.arg(OsStr::new("supervise"));
+    for arg in args {
+        spawn.arg(arg);
     }
+    if let Some(path) = std::env::var_os("PATH") {
+        spawn.env(OsStr::new("PATH"), &path); // for a foreign runtime; hooks bring their own
+    }
+    spawn.descriptor(null.as_fd(), 0).descriptor(null.as_fd(), 1);
+    spawn.descriptor(diagnosis.unwrap_or(null.as_fd()), 2);
+    if let Some(netns) = netns {
+        spawn.descriptor(netns, NETNS_FD);
+    }
+    spawn.descriptor(theirs.as_fd(), CONTROL_FD);
+    for (number, held) in (CONTROL_FD + 1..).zip(held) {
+        spawn.descriptor(held.as_fd(), number);
+    }
+    reap_when_it_ends(spawn.new_session().spawn().map_err(failed)?);
+    Ok(ours)
 }
 
 fn execute(
     program: &Path,
-    file: &Path,
     config: &SupervisorConfig,
     inherit: &Inherit,
-    control: BorrowedFd<'_>,
-) -> Result<SpawnedChild, SpawnError> {
-    let failed = |source| SpawnError::Execute { program: program.to_owned(), source };
-    let null = fs::File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
-    let log = fs::File::create(diagnosis_path(&config.bundle)).map_err(failed)?;
-    let mut spawn = Spawn::new(program);
-    spawn.arg(OsStr::new("supervise")).arg(file.as_os_str());
-    if let Some(path) = std::env::var_os("PATH") {
-        spawn.env(OsStr::new("PATH"), &path); // for a foreign runtime; hooks bring their own
-    }
-    spawn.descriptor(null.as_fd(), 0).descriptor(null.as_fd(), 1).descriptor(log.as_fd(), 2);
-    if let Some(netns) = &inherit.netns {
-        spawn.descriptor(netns.as_fd(), NETNS_FD);
-    }
-    spawn.descriptor(control, CONTROL_FD);
-    for (number, held) in config.held_fds.iter().zip(&inherit.held) {
-        spawn.descriptor(held.as_fd(), *number);
-    }
-    spawn.new_session().spawn().map_err(failed)
+    diagnosis: &fs::File,
+) -> Result<StdUnixStream, SpawnError> {
+    let file = config_path(&config.bundle);
+    let netns = inherit.netns.as_ref().map(AsFd::as_fd);
+    start(program, &[file.as_os_str()], Some(diagnosis.as_fd()), netns, &inherit.held)
 }
 
 /// Reaps the supervisor whenever it ends. Dropping the task with its runtime is fine: the engine is
@@ -187,6 +210,11 @@ fn reap_when_it_ends(child: SpawnedChild) {
 fn vanished(bundle: &Path, source: CallError) -> SpawnError {
     let diagnosis = fs::read_to_string(diagnosis_path(bundle)).unwrap_or_default();
     SpawnError::Vanished { diagnosis: diagnosis.lines().last().unwrap_or_default().to_owned(), source }
+}
+
+fn diagnosis(program: &Path, bundle: &Path) -> Result<fs::File, SpawnError> {
+    let failed = |source| SpawnError::Execute { program: program.to_owned(), source };
+    fs::File::create(diagnosis_path(bundle)).map_err(failed)
 }
 
 /// Where the supervisor's own standard error goes.

@@ -103,7 +103,6 @@ fn config(dir: &Path) -> SupervisorConfig {
         runtime_root: dir.join("state"),
         socket: dir.join("s"),
         exit_record: dir.join("exit.json"),
-        control_fd: -1,
         held_fds: Vec::new(),
         open_stdin: false,
         stdin_once: false,
@@ -125,7 +124,8 @@ fn script(dir: &Path, text: &str) -> PathBuf {
 #[tokio::test]
 async fn a_program_that_can_t_be_executed_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let spawned = Supervisor::spawn(Path::new("/no/minke-oci"), config(dir.path()), Inherit::default()).await;
+    let spawned =
+        Supervisor::spawn(Path::new("/no/minke-oci"), None, config(dir.path()), Inherit::default()).await;
     let error = spawned.unwrap_err();
     assert!(matches!(error, SpawnError::Execute { .. }));
     assert_eq!(error.to_string(), "execute /no/minke-oci as a supervisor");
@@ -135,7 +135,7 @@ async fn a_program_that_can_t_be_executed_is_named() {
 async fn a_supervisor_that_dies_is_quoted() {
     let dir = tempfile::tempdir().unwrap();
     let program = script(dir.path(), "echo first >&2; echo out of luck >&2; exit 1");
-    let error = Supervisor::spawn(&program, config(dir.path()), Inherit::default()).await.unwrap_err();
+    let error = Supervisor::spawn(&program, None, config(dir.path()), Inherit::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "the supervisor did not create the container; it said: out of luck");
 }
 
@@ -150,7 +150,7 @@ async fn it_inherits_what_it_is_given_and_nothing_else() {
     let open = |path: &str| std::os::fd::OwnedFd::from(std::fs::File::open(path).unwrap());
     let inherit =
         Inherit { netns: Some(open("/proc/self/ns/net")), held: vec![open("/dev/zero"), open("/dev/full")] };
-    Supervisor::spawn(&program, config(dir.path()), inherit).await.unwrap_err();
+    Supervisor::spawn(&program, None, config(dir.path()), inherit).await.unwrap_err();
     let report = std::fs::read_to_string(report).unwrap();
     let lines: Vec<&str> = report.lines().collect();
     // The shell's own are 7, the directory it reads, and 10, the script.

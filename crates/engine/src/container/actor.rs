@@ -21,6 +21,7 @@ use super::{
     Container, Phase, Record, RestartPolicy, RunView,
     launch::{self, LaunchError, Launched},
     machine::{Command, Event, Machine, Refusal, SIGKILL},
+    ready::Ready,
     requests::{Message, Reply, Wire},
     waits::Waits,
 };
@@ -76,6 +77,7 @@ impl Container {
             run: run.into(),
             sessions: watch::channel(0).0,
             files: Arc::default(),
+            ready: Ready::default(),
         });
         let actor = Actor {
             container: Arc::clone(&container),

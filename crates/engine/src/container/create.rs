@@ -11,7 +11,7 @@ use minke_network::{PortRequest, Protocol};
 
 use super::{
     Container, Record, RestartPolicy, health::HealthSpec, launch, links, log_options, merge, names, ports,
-    record::NewRecord, resolver,
+    ready::Ready, record::NewRecord, resolver,
 };
 use crate::{
     Engine, Error,
@@ -48,6 +48,7 @@ impl Engine {
         let inner = self.inner();
         let container = Container::spawn(inner, record, None);
         inner.register(&container);
+        Ready::begin(inner, &container);
         for volume in created_volumes {
             inner.volume_event("create", &volume);
         }

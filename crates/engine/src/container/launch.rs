@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, sync::Arc, tim
 use minke_network::{Attachment, files};
 use minke_supervisor::{
     CallError, Failure, FailureKind, Inherit, NETNS_FD, SpawnError, Spawned, Supervisor, SupervisorConfig,
+    Waiting,
 };
 
 use super::{
@@ -96,7 +97,8 @@ pub(super) async fn create(
             ..RunNote::default()
         };
         finish_bundle(inner, &record, &modes, &places, &note)?;
-        let spawned = spawn(inner, &record, &places, network).await?;
+        let waiting = container.ready.take().await;
+        let spawned = spawn(inner, &record, &places, waiting, network).await?;
         // Until here the paths of joined namespaces and of volumes' directories had to stay good.
         drop(held);
         Ok(Launched { spawned, attachment: attachment.clone(), note })
@@ -147,6 +149,7 @@ pub(super) async fn spawn(
     inner: &Inner,
     record: &Record,
     places: &Places,
+    waiting: Option<Waiting>,
     network: SandboxNetwork,
 ) -> Result<Spawned, LaunchError> {
     let plan = log_options::parse(record, &inner.host.name, &places.log(&record.id))?;
@@ -158,7 +161,6 @@ pub(super) async fn spawn(
         runtime_root: inner.config.state.join("runtime"),
         socket: places.socket.clone(),
         exit_record: places.exit_record(),
-        control_fd: 0,
         held_fds: Vec::new(),
         open_stdin: record.config.open_stdin.unwrap_or(false),
         stdin_once: record.config.stdin_once.unwrap_or(false),
@@ -167,7 +169,7 @@ pub(super) async fn spawn(
         runtime_args: foreign.map(|program| program.args.clone()).unwrap_or_default(),
     };
     let inherit = Inherit { netns: network.netns, held: network.held };
-    match Supervisor::spawn(&inner.config.runtime, config, inherit).await {
+    match Supervisor::spawn(&inner.config.runtime, waiting, config, inherit).await {
         Ok(spawned) => Ok(spawned),
         Err(SpawnError::Create(failure)) => Err(refused(&failure, record)),
         Err(error) => Err(Error::internal("create the container", &error).into()),

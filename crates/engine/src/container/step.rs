@@ -118,7 +118,7 @@ impl Engine {
             // Handles on what is mounted stay open until the container has been made.
             let held = bundle.map_err(|error| Error::internal("prepare a step", &error))??;
             resolver::write_hosts(&workspace.inner, &record, &modes, &workspace.places, attachment.as_ref())?;
-            let spawned = launch::spawn(&workspace.inner, &record, &workspace.places, network).await;
+            let spawned = launch::spawn(&workspace.inner, &record, &workspace.places, None, network).await;
             drop(held);
             match spawned {
                 Ok(spawned) => {

@@ -23,7 +23,7 @@ use crate::{
     DefaultBridge, EngineConfig, OpenError,
     container::{
         Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME,
-        SOCKETS, links, removal, sandbox,
+        SOCKETS, links, ready::WaitingPlaces, removal, sandbox,
     },
     events::Events,
     exec::Execs,
@@ -176,6 +176,7 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
         execs: Execs::default(),
         idle: Arc::new(Idle::new()),
         clean_ups: CleanUps::default(),
+        waiting_places: WaitingPlaces::default(),
         id,
         registry: RwLock::default(),
         _lock: lock,

@@ -3,6 +3,26 @@
 use minke_testkit::{Cli, Host};
 use rstest::rstest;
 
+#[test]
+fn a_supervisor_waits_for_a_start_that_follows_and_for_no_other() {
+    let host = Host::with_busybox();
+    let supervisors = || host.holdings().supervisors;
+    let _ = host.docker(["create", "--name", "one", "busybox", "sleep", "60"]).ok();
+    host.until("one waits", || supervisors() == 1);
+    let _ = host.docker(["start", "one"]).ok();
+    assert_eq!(supervisors(), 1, "the one that waited is the container's");
+    let _ = host.docker(["create", "--name", "two", "busybox", "true"]).ok();
+    host.until("another waits", || supervisors() == 2);
+    let _ = host.docker(["rm", "two"]).ok();
+    host.until("it went with its container", || supervisors() == 1);
+    let _ = host.docker(["create", "--name", "three", "busybox", "true"]).ok();
+    host.until("a third waits", || supervisors() == 2);
+    host.until("nobody waits for long", || supervisors() == 1);
+    assert_eq!(host.docker(["start", "-a", "three"]).ok(), "");
+    let _ = host.docker(["rm", "-f", "one", "three"]).ok();
+    host.expect_nothing_left();
+}
+
 #[rstest]
 fn a_container_goes_through_every_state(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();

@@ -8,8 +8,8 @@
 //!   only copies. End of file says that all output has been sent.
 //! - engine → supervisor: standard input. A half-close (`shutdown(SHUT_WR)`) is its end.
 //!
-//! The first connection is special: the engine makes a socket pair, the supervisor inherits one end (as the descriptor
-//! that [`SupervisorConfig::control_fd`] names), sends one [`Reply`] on it by itself ([`Reply::Created`] or
+//! The first connection is special: the engine makes a socket pair, the supervisor inherits one end (as descriptor
+//! [`CONTROL_FD`]), sends one [`Reply`] on it by itself ([`Reply::Created`] or
 //! [`Reply::Error`]) and then answers requests on it in sequence until it is closed. Later connections go to [`SupervisorConfig::socket`].
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -19,6 +19,23 @@ use serde::{Deserialize, Serialize};
 
 /// The longest frame that either side accepts, in bytes. Linux allows 2 MiB of arguments and environment.
 pub const MAX_FRAME: u32 = 8 << 20;
+
+/// The descriptor at which a supervisor finds the network namespace that the engine made. The bundle's config.json names it as
+/// the namespace's path: `/proc/self/fd/3`.
+pub const NETNS_FD: i32 = 3;
+
+/// Where the first connection arrives, whether a network namespace came along or not.
+pub const CONTROL_FD: i32 = 4;
+
+/// What a supervisor that was started with `--wait` waits for on its first connection, in JSON. Descriptors come along: its
+/// standard error, the network namespace, and what it holds open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Whether a network namespace comes along.
+    pub netns: bool,
+    /// How many descriptors are to be held.
+    pub held: usize,
+}
 
 /// All that a supervisor must know, in the file that `minke-oci supervise FILE` reads.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,9 +50,8 @@ pub struct SupervisorConfig {
     pub socket: PathBuf,
     /// Where the exit record goes: written beside and renamed, before the socket closes.
     pub exit_record: PathBuf,
-    /// The inherited descriptor of the first connection.
-    pub control_fd: i32,
-    /// Inherited descriptors to keep open as long as the container lives (bound ports).
+    /// Inherited descriptors to keep open as long as the container lives (bound ports). None of one that waits: they come with
+    /// [`Begin`].
     #[serde(default)]
     pub held_fds: Vec<i32>,
     /// Keep standard input open for attached clients; else it is /dev/null.

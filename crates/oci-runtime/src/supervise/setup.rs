@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use minke_kernel::process as kernel;
+use minke_kernel::{process as kernel, socket};
 use rustix::{
     fs::Mode,
     process::{Signal, umask},
@@ -22,9 +22,11 @@ use super::{
     driver::{self, Made, failure},
     log_file::LogFile,
     process::{self, Ends, Supervised},
-    protocol::{Failure, FailureKind, Streams, SupervisorConfig, Target},
+    protocol::{Begin, CONTROL_FD, Failure, FailureKind, NETNS_FD, Streams, SupervisorConfig, Target},
 };
 use crate::container::Stdio;
+
+const STDERR: i32 = 2;
 
 /// Why a supervisor could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,9 @@ pub enum SuperviseError {
         #[source]
         source: io::Error,
     },
+    /// What to begin with did not arrive whole.
+    #[error("wait for a container to supervise")]
+    Wait(#[source] io::Error),
     /// The container could not be created; the engine was told the same.
     #[error("{0}")]
     Create(#[source] Failure),
@@ -82,11 +87,36 @@ pub(super) fn read_config(path: &Path) -> Result<SupervisorConfig, SuperviseErro
 pub(super) fn take_inherited(config: &SupervisorConfig) -> Result<Inherited, SuperviseError> {
     let take =
         |number| kernel::inherited_fd(number).map_err(|source| SuperviseError::Inherited { number, source });
-    let control = UnixStream::from(take(config.control_fd)?);
+    let control = UnixStream::from(take(CONTROL_FD)?);
     let held = config.held_fds.iter().map(|number| take(*number)).collect::<Result<_, _>>()?;
-    let failed = |source| SuperviseError::Inherited { number: config.control_fd, source };
-    kernel::close_on_exec_from(3).map_err(failed)?;
-    control.set_nonblocking(true).map_err(failed)?;
+    let failed = |source| SuperviseError::Inherited { number: CONTROL_FD, source };
+    own(control, held).map_err(failed)
+}
+
+/// Waits on the first connection until there is a container to supervise; `None` when there won't be one.
+pub(super) fn wait() -> Result<Option<Inherited>, SuperviseError> {
+    let control = kernel::inherited_fd(CONTROL_FD).map_err(SuperviseError::Wait)?;
+    let Some(message) = socket::receive(&control).map_err(SuperviseError::Wait)? else { return Ok(None) };
+    let begin = |message: socket::Message| {
+        let Begin { netns, held } = serde_json::from_slice(&message.bytes)?;
+        let mut come = message.descriptors;
+        if come.len() != 1 + usize::from(netns) + held {
+            return Err(io::Error::other("descriptors were lost: too many open files"));
+        }
+        let held = come.split_off(1 + usize::from(netns));
+        // Whoever started it has kept their numbers free.
+        for (descriptor, number) in come.iter().zip([STDERR, NETNS_FD]) {
+            kernel::install_fd(descriptor, number)?;
+        }
+        own(control.into(), held)
+    };
+    begin(message).map(Some).map_err(SuperviseError::Wait)
+}
+
+/// What no program that is started here must have.
+fn own(control: UnixStream, held: Vec<OwnedFd>) -> io::Result<Inherited> {
+    kernel::close_on_exec_from(3)?;
+    control.set_nonblocking(true)?;
     Ok(Inherited { control, held })
 }
 

@@ -11,6 +11,7 @@ use std::{
 use minke_model::{ContainerId, runtime_spec::Process};
 use minke_supervisor::{
     ExitRecord, Inherit, LogConfig, SpawnError, Spawned, Streams, Supervisor, SupervisorConfig, Target,
+    Waiting,
 };
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::UnixStream};
@@ -50,7 +51,6 @@ pub(crate) fn program(args: &[&str]) -> Bench {
         runtime_root: dir.path().join("state"),
         socket: dir.path().join("s"),
         exit_record: dir.path().join("exit.json"),
-        control_fd: -1,
         held_fds: Vec::new(),
         open_stdin: false,
         stdin_once: false,
@@ -60,6 +60,8 @@ pub(crate) fn program(args: &[&str]) -> Bench {
     };
     Bench { spec: spec(args), dir, config }
 }
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_minke-oci");
 
 fn make_root(root: &Path) {
     for name in ["bin", "proc", "dev", "tmp", "sys", "etc"] {
@@ -128,15 +130,38 @@ impl Bench {
 
     /// Writes the bundle and spawns its supervisor.
     pub(crate) async fn try_spawn(&self) -> Result<Spawned, SpawnError> {
-        self.try_spawn_with(Inherit::default()).await
+        self.try_spawn_with(None, Inherit::default()).await
     }
 
-    /// The same, with descriptors of the engine.
-    pub(crate) async fn try_spawn_with(&self, inherit: Inherit) -> Result<Spawned, SpawnError> {
+    /// The same, with descriptors of the engine, by one that waits or by a new one.
+    pub(crate) async fn try_spawn_with(
+        &self,
+        waiting: Option<Waiting>,
+        inherit: Inherit,
+    ) -> Result<Spawned, SpawnError> {
         let json = serde_json::to_vec(&self.spec).unwrap();
         fs::write(self.config.bundle.join("config.json"), json).unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_minke-oci"));
-        Supervisor::spawn(program, self.config.clone(), inherit).await
+        Supervisor::spawn(Path::new(PROGRAM), waiting, self.config.clone(), inherit).await
+    }
+
+    /// A supervisor that waits for this.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting::begin(Path::new(PROGRAM), &self.config.bundle).unwrap()
+    }
+
+    /// The pids of those that wait for this, or have.
+    pub(crate) fn waiters(&self) -> Vec<String> {
+        let file = self.config.bundle.join("supervisor.json");
+        let command = format!("{PROGRAM}\0supervise\0--wait\0{}\0", file.display());
+        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap());
+        let mut found = processes
+            .filter(|process| {
+                fs::read(process.path().join("cmdline")).is_ok_and(|line| line == command.as_bytes())
+            })
+            .map(|process| process.file_name().into_string().unwrap())
+            .collect::<Vec<_>>();
+        found.sort();
+        found
     }
 
     pub(crate) async fn spawn(self) -> Running {

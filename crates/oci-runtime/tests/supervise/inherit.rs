@@ -27,6 +27,15 @@ fn network_namespace() -> (OwnedFd, String) {
 
 #[tokio::test]
 async fn a_network_namespace_and_a_port_arrive_and_are_held() {
+    arrive_and_are_held(false).await;
+}
+
+#[tokio::test]
+async fn one_that_has_waited_gets_them_too() {
+    arrive_and_are_held(true).await;
+}
+
+async fn arrive_and_are_held(by_one_that_waits: bool) {
     let (namespace, name) = network_namespace();
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = port.local_addr().unwrap();
@@ -35,13 +44,60 @@ async fn a_network_namespace_and_a_port_arrive_and_are_held() {
     let network = namespaces.iter_mut().find(|namespace| namespace["type"] == "network").unwrap();
     network["path"] = format!("/proc/self/fd/{NETNS_FD}").into();
     let inherit = Inherit { netns: Some(namespace), held: vec![port.into()] };
-    let spawned = bench.try_spawn_with(inherit).await.unwrap();
+    let waiting = by_one_that_waits.then(|| bench.waiting());
+    let waiters = bench.waiters();
+    assert_eq!(waiters.len(), usize::from(by_one_that_waits));
+    let spawned = bench.try_spawn_with(waiting, inherit).await.unwrap();
     let container = bench.running(spawned.supervisor, spawned.pid).start().await;
+    assert_eq!(waiters.contains(&container.supervisor_pid().to_string()), by_one_that_waits);
     eventually("the namespace is named", || container.logged("stdout") == format!("{name}\n")).await;
     TcpStream::connect(address).expect("the supervisor holds the port");
     container.supervisor.signal(Target::Init, 9).await.unwrap();
     container.wait().await;
     eventually("the port is free again", || TcpStream::connect(address).is_err()).await;
+}
+
+#[tokio::test]
+async fn more_than_one_message_holds_is_for_another() {
+    let bench = shell("exit 3");
+    let held = (0..30).map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses: Vec<_>;
+    let held: Vec<OwnedFd> = {
+        let held: Vec<_> = held.collect();
+        addresses = held.iter().map(|port| port.local_addr().unwrap()).collect();
+        held.into_iter().map(OwnedFd::from).collect()
+    };
+    let waiting = bench.waiting();
+    let spawned = bench.try_spawn_with(Some(waiting), Inherit { netns: None, held }).await.unwrap();
+    for address in addresses {
+        TcpStream::connect(address).expect("the supervisor holds the port");
+    }
+    eventually("the one that waited is gone", || bench.waiters().is_empty()).await;
+    let container = bench.running(spawned.supervisor, spawned.pid).start().await;
+    assert_eq!(container.wait().await.exit_code, 3);
+}
+
+#[tokio::test]
+async fn one_that_waits_ends_with_who_started_it() {
+    let bench = shell("exit 3");
+    let waiting = bench.waiting();
+    eventually("it waits", || bench.waiters().len() == 1).await;
+    drop(waiting);
+    eventually("it is gone", || bench.waiters().is_empty()).await;
+}
+
+#[tokio::test]
+async fn one_that_was_killed_is_replaced() {
+    let bench = shell("exit 3");
+    let waiting = bench.waiting();
+    for pid in bench.waiters() {
+        let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    eventually("it is gone", || bench.waiters().is_empty()).await;
+    let spawned = bench.try_spawn_with(Some(waiting), Inherit::default()).await.unwrap();
+    let container = bench.running(spawned.supervisor, spawned.pid).start().await;
+    assert_eq!(container.wait().await.exit_code, 3);
 }
 
 #[tokio::test]
