@@ -15,15 +15,15 @@ BASE = "minke-bench-compilers:latest"
 CONTEXT_FILES = int(os.environ.get("CONTEXT_FILES", "100000"))
 LARGE = 500_000_000
 # Cold builds take seconds each.
-COLD = max(2, ROUNDS // 7)
+COLD = max(3, ROUNDS // 3)
 
 
-def program(number):
-    """A C program that keeps a compiler busy for a while."""
+def program(functions):
+    """A C program of so many functions: 400 keep a compiler busy for more than a second, 40 for a tenth of that."""
     lines = ["#include <stdio.h>", "#include <string.h>"]
-    for function in range(400):
-        lines.append(f"static int f{function}(int x) {{ char b[64]; for (int i = 0; i < 9; i++) {{ snprintf(b, sizeof b, \"%d {number}\", x * i + {function}); x += strlen(b) % 7; }} return x; }}")
-    calls = " + ".join(f"f{function}({function})" for function in range(400))
+    for function in range(functions):
+        lines.append(f"static int f{function}(int x) {{ char b[64]; for (int i = 0; i < 9; i++) {{ snprintf(b, sizeof b, \"%d\", x * i + {function}); x += strlen(b) % 7; }} return x; }}")
+    calls = " + ".join(f"f{function}({function})" for function in range(functions))
     return "\n".join([*lines, f"int main(void) {{ printf(\"%d\\n\", {calls}); return 0; }}"]) + "\n"
 
 
@@ -153,9 +153,9 @@ def measure_commits(directory, compare):
 
 
 def measure_graphs(directory, compare, minke):
-    for independent in (True, False):
-        site = Site(directory, "independent" if independent else "chained", graph(independent))
-        site.write("main.c", program(1))
+    for functions, independent in ((400, True), (40, True), (400, False)):
+        site = Site(directory, f"graph{functions}{independent}".lower(), graph(independent))
+        site.write("main.c", program(functions))
         how = "on their own" if independent else "one after the other"
         at_once = os.cpu_count() if independent else 1
         compilers = f"seq 0 7 | xargs -P {at_once} -I % gcc -O2 -DSTAGE=% -o /tmp/program% /src/main.c"
@@ -163,4 +163,5 @@ def measure_graphs(directory, compare, minke):
         def floor(site=site, compilers=compilers):
             minke.run("run", "--rm", "--network", "none", "-v", f"{site.path}:/src:ro", BASE, "sh", "-c", compilers)
 
-        compare(f"10 stages, 8 compilers {how}, nothing cached", lambda side, site=site: side.build(site, "--no-cache"), COLD, (f"the compilers alone in one container, {at_once} at a time", floor))
+        what = f"10 stages, 8 compilers of {functions} functions {how}, nothing cached"
+        compare(what, lambda side, site=site: side.build(site, "--no-cache"), COLD, (f"the compilers alone in one container, {at_once} at a time", floor))

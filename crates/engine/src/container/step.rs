@@ -9,12 +9,16 @@ use std::{
     os::fd::AsRawFd,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bollard_stubs::models::{
     ContainerConfig, HostConfig, HostConfigLogConfig, NetworkingConfig, ResourcesUlimits,
 };
-use minke_model::{Digest, runtime_spec::Mount};
+use minke_model::{
+    Digest,
+    runtime_spec::{Mount, Scheduler},
+};
 use minke_network::Attachment;
 use minke_supervisor::{Streams, Supervisor, Target};
 use tokio::io::AsyncReadExt;
@@ -27,6 +31,7 @@ use super::{
 };
 use crate::{
     Engine, Error, StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace,
+    engine::Inner,
     files::engine_made,
     networks::wanted,
     rootfs,
@@ -37,6 +42,9 @@ use crate::{
 const HOSTNAME: &str = "buildkitsandbox";
 /// Pieces of output at most so long.
 const PIECE: usize = 32 << 10;
+/// How long a step's programs run before others have their turn, if those are as busy: the longest that Linux has. Who waits for
+/// something and wakes up needn't wait for it.
+const TURN: Duration = Duration::from_millis(100);
 
 /// What a step has taken, to be given back: in order by [`Taken::end`], or when whoever waits for it is gone.
 struct Taken {
@@ -313,6 +321,9 @@ fn write_bundle(
         .collect::<Result<Vec<_>, _>>()?;
     own.sort_by_key(|mount| mount.destination.split('/').filter(|part| !part.is_empty()).count());
     spec.mounts.extend(own);
+    if let Some(process) = &mut spec.process {
+        process.scheduler = long_turns(inner, record)?;
+    }
     match lower.is_empty() {
         // `FROM scratch`: the upper directory alone is the root.
         true => {
@@ -325,6 +336,17 @@ fn write_bundle(
     let json = serde_json::to_vec(&spec).map_err(|error| Error::internal("write config.json", &error))?;
     fs::write(places.directory.join("config.json"), json).map_err(launch::failed("write config.json"))?;
     Ok(mounts)
+}
+
+/// More compilers than processors push each other out of the caches at each turn. Linux takes the length of turns since 6.12
+/// (sched_setattr(2)), and ignores it before. Other runtimes refuse it.
+fn long_turns(inner: &Inner, record: &Record) -> Result<Option<Scheduler>, Error> {
+    if inner.live().settings.foreign_runtime(record.host.runtime.as_deref())?.is_some() {
+        return Ok(None);
+    }
+    let nice = rustix::process::getpriority_process(None).ok();
+    let runtime = u64::try_from(TURN.as_nanos()).ok();
+    Ok(Some(Scheduler { policy: "SCHED_OTHER".to_owned(), nice, runtime, ..Scheduler::default() }))
 }
 
 fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<Mount, Error> {

@@ -318,6 +318,23 @@ fn a_step_that_takes_too_much_memory_says_so() {
 }
 
 #[test]
+fn programs_of_steps_have_long_turns_and_those_of_containers_the_usual() {
+    let host = Host::with_busybox();
+    let turn = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("se.slice"))?;
+        line.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    // Linux shows it where it takes it, since 6.12.
+    let usual = turn(&fs::read_to_string("/proc/self/sched").unwrap());
+    let project = Project::new("FROM busybox\nRUN cat /proc/self/sched >/sched\n");
+    let _ = build(&host, &project, ["-t", "turns"]).expect_code(0);
+    let of_the_step = host.docker(["run", "--rm", "turns", "cat", "/sched"]).ok();
+    assert_eq!(turn(&of_the_step), usual.map(|_| 100_000_000), "{of_the_step}");
+    assert_eq!(turn(&host.docker(["run", "--rm", "turns", "cat", "/proc/self/sched"]).ok()), usual);
+    host.expect_nothing_left();
+}
+
+#[test]
 fn modes_of_scripts_survive_and_a_program_that_is_not_there_has_its_code() {
     let host = Host::with_busybox();
     let project = Project::new("FROM busybox\nCOPY run.sh /\nRUN /run.sh\n");

@@ -132,7 +132,7 @@ pub struct Scheduler {
     /// `SCHED_FLAG_…` names.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub flags: Vec<String>,
-    /// Nanoseconds, for `SCHED_DEADLINE`.
+    /// Nanoseconds, for `SCHED_DEADLINE`; for `SCHED_OTHER` and `SCHED_BATCH`, where Linux 6.12 takes it, the length of a turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<u64>,
     /// Nanoseconds, for `SCHED_DEADLINE`.
