@@ -22,7 +22,7 @@ release: ## both programs, ready to copy, in target/dist
 	cp target/$(target)/small/minke-oci target/$(target)/release/minke target/dist/
 	@ls -l target/dist
 
-order: release ## lays out minke-oci's code anew by what a container's life calls (as root, on x86-64; minutes)
+order: release ## lays out minke-oci's code anew by what a container's life calls (as root, on x86-64)
 	CARGO_PROFILE_SMALL_STRIP=none cargo build --profile small --locked -p minke-oci-runtime --target-dir target/order
 	scripts/order target/dist/minke target/order/$(target)/small/minke-oci crates/oci-runtime/order.ld
 

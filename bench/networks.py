@@ -146,7 +146,7 @@ def measure_networks(directory, rows):
     docker_archive(archive)
     traffic = directory / "traffic.tar"
     shutil.copy(subprocess.run([TOP / "scripts" / "debian-image", "apache2-utils", "nginx-light"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip(), traffic)
-    with engine(directory) as (endpoint, _):
+    with engine(directory, alone=True) as (endpoint, _):
         endpoints = {"minke": endpoint} | ({"dockerd": PEER_DOCKER_HOST} if PEER_DOCKER_HOST else {})
         for name, address in endpoints.items():
             Side(name, address, [str(DIST / "minke")]).run("load", "-i", str(archive))

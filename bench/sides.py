@@ -78,18 +78,21 @@ class Side:
         return done.stdout.strip()
 
 
-def start_engine(directory, *flags):
-    """Starts a minke daemon of the bench's own, with further flags; returns its endpoint and the process."""
+def start_engine(directory, *flags, alone=False):
+    """Starts a minke daemon of the bench's own, with further flags; returns its endpoint and the process. Alone, it has a network
+    namespace of its own, where no packet goes through the rules of a peer, nor a peer's through its own."""
     endpoint = f"unix://{directory}/minke.sock"
     log = open(directory / "engine.log", "a")
     command = [DIST / "minke", "daemon", "--root", directory / "root", "--state", directory / "state", "--host", endpoint, "--name-prefix", "mkbench", *flags]
+    if alone:
+        command = ["unshare", "--net", "sh", "-c", 'busybox ip link set lo up && exec "$@"', "sh", *command]
     return endpoint, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 @contextlib.contextmanager
-def engine(directory, *flags):
+def engine(directory, *flags, alone=False):
     """The same until the block is left; yields its endpoint and pid."""
-    endpoint, daemon = start_engine(directory, *flags)
+    endpoint, daemon = start_engine(directory, *flags, alone=alone)
     try:
         for _ in range(500):
             if (directory / "minke.sock").exists():
