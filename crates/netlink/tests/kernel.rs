@@ -4,7 +4,7 @@
 
 use std::{
     error::Error as _,
-    io,
+    fs, io,
     net::{IpAddr, Ipv4Addr},
     os::fd::AsFd,
 };
@@ -90,6 +90,13 @@ fn the_peer_of_a_veth_pair_is_born_in_its_namespace() {
         assert!(ports[0].up && ports[0].kind.as_deref() == Some("veth"));
         let peer = namespace::run_in(inside.as_fd(), || RouteSocket::open().unwrap().link("eth0").unwrap());
         assert_eq!(peer.unwrap().unwrap().mtu, 1300);
+        for (value, disabled) in [("1", true), ("0", false)] {
+            let peer = namespace::run_in(inside.as_fd(), move || {
+                fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", value).unwrap();
+                RouteSocket::open().unwrap().link("eth0").unwrap()
+            });
+            assert_eq!(peer.unwrap().unwrap().ipv6_disabled, Some(disabled));
+        }
         route.run(Batch::new().remove_all(["ve0", "none", "br0"])).unwrap();
         assert_eq!(route.links(None).unwrap().iter().filter(|link| link.kind.is_some()).count(), 0);
     });

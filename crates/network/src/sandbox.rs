@@ -137,7 +137,14 @@ impl Sandbox {
     /// Changes the settings of the interfaces and gives them their addresses; then the sandbox has these
     /// default routes and no others.
     pub(crate) fn plumb(&mut self, places: &[Place], routes: &DefaultRoutes) -> Result<(), AttachError> {
-        let settings: Vec<_> = places.iter().flat_map(|place| place.settings.clone()).collect();
+        let mut settings = Vec::new();
+        for place in places.iter().filter(|place| !place.settings.is_empty()) {
+            let link = self.link(&place.endpoint.interface).map_err(failed(&place.endpoint))?;
+            // Not one by one: a later one may change what an earlier one says.
+            if !place.settings.iter().all(|setting| sysctl::is_so(&link, setting)) {
+                settings.extend(place.settings.clone());
+            }
+        }
         if !settings.is_empty() {
             namespace::run_in(self.netns.as_fd(), || sysctl::write_all(&settings))
                 .map_err(AttachError::Namespace)??;
@@ -250,10 +257,12 @@ impl Sandbox {
     }
 
     fn index(&mut self, interface: &str) -> Result<u32, Error> {
-        match self.route.link(interface)? {
-            Some(link) => Ok(link.index),
-            None => Err(Error::missing(&format!("find interface {interface} in the sandbox"))),
-        }
+        self.link(interface).map(|link| link.index)
+    }
+
+    fn link(&mut self, interface: &str) -> Result<Link, Error> {
+        let found = self.route.link(interface)?;
+        found.ok_or_else(|| Error::missing(&format!("find interface {interface} in the sandbox")))
     }
 }
 

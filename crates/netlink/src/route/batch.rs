@@ -98,8 +98,10 @@ impl Batch {
             LinkAttribute::Mtu(veth.mtu),
             LinkAttribute::NetNsFd(veth.namespace.as_raw_fd()),
         ];
+        peer.attributes.extend(one_queue());
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::IfName(veth.name.to_owned()), LinkAttribute::Mtu(veth.mtu)];
+        message.attributes.extend(one_queue());
         message.attributes.extend(veth.bridge.map(LinkAttribute::Controller));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
@@ -353,6 +355,12 @@ impl Batch {
         self.0.push(request(what, message, 0));
         self
     }
+}
+
+/// A veth has one queue in each direction, unless it is told more; but without being told, the kernel first makes one for each
+/// processor and takes the others away again, which takes two grace periods.
+fn one_queue() -> [LinkAttribute; 2] {
+    [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]
 }
 
 fn up_message() -> LinkMessage {

@@ -7,8 +7,8 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{
-        BridgePortState, InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkExtentMask, LinkFlags,
-        LinkInfo, LinkMessage, State,
+        AfSpecInet6, AfSpecUnspec, BridgePortState, InfoBridgePort, InfoKind, InfoPortData, LinkAttribute,
+        LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
     },
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteType},
 };
@@ -37,6 +37,8 @@ pub struct Link {
     pub group: u32,
     /// Its hardware address, if it has one of six bytes.
     pub mac: Option<[u8; 6]>,
+    /// Whether its setting `disable_ipv6` is on; `None` without IPv6.
+    pub ipv6_disabled: Option<bool>,
 }
 
 /// An address of an interface.
@@ -126,6 +128,7 @@ fn link(message: LinkMessage) -> Link {
         mtu: 0,
         group: 0,
         mac: None,
+        ipv6_disabled: None,
     };
     let mut forwarding = true;
     for attribute in message.attributes {
@@ -136,6 +139,9 @@ fn link(message: LinkMessage) -> Link {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::Address(mac) => link.mac = mac.try_into().ok(),
+            LinkAttribute::AfSpecUnspec(families) => {
+                link.ipv6_disabled = families.iter().find_map(ipv6_disabled)
+            }
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(kind_name);
                 forwarding = infos.iter().all(lets_packets_through);
@@ -145,6 +151,14 @@ fn link(message: LinkMessage) -> Link {
     }
     link.operational &= forwarding;
     link
+}
+
+fn ipv6_disabled(family: &AfSpecUnspec) -> Option<bool> {
+    let AfSpecUnspec::Inet6(about) = family else { return None };
+    about.iter().find_map(|about| match about {
+        AfSpecInet6::DevConf(settings) => Some(settings.disable_ipv6 != 0),
+        _ => None,
+    })
 }
 
 /// False for a bridge's port that is not, or not yet, forwarding.
