@@ -24,6 +24,7 @@ mod event;
 mod failure;
 mod filter;
 mod follow;
+mod keys;
 mod layout;
 mod options;
 mod pack;
@@ -33,9 +34,11 @@ pub mod words;
 
 pub use event::{BuildEvent, Log, LogStream, Source, Status, Vertex, Warning};
 pub use failure::{Failure, RunError, Snippet};
+pub use keys::{KeyError, KeyFault, Keys};
 pub use layout::LayoutError;
 pub use options::{
-    Agent, BuildOptions, CacheEntry, Destination, Dockerfile, Files, NamedContext, Output, Secret,
+    Agent, AgentSource, BuildOptions, CacheEntry, Destination, Dockerfile, Files, NamedContext, Output,
+    Secret,
 };
 pub use pack::{Extra, PackError, dockerfile_in, pack};
 pub use run::{Outcome, run};

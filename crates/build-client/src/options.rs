@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::AsyncRead;
+
+use crate::keys::Keys;
 
 /// A build, as flags or a Compose file describe it. What is empty is left to the engine.
 #[derive(Debug, Default)]
@@ -161,10 +164,19 @@ impl fmt::Debug for Secret {
 }
 
 /// An SSH agent of a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Agent {
     /// By what name steps ask for it.
     pub id: String,
-    /// The socket at which it listens.
-    pub socket: PathBuf,
+    /// Who answers.
+    pub source: AgentSource,
+}
+
+/// Who answers for an SSH agent.
+#[derive(Debug, Clone)]
+pub enum AgentSource {
+    /// An agent that listens at a socket.
+    Socket(PathBuf),
+    /// This program, with keys of files.
+    Keys(Arc<Keys>),
 }

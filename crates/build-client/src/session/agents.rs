@@ -1,8 +1,9 @@
 //! SSH agents: the engine's steps reach them through the session, and may list their keys and have them sign. All else that
-//! an agent can do (take keys, forget them, be locked) is refused before it hears of it.
+//! an agent can do (take keys, forget them, be locked) is refused before it hears of it. For keys of files there is no agent:
+//! they answer themselves.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use minke_buildkit_wire::grpc::{Call, Code, Reply, Request, Status};
@@ -12,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::header;
-use crate::options::Agent;
+use crate::keys::Keys;
+use crate::options::{Agent, AgentSource};
 
 /// Which agent a call is for; without, the default one.
 const ID: &str = "buildkit.ssh.id";
@@ -30,18 +32,18 @@ const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 
 /// The agents of a build.
 #[derive(Default)]
-pub(super) struct Agents(BTreeMap<String, PathBuf>);
+pub(super) struct Agents(BTreeMap<String, AgentSource>);
 
 impl Agents {
     pub(super) fn new(agents: Vec<Agent>) -> Self {
-        Self(agents.into_iter().map(|agent| (agent.id, agent.socket)).collect())
+        Self(agents.into_iter().map(|agent| (agent.id, agent.source)).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn find(&self, id: &str) -> Result<&PathBuf, Status> {
+    fn find(&self, id: &str) -> Result<&AgentSource, Status> {
         let id = if id.is_empty() { DEFAULT } else { id };
         self.0.get(id).ok_or_else(|| Status::new(Code::NotFound, format!("unset ssh forward key {id}")))
     }
@@ -51,12 +53,31 @@ impl Agents {
     }
 
     pub(super) async fn forward(&self, request: Request) -> Result<Reply, Status> {
-        let socket = self.find(header(&request, ID))?;
-        let agent = UnixStream::connect(socket).await.map_err(|error| {
-            Status::unknown(format!("connecting to the ssh agent at {}: {error}", socket.display()))
-        })?;
-        Ok(request.converse(|call| forward(call, agent)))
+        match self.find(header(&request, ID))? {
+            AgentSource::Socket(socket) => {
+                let agent = UnixStream::connect(socket).await.map_err(|error| {
+                    Status::unknown(format!("connecting to the ssh agent at {}: {error}", socket.display()))
+                })?;
+                Ok(request.converse(|call| forward(call, agent)))
+            }
+            AgentSource::Keys(keys) => {
+                let keys = Arc::clone(keys);
+                Ok(request.converse(|call| answer(call, keys)))
+            }
+        }
     }
+}
+
+/// Answers with keys of files until the other side ends.
+async fn answer(mut call: Call, keys: Arc<Keys>) -> Result<(), Status> {
+    let mut asked = BytesMut::new();
+    while let Some(message) = call.next::<BytesMessage>().await? {
+        asked.extend_from_slice(&message.data);
+        while let Some(question) = next(&mut asked)? {
+            call.send(&BytesMessage { data: keys.answer(&question[4..]) }).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Carries bytes both ways until either side ends.
@@ -118,13 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("agent");
         let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-        let agents = Agents::new(vec![Agent { id: "default".into(), socket }]);
-        let (near, far) = tokio::io::duplex(4096);
-        let offer = super::super::Offer { agents, ..Default::default() };
-        tokio::spawn(minke_buildkit_wire::grpc::serve(far, super::super::Session(offer.into())));
-        let (channel, connection) = minke_buildkit_wire::grpc::Channel::open(near).await.unwrap();
-        tokio::spawn(connection);
-        let mut call = channel.call(super::super::FORWARD_AGENT, Default::default()).unwrap();
+        let mut call = call(AgentSource::Socket(socket)).await;
         let said = BytesMessage { data: Bytes::from_static(&[0, 0, 0, 1, 19, 0, 0, 0, 1, 11]) };
         call.send(&said).await.unwrap();
         let (mut agent, _) = listener.accept().await.unwrap();
@@ -137,5 +152,33 @@ mod tests {
             answer.extend_from_slice(&call.next::<BytesMessage>().await.unwrap().unwrap().data);
         }
         assert_eq!(answer, [&FAILURE[..], b"keys"].concat());
+    }
+
+    /// A call to the agent of this offer.
+    async fn call(source: AgentSource) -> Call {
+        let agents = Agents::new(vec![Agent { id: "default".into(), source }]);
+        let (near, far) = tokio::io::duplex(4096);
+        let offer = super::super::Offer { agents, ..Default::default() };
+        tokio::spawn(minke_buildkit_wire::grpc::serve(far, super::super::Session(offer.into())));
+        let (channel, connection) = minke_buildkit_wire::grpc::Channel::open(near).await.unwrap();
+        tokio::spawn(connection);
+        channel.call(super::super::FORWARD_AGENT, Default::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn keys_of_files_answer_message_by_message() {
+        let keys = Keys::read([]).unwrap();
+        let mut call = call(AgentSource::Keys(Arc::new(keys))).await;
+        for part in [&[0, 0, 0, 1, 19, 0, 0][..], &[0, 1], &[11]] {
+            call.send(&BytesMessage { data: Bytes::copy_from_slice(part) }).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        while answer.len() < FAILURE.len() + 9 {
+            answer.extend_from_slice(&call.next::<BytesMessage>().await.unwrap().unwrap().data);
+        }
+        assert_eq!(answer, [&FAILURE[..], &[0, 0, 0, 5, 12, 0, 0, 0, 0]].concat());
+        call.send(&BytesMessage { data: Bytes::from_static(&[0, 4, 0, 1, 13]) }).await.unwrap();
+        let refused = call.next::<BytesMessage>().await.unwrap_err();
+        assert!(refused.to_string().contains("262145 bytes"), "{refused}");
     }
 }

@@ -19,6 +19,8 @@ enum Kind {
     Resolved,
     /// A file that may be a Windows path for an engine elsewhere.
     Anywhere,
+    /// An agent's socket, or files of keys with commas between them.
+    Several,
     /// A mount of a service.
     Mount,
     /// A volume that may be a bind mount in disguise.
@@ -28,7 +30,7 @@ enum Kind {
 const RULES: [(&str, Kind); 11] = [
     ("services.*.build.context", Kind::Context),
     ("services.*.build.additional_contexts.*", Kind::Context),
-    ("services.*.build.ssh.*", Kind::Anywhere),
+    ("services.*.build.ssh.*", Kind::Several),
     ("services.*.env_file.*.path", Kind::Local),
     ("services.*.label_file.*", Kind::Local),
     ("services.*.extends.file", Kind::Local),
@@ -81,6 +83,7 @@ impl Resolver<'_> {
         let changed = match kind {
             Kind::Context if is_remote(text) => text.to_owned(),
             Kind::Anywhere => self.anywhere(text),
+            Kind::Several => text.split(',').map(|path| self.anywhere(path)).collect::<Vec<_>>().join(","),
             Kind::Resolved => {
                 let local = self.local(text);
                 self.source.resolved(FilePath::new(&local)).to_string_lossy().into_owned()

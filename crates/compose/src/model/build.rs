@@ -60,11 +60,11 @@ attributes! {
     }
 }
 
-/// One SSH agent socket or key of a build.
+/// One SSH agent of a build: a socket, or keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SshKey {
     /// The name by which `RUN --mount=type=ssh,id=…` asks for it.
     pub id: String,
-    /// Its file; empty for the agent of the one who builds.
+    /// Its socket, or its keys' files with commas between them; empty for the agent of the one who builds.
     pub path: String,
 }

@@ -82,6 +82,21 @@ fn the_standard_input_is_a_file_of_this_folder() {
 }
 
 #[test]
+fn keys_of_a_build_are_files_of_this_folder() {
+    let files = [(
+        "compose.yaml",
+        "services: {web: {build: {context: ., ssh: [default, 'k=./a,../b,/c', 'home=~/d', 's=agent.sock']}}}",
+    )];
+    let project =
+        loaded(&files, |request| request.environment.extend([("HOME".to_owned(), "/me".to_owned())])).project;
+    let keys = &project.services["web"].build.as_ref().expect("it is built").ssh;
+    let paths: Vec<_> = keys.iter().map(|key| (&*key.id, &*key.path)).collect();
+    let expected =
+        [("default", ""), ("home", "/me/d"), ("k", "/srv/app/a,/srv/b,/c"), ("s", "/srv/app/agent.sock")];
+    assert_eq!(paths, expected);
+}
+
+#[test]
 fn the_project_folder_moves_relative_paths_and_the_name() {
     let files = [("sub/compose.yaml", "services: {web: {image: x, volumes: ['./d:/d']}}")];
     let project = loaded(&files, |request| {

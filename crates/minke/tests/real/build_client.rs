@@ -34,6 +34,18 @@ impl<'a> Project<'a> {
         path.display().to_string()
     }
 
+    /// Copies a program of the host's, with what it is linked to.
+    fn copy_program(&self, program: &str) {
+        let linked = Command::new("ldd").arg(program).output().unwrap();
+        let linked = String::from_utf8(linked.stdout).unwrap();
+        let paths = linked.split_whitespace().filter(|word| word.starts_with('/'));
+        for path in paths.chain([program]) {
+            let to = self.folder.join(path.trim_start_matches('/'));
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(path, to).unwrap();
+        }
+    }
+
     fn build(&self, args: &[&str]) -> Ran {
         let folder = self.folder.display().to_string();
         self.host.minke_words(&[&["build"], args, &[&folder]].concat()).run()
@@ -75,6 +87,13 @@ fn secrets_of_files_and_variables_are_there_and_in_no_layer() {
     host.expect_nothing_left();
 }
 
+/// Makes a key whose comment is `the-key`.
+fn ssh_key(path: &Path, args: &[&str]) {
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-C", "the-key"]).args(args).arg("-f").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
 /// An agent with one key, which ends with this.
 struct SshAgent {
     child: Child,
@@ -88,11 +107,7 @@ impl SshAgent {
         let child = command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
         let agent = Self { child, socket };
         host.until("the agent listens", || agent.socket.exists());
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "the-key", "-f"])
-            .arg(&key)
-            .status();
-        assert!(made.unwrap().success());
+        ssh_key(&key, &["-t", "ed25519", "-N", ""]);
         let added = Command::new("ssh-add").arg(&key).env("SSH_AUTH_SOCK", &agent.socket).output();
         assert!(added.unwrap().status.success());
         agent
@@ -114,15 +129,7 @@ fn an_ssh_agent_shows_its_keys_to_a_step_and_takes_no_order_from_it() {
         "FROM scratch AS with\nCOPY . /\nRUN --mount=type=ssh [\"/usr/bin/ssh-add\", \"-L\"]\n\
          FROM with\nRUN --mount=type=ssh [\"/usr/bin/ssh-add\", \"-D\"]\n",
     );
-    // The host's own ssh-add, with what it is linked to.
-    let linked = Command::new("ldd").arg("/usr/bin/ssh-add").output().unwrap();
-    let linked = String::from_utf8(linked.stdout).unwrap();
-    let paths = linked.split_whitespace().filter(|word| word.starts_with('/'));
-    for path in paths.chain(["/usr/bin/ssh-add"]) {
-        let to = project.folder.join(path.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(path, to).unwrap();
-    }
+    project.copy_program("/usr/bin/ssh-add");
     let agent = SshAgent::start(&host);
     let ssh = format!("default={}", agent.socket.display());
     let told = project.build(&["--progress", "plain", "--ssh", &ssh, "--target", "with"]).expect_code(0);
@@ -135,6 +142,60 @@ fn an_ssh_agent_shows_its_keys_to_a_step_and_takes_no_order_from_it() {
     assert!(String::from_utf8_lossy(&keys.stdout).contains("the-key"));
     let without = host.minke_run(["build", "--ssh", "default", &folder]).env_remove("SSH_AUTH_SOCK").run();
     let _ = without.expect_code(1).expect_stderr("SSH_AUTH_SOCK");
+}
+
+#[test]
+fn keys_of_files_are_lent_to_a_step_without_an_agent() {
+    let host = Host::start();
+    let sign = "\"/usr/bin/ssh-keygen\", \"-Y\", \"sign\", \"-U\", \"-n\", \"test\", \"-f\"";
+    let project = Project::new(
+        &host,
+        &format!(
+            "FROM scratch AS signed\nCOPY . /\nRUN --mount=type=ssh [\"/usr/bin/ssh-add\", \"-L\"]\n\
+             RUN --mount=type=ssh [{sign}, \"/a.pub\", \"/text\"]\nRUN --mount=type=ssh [{sign}, \"/b.pub\", \"/other\"]\n\
+             FROM scratch AS out\nCOPY --from=signed /text.sig /other.sig /\n\
+             FROM signed AS order\nRUN --mount=type=ssh [\"/usr/bin/ssh-add\", \"-D\"]\n"
+        ),
+    );
+    for program in ["/usr/bin/ssh-add", "/usr/bin/ssh-keygen"] {
+        project.copy_program(program);
+    }
+    // OpenSSH asks who it is.
+    let _ = project.write("etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
+    let (a, b) = (host.path("a"), host.path("b"));
+    ssh_key(&a, &["-t", "ed25519", "-N", ""]);
+    ssh_key(&b, &["-t", "rsa", "-b", "2048", "-N", ""]);
+    for (name, text) in [("a", "text"), ("b", "other")] {
+        let key = fs::read_to_string(host.path(format!("{name}.pub"))).unwrap();
+        let _ = project.write(&format!("{name}.pub"), &key);
+        let _ = project.write(text, text);
+    }
+    let ssh = format!("default={},{}", a.display(), b.display());
+    let out = host.path("out");
+    let output = format!("type=local,dest={}", out.display());
+    let args = ["--progress", "plain", "--ssh", &ssh, "--target"];
+    let told = project.build(&[&args[..], &["out", "-o", &output]].concat()).expect_code(0);
+    for key in ["a.pub", "b.pub"] {
+        let key = fs::read_to_string(host.path(key)).unwrap();
+        assert!(told.stderr.contains(key.trim()), "{key} {}", told.stderr);
+    }
+    for text in ["text", "other"] {
+        let file = fs::File::open(project.folder.join(text)).unwrap();
+        let mut check = Command::new("ssh-keygen");
+        check.args(["-Y", "check-novalidate", "-n", "test", "-s"]).arg(out.join(format!("{text}.sig")));
+        assert!(check.stdin(file).status().unwrap().success(), "{text}");
+    }
+    let _ = project.build(&[&args[..], &["order"]].concat()).expect_code(1);
+    let compose = "services: {a: {build: {context: ., target: signed, ssh: ['default=../a,../b']}}}\n";
+    let compose = project.write("compose.yaml", compose);
+    let told = host.minke_words(&["compose", "-f", &compose, "build"]).run().expect_code(0);
+    assert!((told.stdout + &told.stderr).matches("the-key").count() >= 2);
+    let locked = host.path("locked");
+    ssh_key(&locked, &["-t", "ed25519", "-N", "passphrase"]);
+    let told =
+        |path: &Path| project.build(&["--ssh", &format!("default={}", path.display())]).expect_code(1).stderr;
+    assert!(told(&locked).contains("locked: it has a passphrase; add it to an agent with ssh-add"));
+    assert!(told(&host.path("a.pub")).contains("a.pub: it is a public key; name the private one"));
 }
 
 #[test]

@@ -245,5 +245,12 @@ mod tests {
         };
         let refused = options(&project, &service, &unknown, "i", &BuildFlags::default()).unwrap_err();
         assert!(refused.to_string().contains("services.web.build.secrets.none"), "{refused}");
+        let keyless = Build {
+            ssh: vec![model::SshKey { id: "k".into(), path: "/etc/passwd".into() }],
+            ..Build::default()
+        };
+        let refused = options(&project, &service, &keyless, "i", &BuildFlags::default()).unwrap_err();
+        let expected = "services.web.build: ssh \"k=/etc/passwd\": ssh key /etc/passwd: it is no private key";
+        assert!(refused.to_string().contains(expected), "{refused}");
     }
 }

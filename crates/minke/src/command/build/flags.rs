@@ -148,7 +148,7 @@ pub(crate) struct Build {
     /// Squash newly built layers into one
     #[arg(long, hide = true)]
     pub(super) squash: bool,
-    /// SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")
+    /// SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")
     #[arg(long, value_name = "list")]
     pub(super) ssh: Vec<String>,
     /// Name and optionally a tag (format: "name:tag")
