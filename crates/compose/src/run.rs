@@ -4,6 +4,7 @@
 mod before;
 mod build;
 mod changes;
+mod create;
 mod error;
 mod exec;
 mod execute;
@@ -23,6 +24,7 @@ mod wait;
 pub mod watch;
 
 pub use build::{BuildFlags, build};
+pub use create::create_container;
 pub use error::RunError;
 pub use exec::{Ran, run_in};
 pub use execute::Execution;
@@ -30,5 +32,4 @@ pub use files::put as put_files;
 pub use ignore::Ignore;
 pub use observe::{containers, images, observe, profiles, projects};
 pub use program::ProgramError;
-pub use proxies::add_proxies;
 pub use report::{Event, Phase, Surroundings};

@@ -6,17 +6,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{error::RunError, execute::Execution, logs, proxies::add_proxies};
+use super::{create::create_container, error::RunError, execute::Execution, logs};
 use crate::plan::names;
 
 /// So many lines of what one wrote are shown.
 const SHOWN: &str = "1000";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Created {
-    id: String,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -51,10 +45,9 @@ impl Execution<'_> {
         self.remove_before(name).await?;
         let mut request = request.clone();
         self.resolve(&mut request);
-        add_proxies(&mut request, self.around().proxies());
         let query = [("name", name.to_owned())];
-        let created: Created = self.client.post("/containers/create", &query, Some(&request)).await?;
-        let path = format!("/containers/{}", created.id);
+        let id = create_container(self.client, service, request, self.around().proxies(), &query).await?;
+        let path = format!("/containers/{id}");
         // Asked for before the start: it may end at once.
         let query = [("condition", "next-exit".to_owned())];
         let waiting = self
@@ -66,7 +59,7 @@ impl Execution<'_> {
             what: format!("wait for {name}"),
             message: "the engine ended its answer".to_owned(),
         })??;
-        self.show_log(service, &created.id, name).await;
+        self.show_log(service, &id, name).await;
         if ended.status_code != 0 {
             let (service, name) = (service.to_owned(), name.to_owned());
             return Err(RunError::Before { service, at, code: ended.status_code, name });

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Adds the variables to those of a container's request, where the project says nothing else.
-pub fn add_proxies(request: &mut Value, proxies: Vec<(String, String)>) {
+pub(super) fn add_proxies(request: &mut Value, proxies: Vec<(String, String)>) {
     if proxies.is_empty() {
         return;
     }

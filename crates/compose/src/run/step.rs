@@ -3,29 +3,19 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use minke_docker_client::{ApiVersion, Body, Error, Method, json_lines};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use minke_docker_client::{Body, Error, Method, json_lines};
+use serde_json::{Value, json};
 
 use super::{
     build,
+    create::create_container,
     error::RunError,
     exec,
     execute::Execution,
-    files, needs,
-    proxies::add_proxies,
+    files,
     report::{Event, Phase},
 };
 use crate::plan::{Command, CreateContainer, labels, shared_hash};
-
-/// The first version that takes all networks of a container at once.
-const ALL_NETWORKS: ApiVersion = ApiVersion::new(1, 44);
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Created {
-    id: String,
-}
 
 impl Execution<'_> {
     /// Carries out anything but a wait.
@@ -144,19 +134,9 @@ impl Execution<'_> {
             let mut request = create.request.clone();
             self.resolve(&mut request);
             self.rehash(&create.service, &mut request);
-            add_proxies(&mut request, self.around().proxies());
-            if let Some(version) = self.client.version() {
-                needs::expect(&create.service, &request, version)?;
-            }
-            let extra = self.surplus_networks(&mut request);
             let mut query = vec![("name", create.name.clone())];
             query.extend(create.platform.clone().map(|platform| ("platform", platform)));
-            let created: Created = self.client.post("/containers/create", &query, Some(&request)).await?;
-            for (network, endpoint) in extra {
-                let body = json!({"Container": created.id, "EndpointConfig": endpoint});
-                self.client.post::<_, ()>(&format!("/networks/{network}/connect"), &[], Some(&body)).await?;
-            }
-            Ok::<_, RunError>(created.id)
+            create_container(self.client, &create.service, request, self.around().proxies(), &query).await
         };
         let id = self.shown(format!("Container {}", create.shown), before, after, creating).await?;
         self.learn(&create.name, id);
@@ -186,20 +166,6 @@ impl Execution<'_> {
         if let Some(hash) = shared_hash(self.project, service, &|name| Some(self.id(name))) {
             request["Labels"][labels::CONFIG_HASH] = hash.into();
         }
-    }
-
-    /// The networks that an older engine doesn't take with the container.
-    fn surplus_networks(&self, request: &mut Value) -> Map<String, Value> {
-        if self.client.version().is_none_or(|version| version >= ALL_NETWORKS) {
-            return Map::new();
-        }
-        let first = request["HostConfig"]["NetworkMode"].as_str().unwrap_or_default().to_owned();
-        let Some(endpoints) = request["NetworkingConfig"]["EndpointsConfig"].as_object_mut() else {
-            return Map::new();
-        };
-        let (kept, surplus) = std::mem::take(endpoints).into_iter().partition(|(name, _)| *name == first);
-        *endpoints = kept;
-        surplus
     }
 
     async fn start(&self, service: &str, name: &str) -> Result<(), RunError> {

@@ -9,9 +9,8 @@ use clap::Parser;
 use minke_compose::{
     model::{Mount, Port, Select, Service},
     plan::{self, Command, Condition, Observed, Oneoff, Plan, Up, Wait, names},
-    run::{add_proxies, put_files},
+    run::{create_container, put_files},
 };
-use serde::Deserialize;
 
 use super::{bring, bring::Images, session::Session};
 use crate::{
@@ -123,12 +122,6 @@ pub(crate) static RUN: Verb = client_verb!(
     false
 );
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Created {
-    id: String,
-}
-
 async fn run(context: &Context, args: Run) -> Result<(), Failure> {
     let mut session = Session::of_files(context)?;
     let dependencies = if args.no_deps { Select::Alone } else { Select::WithDependencies };
@@ -152,18 +145,18 @@ async fn run(context: &Context, args: Run) -> Result<(), Failure> {
     let observed = session.observe().await?;
     let mut request = plan::oneoff(session.origin(&observed), &service, &oneoff)?;
     resolve(&mut request, &observed);
-    add_proxies(&mut request, context.proxies()?);
     if session.flags().dry_run {
         return output::line(&format!("DRY-RUN MODE -  create and start container {name}"));
     }
     let client = session.client()?;
-    let created: Created = client.post("/containers/create", &[("name", name)], Some(&request)).await?;
-    put_files(client, &session.project, &service, &created.id).await?;
+    let query = [("name", name)];
+    let id = create_container(client, &args.service, request, context.proxies()?, &query).await?;
+    put_files(client, &session.project, &service, &id).await?;
     if args.detach {
-        client.post_empty::<()>(&format!("/containers/{}/start", created.id), &[]).await?;
-        return output::line(&created.id);
+        client.post_empty::<()>(&format!("/containers/{id}/start"), &[]).await?;
+        return output::line(&id);
     }
-    foreground(context, &created.id, &args, Wiring { tty, stdin, stdout: true, stderr: true }).await
+    foreground(context, &id, &args, Wiring { tty, stdin, stdout: true, stderr: true }).await
 }
 
 /// What the service depends on, and its networks and volumes; not the service's own containers.

@@ -140,7 +140,7 @@ fn link(message: LinkMessage) -> Link {
             LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::Address(mac) => link.mac = mac.try_into().ok(),
             LinkAttribute::AfSpecUnspec(families) => {
-                link.ipv6_disabled = families.iter().find_map(ipv6_disabled)
+                link.ipv6_disabled = families.iter().find_map(ipv6_disabled);
             }
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(kind_name);

@@ -281,6 +281,8 @@ fn verbs_say_the_same_on_dockerd() {
     let _ = application.docker_compose("up -d").expect_code(1).expect_stderr("healthcheck.start_interval");
     let refused = application.compose("up -d").expect_code(1);
     let _ = refused.expect_stderr("healthcheck.start_interval needs an engine of API version 1.44");
+    let refused = application.compose("run --rm --no-deps db true").expect_code(1);
+    let _ = refused.expect_stderr("healthcheck.start_interval needs an engine of API version 1.44");
     application.write("compose.yaml", &for_older_engines(PAIR));
     let _ = application.compose("up -d --wait").expect_code(0);
     let first = application.containers();
