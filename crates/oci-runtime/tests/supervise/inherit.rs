@@ -45,8 +45,8 @@ async fn arrive_and_are_held(by_one_that_waits: bool) {
     network["path"] = format!("/proc/self/fd/{NETNS_FD}").into();
     let inherit = Inherit { netns: Some(namespace), held: vec![port.into()] };
     let waiting = by_one_that_waits.then(|| bench.waiting());
+    eventually("it waits", || bench.waiters().len() == usize::from(by_one_that_waits)).await;
     let waiters = bench.waiters();
-    assert_eq!(waiters.len(), usize::from(by_one_that_waits));
     let spawned = bench.try_spawn_with(waiting, inherit).await.unwrap();
     let container = bench.running(spawned.supervisor, spawned.pid).start().await;
     assert_eq!(waiters.contains(&container.supervisor_pid().to_string()), by_one_that_waits);
@@ -90,6 +90,8 @@ async fn one_that_waits_ends_with_who_started_it() {
 async fn one_that_was_killed_is_replaced() {
     let bench = shell("exit 3");
     let waiting = bench.waiting();
+    // It executes itself once more, and between has no words.
+    eventually("it waits", || bench.waiters().len() == 1).await;
     for pid in bench.waiters() {
         let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

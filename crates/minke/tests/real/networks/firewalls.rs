@@ -103,6 +103,9 @@ fn web(host: &Host, name: &str, publish: &str) {
     let server = "echo page > /var/www/index.html; exec httpd -f -h /var/www -p 80";
     let words = ["run", "-d", "--name", name, "-p", publish, "busybox", "sh", "-c", server];
     let _ = host.cli_args(Cli::Minke, &words).ok();
+    // Running, it doesn't listen yet.
+    let asks = ["exec", name, "wget", "-q", "-O", "-", "http://127.0.0.1/"];
+    host.until("the server listens", || host.minke(asks).code == Some(0));
 }
 
 /// Whether the LAN gets a connection to a published port of the host's, with the patience that `--obey-input` asks for.
