@@ -95,6 +95,8 @@ impl<'r> Tree<'r> {
         let mode = Mode::from_raw_mode(0o755);
         match rustix::fs::mkdirat(&parent, last, mode) {
             Ok(()) => {}
+            // A program of the container's was faster.
+            Err(Errno::EXIST) if missing => {}
             Err(Errno::EXIST) if in_the_way && is_whiteout(&stat(parent.as_fd(), last)?) => {
                 rustix::fs::unlinkat(&parent, last, AtFlags::empty())?;
                 rustix::fs::mkdirat(&parent, last, mode)?;
@@ -160,5 +162,33 @@ pub(crate) fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
             std::fs::remove_dir_all(std::ffi::OsStr::from_bytes(&path))
         }
         result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_a_program_makes_meanwhile_is_as_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::File::open(folder.path()).unwrap();
+        let begin = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for turn in 0..2000 {
+                    begin.wait();
+                    let _ = fs::create_dir(folder.path().join(turn.to_string()));
+                }
+            });
+            let fails = |turn: &i32| {
+                let mut tree = Tree::new(root.as_fd(), ResolveFlags::BENEATH, false);
+                begin.wait();
+                tree.directory_or_new(turn.to_string().as_bytes()).is_err()
+            };
+            assert_eq!((0..2000).filter(fails).count(), 0);
+        });
     }
 }
