@@ -148,8 +148,12 @@ pub(crate) struct Build {
     /// Squash newly built layers into one
     #[arg(long, hide = true)]
     pub(super) squash: bool,
-    /// SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")
-    #[arg(long, value_name = "list")]
+    /// SSH agents, or keys of files, to expose to the build.
+    #[arg(
+        long,
+        value_name = "list",
+        help = r#"SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")"#
+    )]
     pub(super) ssh: Vec<String>,
     /// Name and optionally a tag (format: "name:tag")
     #[arg(short, long, value_name = "list")]
