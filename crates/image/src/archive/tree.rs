@@ -95,8 +95,13 @@ impl<'r> Tree<'r> {
         let mode = Mode::from_raw_mode(0o755);
         match rustix::fs::mkdirat(&parent, last, mode) {
             Ok(()) => {}
-            // A program of the container's was faster.
-            Err(Errno::EXIST) if missing => {}
+            // A program of the container's was faster, or a link is there that leads to nothing.
+            Err(Errno::EXIST) if missing => {
+                return self.open(name, DIRECTORY).map_err(|again| match again.kind() {
+                    io::ErrorKind::NotFound => Errno::EXIST.into(),
+                    _ => again,
+                });
+            }
             Err(Errno::EXIST) if in_the_way && is_whiteout(&stat(parent.as_fd(), last)?) => {
                 rustix::fs::unlinkat(&parent, last, AtFlags::empty())?;
                 rustix::fs::mkdirat(&parent, last, mode)?;
