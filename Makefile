@@ -7,6 +7,8 @@ PREFIX ?= /usr/local
 export PATH := $(shell scripts/setup path):$(PATH)
 export CARGO_TERM_COLOR ?= always
 target := $(shell rustc -vV | sed -n 's/^host: //p')
+# What minke-oci is built for, asked while a recipe runs: musl, where Rust's standard library for it is installed (record 46).
+small := $$(scripts/setup target)
 # A panic ends minke, so nothing reads how to unwind it: a twelfth of its size. (Link-time optimization leaves that out by itself.)
 aborting := --config 'target.$(target).rustflags=["-C", "force-unwind-tables=no"]'
 
@@ -16,15 +18,16 @@ help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 release: ## both programs, ready to copy, in target/dist
-	cargo build --profile small --locked -p minke-oci-runtime
+	scripts/setup release
+	cargo build --profile small --locked -p minke-oci-runtime --target $(small)
 	cargo build $(aborting) --release --locked -p minke
 	mkdir -p target/dist
-	cp target/$(target)/small/minke-oci target/$(target)/release/minke target/dist/
+	cp target/$(small)/small/minke-oci target/$(target)/release/minke target/dist/
 	@ls -l target/dist
 
 order: release ## lays out minke-oci's code anew by what a container's life calls (as root, on x86-64)
-	CARGO_PROFILE_SMALL_STRIP=none cargo build --profile small --locked -p minke-oci-runtime --target-dir target/order
-	scripts/order target/dist/minke target/order/$(target)/small/minke-oci crates/oci-runtime/order.ld
+	CARGO_PROFILE_SMALL_STRIP=none cargo build --profile small --locked -p minke-oci-runtime --target $(small) --target-dir target/order
+	scripts/order target/dist/minke target/order/$(small)/small/minke-oci crates/oci-runtime/order.ld
 
 install: release ## copies them to $(PREFIX)/bin, and the units of systemd to $(PREFIX)/lib
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/dist/minke target/dist/minke-oci
@@ -48,8 +51,11 @@ lint: ## clippy, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 unit: ## unit tests, and integration tests on the real kernel with the real docker command line (as root)
+	scripts/setup release
 	cargo build --workspace --bins --locked
-	cargo nextest run --workspace --locked --no-fail-fast --status-level slow --final-status-level fail
+	cargo build --locked -p minke-oci-runtime --target $(small)
+	MINKE_TEST_RUNTIME=$$PWD/target/$(small)/debug/minke-oci \
+		cargo nextest run --workspace --locked --no-fail-fast --status-level slow --final-status-level fail
 
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet

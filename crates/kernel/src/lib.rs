@@ -7,7 +7,7 @@
 
 pub mod caps;
 pub mod cgroup;
-#[cfg(all(target_arch = "x86_64", target_env = "gnu", target_feature = "crt-static"))]
+#[cfg(all(target_arch = "x86_64", target_feature = "crt-static"))]
 mod early;
 pub mod identity;
 pub mod limits;

@@ -11,7 +11,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStringExt,
+        unix::ffi::{OsStrExt, OsStringExt},
     },
 };
 
@@ -33,8 +33,10 @@ pub fn ensure() -> io::Result<()> {
         return Ok(rustix::thread::set_name(NAME)?);
     }
     let copy = read_only_clone().or_else(|_| memory_copy())?;
-    let argv: Vec<CString> =
-        std::env::args_os().map(|arg| CString::new(arg.into_vec())).collect::<Result<_, _>>()?;
+    let argv: Vec<CString> = crate::program::arguments()
+        .iter()
+        .map(|arg| CString::new(arg.as_bytes()))
+        .collect::<Result<_, _>>()?;
     let envp: Vec<CString> = std::env::vars_os()
         .map(|(name, value)| {
             let mut pair = name.into_vec();

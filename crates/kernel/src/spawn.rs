@@ -2,7 +2,7 @@
 //!
 //! `std::process::Command` can only hand on 0, 1 and 2 without a `pre_exec` closure, and clearing
 //! close-on-exec in the parent would let every other thread's spawn inherit the descriptor too. The file
-//! actions of posix_spawn run in the child alone. glibc implements it with `CLONE_VM|CLONE_VFORK`,
+//! actions of posix_spawn run in the child alone. The C libraries implement it with `CLONE_VM|CLONE_VFORK`,
 //! so its cost does not grow with the caller's memory.
 
 use std::{
@@ -18,6 +18,8 @@ use std::{
 };
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+use crate::{process, sys};
 
 /// A program to start. Nothing is inherited but the standard streams and the descriptors that are named, even
 /// from a parent that was careless with close-on-exec: no environment, and signals are back at
@@ -84,6 +86,8 @@ impl<'fd> Spawn<'fd> {
         let envp = pointers(&self.env)?;
         let above = self.descriptors.iter().map(|(_, number)| number + 1).max().unwrap_or(3).max(3);
         let staged = self.staged_descriptors(above)?;
+        // The actions name what is below. Whatever the caller has above is marked in the caller: an action for that is glibc's alone.
+        process::close_on_exec_from(above as u32)?;
         let actions = FileActions::new(&staged, above)?;
         let attributes = Attributes::new(self.new_session)?;
         let mut pid = 0;
@@ -143,7 +147,7 @@ impl AsRawFd for SpawnedChild {
 struct FileActions(libc::posix_spawn_file_actions_t);
 
 impl FileActions {
-    /// Places `descriptors`, all of them below `above`, and closes everything else but 0, 1 and 2.
+    /// Places `descriptors`, and closes everything else below `above` but 0, 1 and 2.
     fn new(descriptors: &[(OwnedFd, RawFd)], above: RawFd) -> io::Result<Self> {
         let mut raw = MaybeUninit::uninit();
         // SAFETY: init writes the whole value.
@@ -160,8 +164,6 @@ impl FileActions {
             // SAFETY: as above. Closing what is not open is no error here.
             check(unsafe { libc::posix_spawn_file_actions_addclose(&raw mut actions.0, unnamed) })?;
         }
-        // SAFETY: as above.
-        check(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&raw mut actions.0, above) })?;
         Ok(actions)
     }
 }
@@ -187,7 +189,8 @@ impl Attributes {
             flags |= libc::c_int::from(libc::POSIX_SPAWN_SETSID);
         }
         let flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
-        let (none, all) = (signal_set(false), signal_set(true));
+        // Where one is left out, glibc's posix_spawn ignores the two that it keeps for itself, and the program would inherit that.
+        let (none, all) = (sys::signal_set(0), sys::signal_set(u64::MAX));
         // SAFETY: `attributes` and both sets are initialised.
         unsafe {
             check(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
@@ -202,17 +205,6 @@ impl Drop for Attributes {
     fn drop(&mut self) {
         // SAFETY: initialised by `new` and destroyed once.
         unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
-    }
-}
-
-/// No signal, or every one. Not by sigfillset(3), which leaves out the two that glibc keeps for itself; its
-/// posix_spawn ignores these in the child unless they are named, and the program would inherit that.
-fn signal_set(full: bool) -> libc::sigset_t {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: a sigset_t is an array of bits, and every pattern of them is valid.
-    unsafe {
-        set.as_mut_ptr().write_bytes(if full { 0xff } else { 0 }, 1);
-        set.assume_init()
     }
 }
 

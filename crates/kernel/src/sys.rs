@@ -6,6 +6,7 @@
 use std::{
     ffi::{CStr, CString},
     io,
+    mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
 };
@@ -442,23 +443,26 @@ pub(crate) fn ignore_broken_pipes() {
 
 /// Unblocks all signals of the calling thread.
 pub(crate) fn unblock_signals() {
-    // SAFETY: the set is initialised before use.
+    // SAFETY: the set lives until the call returns.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &signal_set(0), ptr::null_mut()) };
+}
+
+/// A set of signals: bit 0 is signal 1. Not by sigaddset(3) and sigfillset(3), which leave out the first real-time signals,
+/// that C libraries keep for themselves (musl one more than glibc); to a container they are signals like others.
+pub(crate) fn signal_set(bits: u64) -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: a sigset_t is an array of at least 64 bits, as long words, and every pattern of them is valid.
     unsafe {
-        let mut empty: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut empty);
-        libc::sigprocmask(libc::SIG_SETMASK, &empty, ptr::null_mut());
+        set.as_mut_ptr().cast::<u64>().write_unaligned(bits);
+        set.assume_init()
     }
 }
 
 /// Blocks signals of the calling thread and returns a signalfd(2) that reports them.
 pub(crate) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised before use; signalfd gets a pointer to it and makes a new descriptor.
+    let set = signal_set(signals.iter().fold(0, |bits, signal| bits | 1 << (signal - 1)));
+    // SAFETY: the set lives until the calls return; signalfd makes a new descriptor.
     unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        for signal in signals {
-            libc::sigaddset(&mut set, *signal);
-        }
         if libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut()) < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -135,7 +135,7 @@ impl From<anyhow::Error> for Failed {
 }
 
 fn parse_and_run(log: &mut Log) -> Result<u8, Failed> {
-    let mut parser = lexopt::Parser::from_env();
+    let mut parser = lexopt::Parser::from_iter(minke_kernel::program::arguments());
     let mut root = None;
     let mut rootless = Rootless::default();
     let mut systemd_cgroup = false;

@@ -57,13 +57,14 @@ const SIGNAL_INFO: usize = 128;
 
 /// Whether the program was started under the name of an init.
 pub(crate) fn is_called() -> bool {
-    std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name() == Some(OsStr::new(NAME)))
+    minke_kernel::program::arguments()
+        .first()
+        .is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new(NAME)))
 }
 
 /// Runs as a container's init.
 pub(crate) fn run() -> u8 {
-    let args: Vec<OsString> = std::env::args_os().collect();
-    match args.as_slice() {
+    match minke_kernel::program::arguments() {
         [_, step, program, rest @ ..] if step == STEP => execute(program, rest),
         [own, separator, command @ ..] if separator == "--" && !command.is_empty() => {
             guard(Path::new(own), command).unwrap_or_else(|error| {

@@ -19,7 +19,6 @@ mod rootfs;
 pub(crate) mod stdio;
 
 use std::{
-    fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -35,6 +34,7 @@ use minke_kernel::{
     seccomp,
 };
 use minke_model::runtime_spec::{Hooks, Linux, NamespaceType, Process, Spec, State, Status, VERSION};
+use rustix::fs::{Mode, OFlags};
 
 use crate::{
     channel::{self, FromInit, ToInit},
@@ -397,9 +397,8 @@ fn own_pid() -> i32 {
 
 /// A descriptor of a directory or file by a host's path, for binding it later.
 fn open_host(path: &Path) -> std::io::Result<OwnedFd> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    File::options().read(true).custom_flags(flags.bits() as i32).open(path).map(Into::into)
+    // Not by std, which takes this flag for musl's O_SEARCH, a way of access, and leaves it out.
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Whether a path in the container exists.
@@ -415,6 +414,8 @@ fn is_directory(fd: impl AsFd) -> std::io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use minke_kernel::socket;
 
     use super::*;

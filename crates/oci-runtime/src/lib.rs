@@ -20,3 +20,5 @@ mod placement;
 mod step;
 pub mod supervise;
 mod systemd;
+
+pub use step::plain;

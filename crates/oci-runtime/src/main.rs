@@ -7,6 +7,9 @@
 mod cli;
 mod docker_init;
 
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 #[cfg(not(test))]
 minke_kernel::program!(run);
 

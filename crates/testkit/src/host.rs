@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Dockerd, NetworkNamespace, Ran, Rootfs, Run, docker_cli, leftovers, program};
+use crate::{Dockerd, NetworkNamespace, Ran, Rootfs, Run, docker_cli, leftovers, program, runtime};
 
 /// A network namespace with an engine in it, reached by `docker` and `minke`.
 pub struct Host {
@@ -137,9 +137,9 @@ impl Host {
     pub fn install(&mut self) {
         let folder = self.path("bin");
         std::fs::create_dir_all(&folder).expect("a folder can be made");
-        for name in ["minke", "minke-oci"] {
+        for (name, built) in [("minke", program("minke")), ("minke-oci", runtime().into())] {
             let new = folder.join(format!("{name}.new"));
-            std::fs::copy(program(name), &new).expect("a program can be copied");
+            std::fs::copy(built, &new).expect("a program can be copied");
             std::fs::rename(&new, folder.join(name)).expect("a program can be replaced");
         }
         self.programs = Some(folder);
@@ -157,6 +157,9 @@ impl Host {
         let path = |name: &str| self.path(name).display().to_string();
         let mut flags = vec!["--root".to_owned(), path("root"), "--state".to_owned(), path("state")];
         flags.extend(["--host".to_owned(), self.endpoint(), "--name-prefix".to_owned(), self.prefix.clone()]);
+        if self.programs.is_none() {
+            flags.extend(["--runtime".to_owned(), runtime().to_owned()]);
+        }
         flags
     }
 

@@ -35,4 +35,6 @@ pub use machine::{Machine, SUBORDINATE, USER, on_terminal};
 pub use netns::{Lan, NetworkNamespace};
 pub use prometheus::{Prometheus, check_metrics};
 pub use registry::{Registry, RegistryKind};
-pub use tools::{api_clients, buildx, busybox, docker_cli, docker_compose, on_path, program, unpacked};
+pub use tools::{
+    api_clients, buildx, busybox, docker_cli, docker_compose, on_path, program, runtime, unpacked,
+};

@@ -2,7 +2,10 @@
 //!
 //! minke's own are the ones cargo just built; the others were put in place by `scripts/setup test`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 /// One of minke's own two programs, as built in the profile of the running test.
 ///
@@ -14,6 +17,18 @@ pub fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| {
         panic!("{name} is not built beside {}: cargo build --workspace --bins", test.display())
     })
+}
+
+/// The path of `minke-oci`: another than the one that was built beside the test where MINKE_TEST_RUNTIME says so, as `make unit` does
+/// to try what is shipped.
+///
+/// # Panics
+/// As [`program`].
+pub fn runtime() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("MINKE_TEST_RUNTIME").unwrap_or_else(|_| program("minke-oci").display().to_string())
+    });
+    &PATH
 }
 
 /// The docker command line of Debian.

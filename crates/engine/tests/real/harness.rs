@@ -203,7 +203,7 @@ fn config(root: &Path, prefix: &str) -> EngineConfig {
         root: root.join("root"),
         state: root.join("state"),
         name_prefix: prefix.to_owned(),
-        runtime: runtime(),
+        runtime: minke_testkit::runtime().into(),
         networks: minke_engine::NetworkDefaults::default(),
         settings: Settings { runtimes: [(FOREIGN.to_owned(), foreign)].into(), ..Settings::default() },
         version: "0.0.0-test",
@@ -219,12 +219,4 @@ pub(crate) fn foreign_runtime() -> Option<PathBuf> {
     let unpacked = std::env::home_dir().unwrap_or_default().join(".cache/minke/tools/managers/usr/sbin");
     let directories = std::env::split_paths(&path).chain([unpacked]);
     directories.map(|directory| directory.join("runc")).find(|file| file.is_file())
-}
-
-/// `minke-oci` from the directory that this test was built into.
-fn runtime() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.parent().and_then(Path::parent).unwrap().join("minke-oci");
-    assert!(program.exists(), "build it first: cargo build -p minke-oci-runtime");
-    program
 }

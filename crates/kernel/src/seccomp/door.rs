@@ -12,6 +12,7 @@ use std::{
 };
 
 use minke_model::runtime_spec::Rlimit;
+use rustix::process::Resource;
 
 use super::{
     Program, SeccompError,
@@ -23,6 +24,9 @@ use crate::{pid_slot::PidSlot, sys};
 
 /// The one form of clone(2) that gets through: a sibling, whose number is stored.
 const CLONE_FLAGS: u64 = (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID) as u64;
+
+/// `RLIMIT_NPROC`, as the kernel gets it.
+const PROCESSES: u32 = Resource::Nproc as u32;
 
 /// The password of one filter's door.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Door {
     /// # Errors
     /// `EPERM` when the hard limit would rise, `EINVAL` for a soft limit above it.
     pub fn limit_processes(&self, limit: &Rlimit) -> io::Result<()> {
-        sys::prlimit_self_with(libc::RLIMIT_NPROC, limit.soft, limit.hard, self.password)
+        sys::prlimit_self_with(PROCESSES, limit.soft, limit.hard, self.password)
     }
 
     /// Makes a terminal the controlling one of the caller's session.
@@ -98,7 +102,7 @@ impl Program {
         let clone = code.load(ARGUMENTS, low);
         let request = code.branch(Compare::Equal, libc::TIOCSCTTY as u32, password, judge);
         let ioctl = code.load(ARGUMENTS + 8, request);
-        let resource = code.branch(Compare::Equal, libc::RLIMIT_NPROC, password, judge);
+        let resource = code.branch(Compare::Equal, PROCESSES, password, judge);
         let resource = code.load(ARGUMENTS + 8, resource);
         let own = code.branch(Compare::Equal, 0, resource, judge);
         let limit = code.load(ARGUMENTS, own);

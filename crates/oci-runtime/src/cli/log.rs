@@ -1,6 +1,7 @@
 //! Where errors and warnings go, in the two formats that callers of runc read.
 
 use std::{
+    error::Error,
     ffi::OsStr,
     fs::File,
     io::{self, Write},
@@ -102,13 +103,12 @@ impl Log {
 
 /// An error with its causes, in one line.
 pub(super) fn chain(error: &anyhow::Error) -> String {
-    let parts: Vec<_> = error.chain().map(ToString::to_string).collect();
-    // The kernel's texts carry a number that only Rust programs add.
-    parts
-        .iter()
-        .map(|part| part.split(" (os error ").next().unwrap_or_default())
-        .collect::<Vec<_>>()
-        .join(": ")
+    let part = |error: &(dyn Error + 'static)| match error.downcast_ref::<io::Error>() {
+        Some(error) => minke_oci_runtime::plain(error),
+        // The kernel's texts carry a number that only Rust programs add.
+        None => error.to_string().split(" (os error ").next().unwrap_or_default().to_owned(),
+    };
+    error.chain().map(part).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -133,6 +133,6 @@ mod tests {
     #[test]
     fn causes_are_joined_once_and_without_error_numbers() {
         let error = Err::<(), _>(io::Error::from_raw_os_error(2)).context("open /x").unwrap_err();
-        assert_eq!(chain(&error), "open /x: No such file or directory");
+        assert_eq!(chain(&error), "open /x: no such file or directory");
     }
 }

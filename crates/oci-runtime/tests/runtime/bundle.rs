@@ -145,7 +145,7 @@ impl Bundle {
 
     /// `minke-oci` on this bundle's state.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_minke-oci"));
+        let mut command = Command::new(minke_testkit::runtime());
         command.arg("--root").arg(self.state_root()).args(args).stdin(Stdio::null());
         command
     }

@@ -154,7 +154,7 @@ fn a_closed_standard_stream_is_the_null_device_and_nothing_that_is_opened_later(
     let script = "for f in 0 1 2; do readlink /proc/self/fd/$f; done >/streams";
     bundle.process().args = ["sh", "-c", script].map(str::to_owned).to_vec();
     bundle.write_config();
-    let program = env!("CARGO_BIN_EXE_minke-oci");
+    let program = minke_testkit::runtime();
     let (state, path) = (bundle.state_root(), bundle.path());
     let run = format!("{program} --root {} run --bundle {} {}", state.display(), path.display(), bundle.id);
     let line = format!("{run} <&- >&- 2>&-");
@@ -170,7 +170,7 @@ fn descriptors_beyond_the_standard_streams_are_handed_on_only_if_asked() {
     bundle.process().args = ["ls", "/proc/self/fd"].map(str::to_owned).to_vec();
     bundle.write_config();
     let run = |flags: &str| {
-        let program = env!("CARGO_BIN_EXE_minke-oci");
+        let program = minke_testkit::runtime();
         let (state, path) = (bundle.state_root(), bundle.path());
         let line = format!(
             "exec 3</etc/passwd 4</etc/group 9</etc/hosts; {program} --root {} run {flags} --bundle {} {}",

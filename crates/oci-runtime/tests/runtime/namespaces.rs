@@ -119,7 +119,7 @@ fn a_network_namespace_may_be_an_inherited_descriptor() {
     let line = format!(
         "exec 7</proc/{}/ns/net; exec {} --root {} run --bundle {} {}",
         first.pid(),
-        env!("CARGO_BIN_EXE_minke-oci"),
+        minke_testkit::runtime(),
         second.state_root().display(),
         second.path().display(),
         second.id

@@ -63,7 +63,7 @@ impl Rootless {
     fn untouched() -> Self {
         let bundle = Bundle::new("");
         fs::set_permissions(bundle.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_minke-oci"), bundle.path().join("minke-oci")).unwrap();
+        fs::copy(minke_testkit::runtime(), bundle.path().join("minke-oci")).unwrap();
         for folder in ["runtime", "tables"] {
             fs::create_dir(bundle.path().join(folder)).unwrap();
         }

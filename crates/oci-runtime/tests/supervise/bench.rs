@@ -13,6 +13,7 @@ use minke_supervisor::{
     ExitRecord, Inherit, LogConfig, SpawnError, Spawned, Streams, Supervisor, SupervisorConfig, Target,
     Waiting,
 };
+use minke_testkit::runtime;
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::UnixStream};
 
@@ -60,8 +61,6 @@ pub(crate) fn program(args: &[&str]) -> Bench {
     };
     Bench { spec: spec(args), dir, config }
 }
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_minke-oci");
 
 fn make_root(root: &Path) {
     for name in ["bin", "proc", "dev", "tmp", "sys", "etc"] {
@@ -141,18 +140,18 @@ impl Bench {
     ) -> Result<Spawned, SpawnError> {
         let json = serde_json::to_vec(&self.spec).unwrap();
         fs::write(self.config.bundle.join("config.json"), json).unwrap();
-        Supervisor::spawn(Path::new(PROGRAM), waiting, self.config.clone(), inherit).await
+        Supervisor::spawn(Path::new(runtime()), waiting, self.config.clone(), inherit).await
     }
 
     /// A supervisor that waits for this.
     pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::begin(Path::new(PROGRAM), &self.config.bundle).unwrap()
+        Waiting::begin(Path::new(runtime()), &self.config.bundle).unwrap()
     }
 
     /// The pids of those that wait for this, or have.
     pub(crate) fn waiters(&self) -> Vec<String> {
         let file = self.config.bundle.join("supervisor.json");
-        let command = format!("{PROGRAM}\0supervise\0--wait\0{}\0", file.display());
+        let command = format!("{}\0supervise\0--wait\0{}\0", runtime(), file.display());
         let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap());
         let mut found = processes
             .filter(|process| {

@@ -83,7 +83,7 @@ async fn a_killed_supervisor_is_told_from_an_ended_container() {
     assert!(matches!(gone, minke_supervisor::CallError::Gone { .. }), "{gone:?}");
     eventually("it is reaped", || !std::path::Path::new(&format!("/proc/{supervisor}")).exists()).await;
     let state = &container.bench.config;
-    let left = Command::new(env!("CARGO_BIN_EXE_minke-oci"))
+    let left = Command::new(minke_testkit::runtime())
         .arg("--root")
         .arg(&state.runtime_root)
         .args(["delete", "--force", state.id.as_str()])

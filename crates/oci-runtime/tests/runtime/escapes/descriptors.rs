@@ -40,7 +40,7 @@ fn no_descriptor_of_the_host_is_open_in_the_container() {
     // The caller itself has something open that isn't close-on-exec.
     let line = format!(
         "exec 5</ 6</etc/passwd; {} --root {} run -d --bundle {} {}",
-        env!("CARGO_BIN_EXE_minke-oci"),
+        minke_testkit::runtime(),
         bundle.state_root().display(),
         bundle.path().display(),
         bundle.id
@@ -70,7 +70,7 @@ fn open_files(pid: i32) -> Vec<String> {
 
 /// A shell that has the host's root and a file of its open, runs `minke-oci` with these arguments.
 fn leaky(bundle: &Bundle, arguments: &str) -> crate::bundle::Outcome {
-    let program = env!("CARGO_BIN_EXE_minke-oci");
+    let program = minke_testkit::runtime();
     let root = bundle.state_root();
     let line = format!("exec 5</ 6</etc/passwd; exec {program} --root {} {arguments}", root.display());
     let mut command = Command::new("sh");

@@ -21,7 +21,7 @@ fn the_runtimes_executable_cannot_be_written_through_proc_self_exe() {
     privileged.process().args = ["/proc/self/exe", "--version"].map(str::to_owned).to_vec();
     let outcome = privileged.run();
     assert!(outcome.stdout.contains("minke-oci version") || outcome.code != Some(0), "{outcome:?}");
-    let program = Path::new(env!("CARGO_BIN_EXE_minke-oci"));
+    let program = Path::new(minke_testkit::runtime());
     let before = fs::metadata(program).unwrap().len();
     // While the entry point is the runtime, a second process tries to write to it.
     privileged.process().args = ["/proc/self/exe", "exec", "-h"].map(str::to_owned).to_vec();
@@ -64,7 +64,7 @@ done; done 2>&1"#;
 fn root_with_all_capabilities_cannot_change_the_runtimes_file() {
     let mut bundle = Bundle::new(ATTACK);
     super::all_capabilities(&mut bundle);
-    let program = Path::new(env!("CARGO_BIN_EXE_minke-oci"));
+    let program = Path::new(minke_testkit::runtime());
     let before = fs::read(program).unwrap();
     bundle.create().succeeded();
     bundle.on("start").succeeded();
