@@ -7,6 +7,8 @@
 
 pub mod caps;
 pub mod cgroup;
+#[cfg(all(target_arch = "x86_64", any(test, target_env = "musl")))]
+mod copy;
 #[cfg(all(target_arch = "x86_64", target_feature = "crt-static"))]
 mod early;
 pub mod identity;
