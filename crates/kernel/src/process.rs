@@ -322,11 +322,6 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(process::set_child_subreaper(Some(process::getpid()))?)
 }
 
-/// Tells the C library's allocator to stay small.
-pub fn use_small_allocator() {
-    sys::small_allocator();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -471,12 +471,3 @@ pub(crate) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }
-
-/// Limits the arenas of the C library's allocator and returns freed memory early, for a small process.
-pub(crate) fn small_allocator() {
-    // SAFETY: mallopt only changes parameters of the allocator.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}

@@ -81,7 +81,6 @@ pub(crate) fn run() -> u8 {
 
 /// Starts the command and looks after it until it ends.
 fn guard(own: &Path, command: &[OsString]) -> io::Result<u8> {
-    kernel::use_small_allocator();
     // Before there is a child, so that no signal falls between.
     let signals = kernel::signal_fd(&handed_on())?;
     let child = start(own, command)?;

@@ -54,7 +54,6 @@ use self::{
 /// # Errors
 /// When the container could not be created; the engine has been told why, and nothing is left.
 pub fn run(file: &Path, waits: bool) -> Result<(), SuperviseError> {
-    minke_kernel::process::use_small_allocator();
     let come = match waits {
         true => match setup::wait()? {
             Some(come) => Some(come),
