@@ -7,6 +7,7 @@ CONTEXT_FILES, by default 100000, is how many files the large context has.
 import os
 import shutil
 import subprocess
+import time
 
 from measure import DIST, PEER_DOCKER_HOST, PEERS, ROUNDS, TOP, interleaved, say
 from sides import Side, engine
@@ -45,7 +46,6 @@ class Site:
         self.path = directory / name
         self.path.mkdir()
         (self.path / "Dockerfile").write_text(dockerfile)
-        self.turn = 0
 
     def write(self, name, content):
         path = self.path / name
@@ -53,9 +53,8 @@ class Site:
         path.write_text(content)
 
     def touch(self, name):
-        """Changes a file's content."""
-        self.turn += 1
-        self.write(name, f"turn {self.turn}\n")
+        """Changes a file's content, to what it was in no run of the bench before: a peer's cache outlives them."""
+        self.write(name, f"{time.time_ns()}\n")
 
 
 class Builder:

@@ -66,8 +66,10 @@ def measure_runtimes(directory, endpoint, root, rows):
             rows.append((what, "-", None, medians["minke-oci"], "ms"))
 
     floor = directory / "floor"
-    subprocess.run(["cargo", "build", "--quiet", "--profile", "small", "-p", "minke-kernel", "--example", "floor"], cwd=TOP, check=True)
-    shutil.copy(next((TOP / "target").glob("*/small/examples/floor")), floor)
+    # With the same C library as minke-oci.
+    target = subprocess.run([TOP / "scripts" / "setup", "target"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    subprocess.run(["cargo", "build", "--quiet", "--profile", "small", "-p", "minke-kernel", "--example", "floor", "--target", target], cwd=TOP, check=True)
+    shutil.copy(TOP / "target" / target / "small" / "examples" / "floor", floor)
     run = {name: f"{start} run --bundle {path} b-{name}" for name, start in command.items()}
     try:
         say("OCI runtimes: run")
