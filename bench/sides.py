@@ -80,12 +80,14 @@ class Side:
 
 def start_engine(directory, *flags, alone=False):
     """Starts a minke daemon of the bench's own, with further flags; returns its endpoint and the process. Alone, it has a network
-    namespace of its own, where no packet goes through the rules of a peer, nor a peer's through its own."""
+    namespace of its own, where no packet goes through the rules of a peer, nor a peer's through its own, and where the module with
+    which a peer sends bridged packets through the rules for routed ones, too, is as if it were not loaded: minke loads none."""
     endpoint = f"unix://{directory}/minke.sock"
     log = open(directory / "engine.log", "a")
     command = [DIST / "minke", "daemon", "--root", directory / "root", "--state", directory / "state", "--host", endpoint, "--name-prefix", "mkbench", *flags]
     if alone:
-        command = ["unshare", "--net", "sh", "-c", 'busybox ip link set lo up && exec "$@"', "sh", *command]
+        prepare = 'busybox ip link set lo up; for way in /proc/sys/net/bridge/bridge-nf-call-*; do test ! -e "$way" || echo 0 >"$way"; done; exec "$@"'
+        command = ["unshare", "--net", "sh", "-ec", prepare, "sh", *command]
     return endpoint, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

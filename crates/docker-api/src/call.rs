@@ -7,7 +7,7 @@ use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use minke_build::Builder;
 use minke_engine::Engine;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize as _, DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -147,7 +147,9 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
         }
         Err(error) => error,
     };
-    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return Err(strict) };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let Ok(mut value) = Value::deserialize(&mut json) else { return Err(strict) };
+    at_its_end(&mut json)?;
     loosen(&mut value);
     unknown.clear();
     let typed = serde_ignored::deserialize(value.clone(), |path| unknown.push(path.to_string()));
@@ -163,12 +165,35 @@ fn strictly<T: DeserializeOwned>(body: &[u8], unknown: &mut Vec<String>) -> Resu
         // Where JSON itself is broken, the position says it all.
         let text = match error.is_data() {
             true => format!("invalid JSON: {}: {error}", track.path()),
-            false => format!("invalid JSON: {error}"),
+            false => format!("invalid JSON: {}", in_gos_words(body, &error)),
         };
         ApiError::invalid(one_line(&text))
     })?;
-    json.end().map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
+    at_its_end(&mut json)?;
     Ok(value)
+}
+
+fn at_its_end(json: &mut serde_json::Deserializer<serde_json::de::SliceRead<'_>>) -> Result<(), ApiError> {
+    json.end()
+        .map_err(|error| ApiError::invalid(format!("invalid JSON: unexpected content after JSON: {error}")))
+}
+
+/// What breaks the text, as clients that look for Go's words know it, and where.
+fn in_gos_words(body: &[u8], error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let place = [
+        ("key must be a string", "looking for beginning of object key string"),
+        ("expected value", "looking for beginning of value"),
+        ("expected ident", "in literal"),
+        ("expected `:`", "after object key"),
+        ("expected `,` or `}`", "after object key:value pair"),
+        ("expected `,` or `]`", "after array element"),
+    ];
+    let Some((_, place)) = place.iter().find(|(words, _)| told.starts_with(words)) else { return told };
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let text = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default());
+    let Some(character) = text.chars().next() else { return told };
+    format!("invalid character {character:?} {place}: {told}")
 }
 
 /// What stands at these paths. An optional value is a step of its own there, a question mark.

@@ -86,7 +86,10 @@ async fn check_platform(call: &Call, wanted: Platform, name: &str) -> Result<(),
 
 /// `POST /containers/{name}/update`
 pub(crate) async fn update(mut call: Call) -> Outcome {
-    let body: ContainerUpdateBody = call.optional_json().await?.unwrap_or_default();
+    let mut body: ContainerUpdateBody = call.optional_json().await?.unwrap_or_default();
+    if call.version < ApiVersion(1, 40) {
+        body.pids_limit = None;
+    }
     let updated = call.engine().update(&call.name, body).await?;
     respond::shaped(StatusCode::OK, &shapes::WARNINGS, &updated)
 }

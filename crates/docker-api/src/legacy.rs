@@ -142,6 +142,14 @@ pub(crate) fn info(version: ApiVersion, info: &mut Value) {
             fields.entry(name).or_insert(json!(false));
         }
     }
+    if version < ApiVersion(1, 49) {
+        fields.remove("FirewallBackend");
+        for name in ["ContainerdCommit", "RuncCommit", "InitCommit"] {
+            let Some(Value::Object(commit)) = fields.get_mut(name) else { continue };
+            let id = commit.get("ID").cloned().unwrap_or_default();
+            commit.insert("Expected".into(), id);
+        }
+    }
 }
 
 #[cfg(test)]

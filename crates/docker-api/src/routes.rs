@@ -183,6 +183,8 @@ pub(crate) fn find<'a>(
     path: &'a str,
     version: ApiVersion,
 ) -> Option<(&'static Route, &'a str)> {
+    // The one path that Docker takes with a slash behind it, which old clients have put there.
+    let path = if path == "/networks/" { "/networks" } else { path };
     ROUTES
         .iter()
         .filter(|route| route.method == *method && route.since <= version)

@@ -5,6 +5,7 @@ use hyper::StatusCode;
 
 use crate::call::Call;
 use crate::respond::{self, Outcome};
+use crate::version::ApiVersion;
 use crate::{refusals, shapes};
 
 /// `GET /volumes`
@@ -38,6 +39,11 @@ pub(crate) async fn remove(call: Call) -> Outcome {
 
 /// `POST /volumes/prune`
 pub(crate) async fn prune(call: Call) -> Outcome {
-    let pruned = call.engine().volume_prune(&call.query.filters()?).await?;
+    let mut filters = call.query.filters()?;
+    if call.version < ApiVersion(1, 42) && filters.get("all").is_none() {
+        // Before there was the filter, named volumes were pruned as well.
+        filters = filters.with("all", "true");
+    }
+    let pruned = call.engine().volume_prune(&filters).await?;
     respond::shaped(StatusCode::OK, &shapes::VOLUMES_PRUNED, &pruned)
 }

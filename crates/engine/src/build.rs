@@ -131,9 +131,12 @@ impl Engine {
         &self.inner().images
     }
 
-    /// Tells listeners of events that a build has named an image.
-    pub fn image_built(&self, id: &str, name: &str) {
-        self.inner().image_event("tag", id, &crate::images::familiar(name));
+    /// Tells listeners of events that a build has made an image, and named it.
+    pub fn image_built(&self, id: &str, names: &[String]) {
+        self.inner().image_event("create", id, id);
+        for name in names {
+            self.inner().image_event("tag", id, &crate::images::familiar(name));
+        }
     }
 
     /// A place below the engine's root, on the file system of its layers.

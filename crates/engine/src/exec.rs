@@ -36,6 +36,7 @@ impl Engine {
             return Err(Error::invalid("No exec command specified"));
         }
         DetachKeys::parse(config.detach_keys.as_deref())?;
+        process::check_user(&container, config.user.as_deref()).await?;
         let id = random::hex_id()?;
         inner.execs.add(id.clone(), Arc::clone(&container), config);
         inner.exec_event(&container, &told("exec_create", &command), &id, None);

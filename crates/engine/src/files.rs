@@ -40,10 +40,10 @@ impl Engine {
     /// [`ErrorKind::NotFound`] for the container and for the path.
     pub async fn archive_stat(&self, name: &str, path: &str) -> Result<PathStat, Error> {
         let container = self.inner().find(name)?;
-        let path = path.to_owned();
+        let (name, path) = (name.to_owned(), path.to_owned());
         self.blocking(move |inner| {
-            let place = Place::find(&inner, &container, &path, false)?;
-            place.stat(&container, &path)
+            let place = Place::find(&inner, &container, &name, &path, false)?;
+            place.stat(&name, &path)
         })
         .await
     }
@@ -54,16 +54,16 @@ impl Engine {
     /// [`ErrorKind::NotFound`] for the container and for the path.
     pub async fn archive_get(&self, name: &str, path: &str) -> Result<(PathStat, ByteStream), Error> {
         let container = self.inner().find(name)?;
-        let (path, busy) = (path.to_owned(), self.busy());
+        let (name, path, busy) = (name.to_owned(), path.to_owned(), self.busy());
         self.blocking(move |inner| {
-            let place = Place::find(&inner, &container, &path, false)?;
-            let stat = place.stat(&container, &path)?;
-            let directory_itself = path.ends_with("/.");
+            let place = Place::find(&inner, &container, &name, &path, false)?;
+            let stat = place.stat(&name, &path)?;
+            let directory_itself =
+                matches!(path.as_str(), "." | "./") || path.ends_with("/.") || path.ends_with("/./");
             let whole = crate::volumes::clean_path(&place.path.to_string_lossy()) == "/";
             let top = match stat.name.as_str() {
                 _ if directory_itself => ".",
-                // The docker CLI puts the new name in front of these, so they begin with a slash.
-                "/" => "/.",
+                // Of the root "/", so that all names begin with a slash: the docker CLI puts the new name in front.
                 name => name,
             };
             let options = PackOptions {
@@ -97,12 +97,11 @@ impl Engine {
     ) -> Result<(), Error> {
         let container = self.inner().find(name)?;
         let (pipe, reader) = pipes::to_blocking();
-        let path = path.to_owned();
+        let (name, path) = (name.to_owned(), path.to_owned());
         let unpacking = self.blocking(move |inner| {
             inner.refuse_read_only(&container, &path)?;
-            let place = Place::find(&inner, &container, &path, true)?;
-            let target =
-                place.root.locate(&place.path).map_err(|error| no_file(&error, &container, &path))?;
+            let place = Place::find(&inner, &container, &name, &path, true)?;
+            let target = place.root.locate(&place.path).map_err(|error| no_file(&error, &name, &path))?;
             let kind = rustix::fs::fstat(&target).map(|stat| FileType::from_raw_mode(stat.st_mode));
             if kind != Ok(FileType::Directory) {
                 return Err(Error::invalid("extraction point is not a directory"));
@@ -120,7 +119,7 @@ impl Engine {
                 ..UnpackOptions::default()
             };
             let root = place.root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY);
-            let root = root.map_err(|error| no_file(&error, &container, &path))?;
+            let root = root.map_err(|error| no_file(&error, &name, &path))?;
             archive::unpack(reader, root.as_fd(), &options).map_err(|error| unpack_error(&error))?;
             inner.container_event(&container, "extract-to-dir", []);
             Ok(())
@@ -165,7 +164,13 @@ fn pack(place: Place, mut writer: pipes::PipeWriter, options: PackOptions) {
 impl Place {
     /// Finds a path: in a running container's own root; else in its layers, or in the volume that would be
     /// mounted there.
-    fn find(inner: &Arc<Inner>, container: &Arc<Container>, path: &str, write: bool) -> Result<Self, Error> {
+    fn find(
+        inner: &Arc<Inner>,
+        container: &Arc<Container>,
+        name: &str,
+        path: &str,
+        write: bool,
+    ) -> Result<Self, Error> {
         let absolute = Path::new("/").join(path);
         if container.is_alive() {
             return Ok(Self { root: running_root(container)?, path: absolute, _held: None });
@@ -182,20 +187,20 @@ impl Place {
             .max_by_key(|(mount, _)| mount.destination.len());
         match nearest {
             Some((mount, rest)) => {
-                let held = mount.name.as_deref().map(|name| Held::new(inner, name)).transpose()?;
+                let held = mount.name.as_deref().map(|volume| Held::new(inner, volume)).transpose()?;
                 let source = match &mount.name {
-                    Some(name) => inner.volumes.data(name),
+                    Some(volume) => inner.volumes.data(volume),
                     None => PathBuf::from(&mount.source),
                 };
-                let root = Root::open(&source).map_err(|error| no_file(&error, container, path))?;
+                let root = Root::open(&source).map_err(|error| no_file(&error, name, path))?;
                 Ok(Self { root, path: rest, _held: held })
             }
             None => Ok(Self { root: root_of(inner, container, write)?, path: absolute, _held: None }),
         }
     }
 
-    fn stat(&self, container: &Container, asked: &str) -> Result<PathStat, Error> {
-        stat::stat(&self.root, &self.path, asked).map_err(|error| no_file(&error, container, asked))
+    fn stat(&self, name: &str, asked: &str) -> Result<PathStat, Error> {
+        stat::stat(&self.root, &self.path, asked).map_err(|error| no_file(&error, name, asked))
     }
 }
 
@@ -248,13 +253,16 @@ impl Inner {
     }
 }
 
-fn no_file(error: &io::Error, container: &Container, path: &str) -> Error {
+/// `name`: the container, as the client named it.
+fn no_file(error: &io::Error, name: &str, path: &str) -> Error {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::not_found(format!(
-            "Could not find the file {path} in container {}",
-            container.record().name
-        )),
-        _ => Error::internal(format!("open {path} in container {}", container.record().name), error),
+        io::ErrorKind::NotFound => {
+            Error::not_found(format!("Could not find the file {path} in container {name}"))
+        }
+        io::ErrorKind::NotADirectory => {
+            Error::invalid(format!("open {path} in container {name}: not a directory"))
+        }
+        _ => Error::internal(format!("open {path} in container {name}"), error),
     }
 }
 

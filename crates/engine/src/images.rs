@@ -82,12 +82,13 @@ impl Engine {
         })))
     }
 
-    /// Images as an archive that both Docker and OCI tools read.
+    /// Images as an archive that both Docker and OCI tools read. A name without a tag stands for all of its repository.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when one of the names isn't there.
     pub async fn image_save(&self, names: Vec<String>) -> Result<ByteStream, Error> {
         let inner = Arc::clone(self.inner());
+        let names: Vec<String> = names.into_iter().flat_map(|name| inner.all_tags_of(name)).collect();
         for name in &names {
             inner.find_image(name)?;
         }
@@ -299,6 +300,14 @@ impl Inner {
     /// `NotFound` in Docker's words, which make its clients pull.
     pub(crate) fn find_image(&self, name: &str) -> Result<Image, Error> {
         self.images.find(name).map_err(|error| self.find_error(&error))
+    }
+
+    /// The names that a repository's name stands for; another one stands for itself.
+    fn all_tags_of(&self, name: String) -> Vec<String> {
+        let repository = name.parse::<Reference>().ok().filter(Reference::is_name_only);
+        let tags: Vec<String> =
+            repository.iter().flat_map(|name| self.images.tags(name)).map(|tag| tag.familiar()).collect();
+        if tags.is_empty() { vec![name] } else { tags }
     }
 
     fn find_error(&self, error: &FindError) -> Error {

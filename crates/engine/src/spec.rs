@@ -118,6 +118,7 @@ pub(crate) fn build(inputs: Inputs<'_>) -> Result<Spec, Error> {
     };
     let base = Base {
         privileged,
+        writable_cgroups: security.writable_cgroups,
         shm: shm(host, inputs.modes, inputs.shared_shm)?,
         files: inputs.files,
         init: inputs.init.filter(|_| wants_init(host, inputs.modes)),
@@ -323,18 +324,18 @@ fn paths(asked: &Option<Vec<String>>, default: &[&str], unmasked: bool) -> Vec<S
 
 /// What tells or changes too much about the host (the same as Docker's).
 pub(crate) const MASKED: [&str; 12] = [
-    "/proc/acpi",
     "/proc/asound",
+    "/proc/acpi",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
+    "/proc/sched_debug",
+    "/proc/scsi",
     "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 
 pub(crate) const READ_ONLY: [&str; 5] =

@@ -7,10 +7,10 @@ use std::{
 };
 
 use bollard_stubs::models::{
-    BuildCacheDiskUsage, Commit, ContainersDiskUsage, ImagesDiskUsage, IndexInfo, LocalNodeState,
-    PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemDataUsageResponse, SystemInfo,
-    SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum, SystemVersion,
-    SystemVersionComponents, SystemVersionPlatform, VolumesDiskUsage,
+    BuildCacheDiskUsage, Commit, ContainersDiskUsage, FirewallInfo, ImagesDiskUsage, IndexInfo,
+    LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemDataUsageResponse,
+    SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum,
+    SystemVersion, SystemVersionComponents, SystemVersionPlatform, VolumesDiskUsage,
 };
 
 use minke_model::ImageId;
@@ -262,6 +262,7 @@ impl Inner {
             init_commit: Some(Commit { id: text(self.config.version) }),
             security_options: Some(self.security_options()),
             warnings: Some(self.warnings()),
+            firewall_backend: Some(FirewallInfo { driver: text("nftables"), info: None }),
             ..SystemInfo::default()
         })
     }

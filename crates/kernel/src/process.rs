@@ -187,6 +187,18 @@ fn parse_stat(text: &[u8]) -> Option<ProcessStat> {
     Some(ProcessStat { state, start_time: fields.nth(18)?.parse().ok()? })
 }
 
+/// Whether the process has a handler for the signal (proc_pid_status(5), `SigCgt`).
+///
+/// # Errors
+/// When it has ended.
+pub fn catches(pid: i32, signal: i32) -> io::Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let caught =
+        status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+    let caught = caught.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    Ok(signal > 0 && caught.checked_shr(signal.unsigned_abs() - 1).is_some_and(|rest| rest & 1 == 1))
+}
+
 /// pidfd_send_signal(2); 0 only asks whether it is there.
 ///
 /// # Errors

@@ -24,12 +24,41 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// A string that is not a platform, or its beginning.
+/// What is wrong with a string (its beginning) that is no platform. The words in which Docker's users know it, and an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a platform: want os/architecture or os/architecture/variant, for example linux/arm64/v8"
+    "{text:?} is not a platform ({why}): want os/architecture or os/architecture/variant, for example linux/arm64/v8"
 )]
-pub struct PlatformError(pub String);
+pub struct PlatformError {
+    text: String,
+    why: &'static str,
+}
+
+/// What stands alone for a platform of it on this host's architecture.
+const SYSTEMS: [&str; 16] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+];
+
+/// What stands alone for Linux on it, in Go's words.
+const ARCHITECTURES: [&str; 14] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x", "wasm",
+];
 
 impl Platform {
     /// The platform this program was built for, which is the one it runs on.
@@ -55,7 +84,7 @@ impl Platform {
             ("loongarch64", variant) => ("loong64".to_owned(), variant),
             (other, variant) => (other.to_owned(), variant),
         };
-        Self { os: lower(os), architecture, variant }
+        Self { os: normal_os(os), architecture, variant }
     }
 
     /// How well an image for `offered` runs here: 0 not at all, more is better.
@@ -83,26 +112,43 @@ impl Platform {
     }
 }
 
+/// In lower case; people call Go's darwin macos.
+fn normal_os(os: &str) -> String {
+    match os.to_ascii_lowercase().as_str() {
+        "macos" => "darwin".to_owned(),
+        os => os.to_owned(),
+    }
+}
+
 impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let error = || PlatformError(excerpt(text));
+        let error = |why| PlatformError { text: excerpt(text), why };
         let words: Vec<&str> = text.split('/').collect();
         let word_ok = |word: &&str| {
             !word.is_empty()
                 && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
         let platform = match words.as_slice() {
-            all if !all.iter().all(word_ok) => return Err(error()),
+            [os, ..] if !word_ok(os) => return Err(error("the first word is an invalid OS component")),
+            all if !all.iter().all(word_ok) => return Err(error("a word is an invalid component")),
+            [word] => {
+                let alone = Self::normalised("linux", word, None);
+                match (normal_os(word).as_str(), alone.architecture.as_str()) {
+                    (os, _) if SYSTEMS.contains(&os) => Self { os: os.to_owned(), ..Self::host() },
+                    (_, architecture) if ARCHITECTURES.contains(&architecture) => alone,
+                    _ => return Err(error("unknown operating system or architecture")),
+                }
+            }
             [os, architecture] => Self::normalised(os, architecture, None),
             [os, architecture, variant] => Self::normalised(os, architecture, Some(variant)),
-            _ => return Err(error()),
+            _ => return Err(error("too many words")),
         };
         let is_short = |word: &String| word.len() <= LONGEST_WORD;
         let are_short = is_short(&platform.os) && is_short(&platform.architecture);
         if !are_short || !platform.variant.as_ref().is_none_or(is_short) {
-            return Err(error());
+            return Err(error("a word is too long"));
         }
         Ok(platform)
     }
@@ -134,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn one_word_is_a_system_or_an_architecture() {
+        assert_eq!(parse("Linux"), Platform::host());
+        assert_eq!(parse("aarch64"), parse("linux/arm64"));
+        assert_eq!(parse("macos").os, "darwin");
+        let told = "foobar".parse::<Platform>().unwrap_err().to_string();
+        assert!(told.contains("unknown operating system or architecture"), "{told}");
+    }
+
+    #[test]
     fn an_older_variant_runs_on_a_newer_cpu_and_never_the_reverse() {
         let cpu = parse("linux/arm/v7");
         assert!(cpu.suitability(&parse("linux/arm/v7")) > cpu.suitability(&parse("linux/arm/v6")));
@@ -153,7 +208,7 @@ mod tests {
     fn anything_else_is_refused_with_an_example() {
         // The number of a variant becomes one longer.
         let (long, digits) = (format!("a/{}", "b".repeat(65)), format!("a/b/{}", "1".repeat(64)));
-        for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "li nux/amd64", &long, &digits] {
+        for text in ["", "nonsense", "linux/", "/amd64", "a/b/c/d", "li nux/amd64", &long, &digits] {
             assert!(text.parse::<Platform>().unwrap_err().to_string().contains("linux/arm64/v8"), "{text}");
         }
     }

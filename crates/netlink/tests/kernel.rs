@@ -84,7 +84,7 @@ fn the_peer_of_a_veth_pair_is_born_in_its_namespace() {
             namespace: inside.as_fd(),
             mtu: 1300,
         };
-        route.run(Batch::new().veth(&veth).bridge_port_up("ve0", false)).unwrap();
+        route.run(Batch::new().veth(&veth).bridge_port_up("ve0", false, true)).unwrap();
         let ports = route.links(Some(index)).unwrap();
         assert_eq!(ports.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["ve0"]);
         assert!(ports[0].up && ports[0].kind.as_deref() == Some("veth"));

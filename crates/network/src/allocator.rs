@@ -1,8 +1,8 @@
 //! Which address a sandbox gets. Pure, and flat in the number of addresses in use.
 //!
-//! Addresses are given out in order, each after the one before, and from the start again at the
-//! end. An address that was just released is the last to be used again, so that neither a
-//! neighbour's cache nor a client's retry reaches a stranger.
+//! It is the lowest that is free, as Docker's users count on: the first container of a network has the second
+//! address, whatever was there before. The hardware address follows from it ([`crate::Mac::of_address`]), so that no
+//! neighbour's cache is wrong afterwards.
 
 use std::{collections::HashSet, net::IpAddr};
 
@@ -18,8 +18,8 @@ pub(crate) struct Allocator {
     /// What is given out unasked.
     first: u128,
     last: u128,
-    /// What was given out last.
-    previous: u128,
+    /// None below it is free.
+    lowest: u128,
 }
 
 impl Allocator {
@@ -38,7 +38,7 @@ impl Allocator {
                 reserved.insert(subnet.last_place());
             }
         }
-        Self { subnet, reserved, used: HashSet::new(), first, last, previous: last }
+        Self { subnet, reserved, used: HashSet::new(), first, last, lowest: first }
     }
 
     /// What its addresses are of.
@@ -46,18 +46,15 @@ impl Allocator {
         self.subnet
     }
 
-    /// The next free address.
+    /// The lowest free address.
     ///
     /// # Errors
     /// [`AttachError::NoAddress`] when all are in use.
     pub(crate) fn allocate(&mut self) -> Result<IpAddr, AttachError> {
-        // At most this many are not free; so the search ends behind them.
-        let taken = (self.used.len() + self.reserved.len()) as u128;
-        let mut candidate = self.previous;
-        for _ in 0..=taken.min(self.last - self.first) {
-            candidate = if candidate >= self.last { self.first } else { candidate + 1 };
+        while self.lowest <= self.last {
+            let candidate = self.lowest;
+            self.lowest += 1;
             if !self.reserved.contains(&candidate) && self.used.insert(candidate) {
-                self.previous = candidate;
                 return self.subnet.nth(candidate).ok_or(AttachError::NoAddress(self.subnet));
             }
         }
@@ -80,21 +77,13 @@ impl Allocator {
         Ok(())
     }
 
-    /// Claims what is in use since before this engine, and goes on behind it.
-    pub(crate) fn adopt(&mut self, address: IpAddr) {
-        if self.claim(address).is_ok()
-            && let Some(place) = self.subnet.place(address)
-            && (self.first..=self.last).contains(&place)
-            && (self.previous == self.last || place > self.previous)
-        {
-            self.previous = place;
-        }
-    }
-
     /// Gives an address back; one that isn't used is no error.
     pub(crate) fn release(&mut self, address: IpAddr) {
         if let Some(place) = self.subnet.place(address) {
             self.used.remove(&place);
+            if place >= self.first {
+                self.lowest = self.lowest.min(place);
+            }
         }
     }
 }
@@ -130,12 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_released_address_is_the_last_to_be_used_again() {
+    fn the_lowest_free_address_is_the_next() {
         let mut pool = allocator("10.0.0.1/29", None);
         let first = pool.allocate().unwrap();
+        pool.allocate().unwrap();
         pool.release(first);
-        let rest: Vec<_> = (0..5).map(|_| pool.allocate().unwrap()).collect();
-        assert_eq!(rest, ["10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.2"].map(ip));
+        let rest: Vec<_> = (0..4).map(|_| pool.allocate().unwrap()).collect();
+        assert_eq!(rest, ["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"].map(ip));
         assert!(matches!(pool.allocate(), Err(AttachError::NoAddress(_))));
     }
 
@@ -179,8 +169,9 @@ mod tests {
     #[test]
     fn what_lived_before_a_restart_keeps_its_address() {
         let mut pool = allocator("10.0.0.1/24", None);
-        pool.adopt(ip("10.0.0.7"));
-        pool.adopt(ip("10.0.0.3"));
-        assert_eq!(pool.allocate().unwrap(), ip("10.0.0.8"));
+        for address in ["10.0.0.2", "10.0.0.4"] {
+            pool.claim(ip(address)).unwrap();
+        }
+        assert_eq!([pool.allocate(), pool.allocate()].map(Result::unwrap), ["10.0.0.3", "10.0.0.5"].map(ip));
     }
 }

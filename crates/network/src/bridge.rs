@@ -1,4 +1,4 @@
-//! The bridge interface of a network: made when the first sandbox needs it, checked by every later one.
+//! The bridge interface of a network: made with it, checked by every sandbox, which makes it again where it is gone.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -258,6 +258,9 @@ pub enum CreateError {
     /// The host's routes and addresses could not be read.
     #[error("read the host's routes and addresses")]
     Host(#[source] minke_netlink::Error),
+    /// Its bridge could not be made.
+    #[error(transparent)]
+    Device(AttachError),
 }
 
 /// Why [`Networks::remove`](crate::Networks::remove) left a network.

@@ -108,7 +108,7 @@ impl Sandbox {
                         namespace,
                         mtu: *mtu,
                     };
-                    batch.veth(&veth).bridge_port_up(name, *isolated)
+                    batch.veth(&veth).bridge_port_up(name, *isolated, sysctl::takes_ipv6(*mtu))
                 }
                 (Device::Vlan(parent), _) => batch.slave(Slave {
                     name: &endpoint.interface,

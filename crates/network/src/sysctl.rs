@@ -2,7 +2,10 @@
 //!
 //! The files show the namespace of the thread that opens them.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use minke_netlink::route::Link;
 
@@ -117,6 +120,11 @@ pub(crate) fn interface_ipv6(interface: &str, on: bool) -> Vec<(String, String)>
 pub(crate) fn is_so(link: &Link, (setting, value): &(String, String)) -> bool {
     let disabled = link.ipv6_disabled.map(|disabled| if disabled { "1" } else { "0" });
     *setting == disable_ipv6(&link.name) && disabled == Some(value.as_str())
+}
+
+/// Whether the kernel gives interfaces of this MTU IPv6: it may have none, and those below 1280 bytes get none (RFC 8200, section 5).
+pub(crate) fn takes_ipv6(mtu: u32) -> bool {
+    mtu >= 1280 && Path::new("/proc/sys/net/ipv6").exists()
 }
 
 fn disable_ipv6(interface: &str) -> String {

@@ -52,9 +52,7 @@ pub(super) async fn compose(
         CommitError::Name(_) => BuildError::Invalid(error.to_string()),
         _ => failed(&error),
     })?;
-    for name in names {
-        first.build.engine.image_built(&id.to_string(), name);
-    }
+    first.build.engine.image_built(&id.to_string(), names);
     tell(&first.build, names, result, (id, root), is_index);
     Ok(Composed { root: if is_index { root } else { id } })
 }

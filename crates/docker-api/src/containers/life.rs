@@ -87,12 +87,12 @@ pub(crate) async fn resize(call: Call) -> Outcome {
 
 /// The `w` and `h` of a resize; also for exec.
 pub(crate) fn terminal_size(query: &Query) -> Result<(u16, u16), ApiError> {
-    let side = |name: &str, what: &str| match query.number::<u16>(name) {
-        Ok(side) => Ok(side.unwrap_or(0)),
-        Err(_) => Err(ApiError::invalid(format!(
-            "invalid resize {what} {:?}: not a whole number from 0 to 65535",
-            query.get(name).unwrap_or_default()
-        ))),
+    let side = |name: &str, what: &str| {
+        let text = query.get(name).unwrap_or_default();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if is_number { "value out of range" } else { "invalid syntax" };
+        text.parse::<u16>().map_err(|_| ApiError::invalid(format!("invalid resize {what} {text:?}: {why}")))
     };
     Ok((side("w", "width")?, side("h", "height")?))
 }
@@ -112,13 +112,14 @@ mod tests {
     #[test]
     fn a_terminals_size_is_two_small_numbers() {
         assert_eq!(terminal_size(&Query::parse("h=24&w=80")).unwrap(), (80, 24));
-        assert!(
-            terminal_size(&Query::parse("h=x"))
-                .unwrap_err()
-                .message
-                .starts_with("invalid resize height \"x\"")
-        );
-        assert!(terminal_size(&Query::parse("w=70000")).is_err());
+        for (query, told) in [
+            ("h=x&w=80", "invalid resize height \"x\": invalid syntax"),
+            ("h=24", "invalid resize width \"\": invalid syntax"),
+            ("h=24&w=-1", "invalid resize width \"-1\": value out of range"),
+            ("h=24&w=70000", "invalid resize width \"70000\": value out of range"),
+        ] {
+            assert_eq!(terminal_size(&Query::parse(query)).unwrap_err().message, told);
+        }
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub(crate) async fn load(call: Call) -> Outcome {
     let quiet = call.query.flag_or("quiet", true);
     let engine = call.engine().clone();
     let mut events = engine.image_load(call.body.into_reader()).await?;
+    if quiet {
+        // The answer begins when all is done: clients that want no progress may not read it to its end.
+        let all: Vec<_> = events
+            .filter(|event| future::ready(!matches!(event, Ok(LoadEvent::Progress { .. }))))
+            .collect()
+            .await;
+        events = stream::iter(all).boxed();
+    }
     // An archive that is refused at once is an error of the request; later ones come in the stream, whose
     // status is sent by then.
     match events.next().await {

@@ -229,7 +229,12 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     for name in modes.namespace_donors() {
         inner.find(name).map_err(|error| Error::invalid(error.to_string()))?;
     }
-    check_ipc(inner, record, modes)?;
+    check_ipc(record, modes)?;
+    if host.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+        return Err(Error::invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+        ));
+    }
     if let Some(key) =
         host.annotations.iter().flatten().map(|(key, _)| key).find(|key| key.starts_with("dev.minke."))
     {
@@ -292,18 +297,8 @@ fn conflict(what: &str, mode: &str) -> Error {
 
 /// Only a shareable container's IPC namespace can be joined, since its /dev/shm must be a directory that
 /// both can bind.
-fn check_ipc(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
+fn check_ipc(record: &Record, modes: &Modes) -> Result<(), Error> {
     match &modes.ipc {
-        IpcMode::Container(name) => {
-            let donor = inner.find(name)?.record();
-            if donor.host.ipc_mode.as_deref() == Some("shareable") {
-                return Ok(());
-            }
-            Err(Error::invalid(format!(
-                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
-                donor.id
-            )))
-        }
         IpcMode::Shareable if record.host.shm_size.is_some_and(|size| size != 64 << 20) => {
             Err(Error::not_implemented(
                 "ShmSize can't be honoured together with IpcMode shareable: a shared /dev/shm is a directory and has no size",

@@ -56,6 +56,19 @@ impl HealthSpec {
         shell: Option<&[String]>,
     ) -> Result<Option<Self>, Error> {
         let Some(config) = config else { return Ok(None) };
+        let time = |name: &str, value: Option<i64>, default: u64| match value.unwrap_or(0) {
+            0 => Ok(Duration::from_secs(default)),
+            value if value >= 1_000_000 => Ok(Duration::from_nanos(value.unsigned_abs())),
+            _ => Err(Error::invalid(format!("{name} in Healthcheck cannot be less than 1ms"))),
+        };
+        // Whatever the form is: an image's test may be inherited with times of the container's own.
+        let interval = time("Interval", config.interval, 30)?;
+        let timeout = time("Timeout", config.timeout, 30)?;
+        if config.retries.unwrap_or(0) < 0 {
+            return Err(Error::invalid("Retries in Healthcheck cannot be negative"));
+        }
+        let start_period = time("StartPeriod", config.start_period, 0)?;
+        let start_interval = time("StartInterval", config.start_interval, 5)?;
         let test = config.test.clone().unwrap_or_default();
         let command = match test.split_first() {
             None => return Ok(None),
@@ -73,20 +86,12 @@ impl HealthSpec {
                 )));
             }
         };
-        let time = |name: &str, value: Option<i64>, default: u64| match value.unwrap_or(0) {
-            0 => Ok(Duration::from_secs(default)),
-            value if value >= 1_000_000 => Ok(Duration::from_nanos(value.unsigned_abs())),
-            _ => Err(Error::invalid(format!("{name} in Healthcheck cannot be less than 1ms"))),
-        };
-        if config.retries.unwrap_or(0) < 0 {
-            return Err(Error::invalid("Retries in Healthcheck cannot be negative"));
-        }
         Ok(Some(Self {
             command,
-            interval: time("Interval", config.interval, 30)?,
-            timeout: time("Timeout", config.timeout, 30)?,
-            start_period: time("StartPeriod", config.start_period, 0)?,
-            start_interval: time("StartInterval", config.start_interval, 5)?,
+            interval,
+            timeout,
+            start_period,
+            start_interval,
             retries: config.retries.filter(|retries| *retries > 0).unwrap_or(3),
         }))
     }

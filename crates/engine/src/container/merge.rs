@@ -61,7 +61,7 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &RunConfig) -> Result<(
     if let Some(bad) =
         user_env.iter().find(|entry| entry.is_empty() || entry.starts_with('=') || entry.contains('\0'))
     {
-        return Err(Error::invalid(format!("invalid environment variable: {bad:?}")));
+        return Err(Error::invalid(format!("invalid environment variable: {}", bad.escape_debug())));
     }
     config.env = Some(env::merge(&image.env, &user_env)).filter(|env| !env.is_empty());
 
@@ -86,6 +86,9 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &RunConfig) -> Result<(
             "the working directory '{}' is invalid, it needs to be an absolute path",
             config.working_dir.as_deref().unwrap_or("")
         )));
+    }
+    if let Some(directory) = config.working_dir.as_mut().filter(|dir| !dir.is_empty()) {
+        *directory = crate::volumes::clean_path(directory);
     }
     let mut volumes = config.volumes.take().unwrap_or_default();
     volumes.extend(image.volumes.keys().filter(|path| !volumes.contains(path)).cloned().collect::<Vec<_>>());

@@ -6,8 +6,8 @@ use bollard_stubs::models::{EndpointSettings, HostConfig};
 use minke_supervisor::{ExitRecord, Streams, Target};
 use tokio::{net::UnixStream, sync::oneshot};
 
-use super::{Adopted, Container, Record, RestartPolicy, machine::SIGKILL, waits::WaitRequest};
-use crate::{Changed, Engine, Error, RemoveOptions, WaitCondition, Waiter, signals};
+use super::{Adopted, Container, Record, RestartPolicy, RunView, machine::SIGKILL, waits::WaitRequest};
+use crate::{Changed, Engine, Error, RemoveOptions, WaitCondition, Waiter, signals, time_text};
 
 /// Where an answer goes; whoever asked may have left.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -113,6 +113,27 @@ impl Container {
     }
 }
 
+/// How long after its start a program may take until it catches the signals that it means to.
+const BEGINNING: Duration = Duration::from_millis(100);
+
+impl Container {
+    /// Waits until the program that was started only now catches the signal, or is no longer new.
+    ///
+    /// The kernel drops a signal to the first process of a PID namespace that doesn't catch it (pid_namespaces(7)), and a
+    /// program has no time to say so between a start and a stop that follow each other: the stop would run out of patience.
+    async fn let_begin(&self, signal: i32) {
+        let is_new = |run: &RunView| time_text::since(&run.started_at).is_some_and(|ran| ran < BEGINNING);
+        loop {
+            let run = self.run();
+            let Some((pid, _)) = run.process.filter(|_| is_new(&run)) else { return };
+            if signal == SIGKILL || minke_kernel::process::catches(pid, signal).unwrap_or(true) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 /// The signal that `stop` sends first.
 fn stop_signal(record: &Record) -> i32 {
     record
@@ -147,6 +168,7 @@ impl Engine {
     ) -> Result<Changed, Error> {
         let container = self.inner().find(name)?;
         let (signal, patience) = container.ending(signal, timeout)?;
+        container.let_begin(signal).await;
         container.ask(|reply| Message::Stop { signal, patience, reply }).await
     }
 
@@ -157,6 +179,7 @@ impl Engine {
     pub async fn restart(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<(), Error> {
         let container = self.inner().find(name)?;
         let (signal, patience) = container.ending(signal, timeout)?;
+        container.let_begin(signal).await;
         container.ask(|reply| Message::Restart { signal, patience, reply }).await
     }
 
@@ -170,6 +193,7 @@ impl Engine {
         let container = self.inner().find(name).map_err(told)?;
         let signal = if signal.is_empty() { SIGKILL } else { signals::parse(signal).map_err(told)? };
         let ends = signal == SIGKILL || signal == stop_signal(&container.record());
+        container.let_begin(signal).await;
         container.ask(|reply| Message::Kill { signal, ends, reply }).await
     }
 

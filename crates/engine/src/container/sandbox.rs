@@ -9,7 +9,7 @@ use minke_network::{AttachRequest, Attached, Attachment, DnsSockets, EndpointReq
 
 use super::{Container, Record, links, ports};
 use crate::{
-    DefaultBridge, Error,
+    DefaultBridge, Error, ErrorKind,
     engine::Inner,
     networks::{self, Kind, endpoint},
     spec::{
@@ -110,18 +110,36 @@ pub(super) fn join(inner: &Inner, modes: &Modes, held: &mut Vec<OwnedFd>) -> Res
             _ => None,
         },
         ipc: match &modes.ipc {
-            IpcMode::Container(name) => Some(path(name, NamespaceType::Ipc)?),
+            IpcMode::Container(name) => {
+                check_shareable(&inner.find(name)?.record())?;
+                Some(path(name, NamespaceType::Ipc)?)
+            }
             _ => None,
         },
     })
+}
+
+/// At each start, as Docker does: a container may be created for one that isn't there yet.
+fn check_shareable(donor: &Record) -> Result<(), Error> {
+    if donor.host.ipc_mode.as_deref() == Some("shareable") {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+        donor.id
+    )))
 }
 
 /// A namespace of a running container. The pid is checked after the namespace was opened, so it can't be
 /// that of
 /// another process which got the number meanwhile.
 pub(crate) fn namespace_of(container: &Container, kind: NamespaceType) -> Result<OwnedFd, Error> {
-    let not_running =
-        || Error::conflict(format!("cannot join namespace of a non running container: {}", container.id));
+    let not_running = || {
+        let kind = kind.as_str().to_uppercase();
+        // As Docker has it no 409, since what is wrong is not in the request.
+        let told = format!("failed to join {kind} namespace: container {} is not running", container.id);
+        Error::new(ErrorKind::Internal, told)
+    };
     let (pid, start_time) = container.run().process.ok_or_else(not_running)?;
     let path = format!("/proc/{pid}/ns/{}", kind.proc_name());
     let namespace = namespace::open(path.as_ref(), kind).map_err(|error| {

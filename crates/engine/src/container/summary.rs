@@ -108,7 +108,8 @@ pub(super) fn port_map(record: &Record, attachment: &Attachment) -> PortMap {
         let bindings = map.entry(format!("{}/{}", port.container_port, port.protocol)).or_default();
         bindings.get_or_insert_default().push(PortBinding {
             host_ip: Some(port.host_address.to_string()),
-            host_port: Some(port.host_port.to_string()),
+            // A routed port is none of the host's.
+            host_port: Some(if port.host_port == 0 { String::new() } else { port.host_port.to_string() }),
         });
     }
     map

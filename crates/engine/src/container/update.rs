@@ -52,6 +52,11 @@ impl Engine {
         let mut host = record.host.clone();
         apply(&mut host, &body);
         resources::check(&host, inner.host.facts.resources)?;
+        if record.host.auto_remove == Some(true) && host.restart_policy != record.host.restart_policy {
+            return Err(Error::conflict(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container",
+            ));
+        }
         let policy = RestartPolicy::parse(&host)?;
         let limits = resources::resources(&host, &devices::block_numbers)?;
         if let Some(supervisor) = container.run().supervisor {
@@ -95,7 +100,10 @@ fn apply(host: &mut HostConfig, body: &ContainerUpdateBody) {
     set(&mut host.cpu_realtime_period, body.cpu_realtime_period);
     set(&mut host.cpu_realtime_runtime, body.cpu_realtime_runtime);
     set(&mut host.nano_cpus, body.nano_cpus);
-    set(&mut host.pids_limit, body.pids_limit);
+    // Here zero is a value, too, and takes the limit away, as what is less does.
+    if let Some(limit) = body.pids_limit {
+        host.pids_limit = Some(limit.max(0));
+    }
     if body.blkio_weight.is_some_and(|weight| weight != 0) {
         host.blkio_weight = body.blkio_weight;
     }

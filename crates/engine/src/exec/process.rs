@@ -48,6 +48,23 @@ pub(crate) async fn process_for(
     process(inner, container, &config, ExecStart::default()).await
 }
 
+/// Whether the container has the user that is asked for. That it has one is looked at again when the process starts.
+///
+/// # Errors
+/// `InvalidParameter` where not; `Conflict` when the container has ended.
+pub(super) async fn check_user(container: &Arc<Container>, user: Option<&str>) -> Result<(), Error> {
+    let Some(user) = user.filter(|user| !user.is_empty()) else { return Ok(()) };
+    let (container, user) = (Arc::clone(container), user.to_owned());
+    let found = tokio::task::spawn_blocking(move || {
+        accounts(&files::running_root(&container)?)?.resolve(&user, &[]).map(drop)
+    });
+    found.await.map_err(|error| Error::internal("look for the user", &error))?
+}
+
+fn accounts(root: &Root) -> Result<spec::user::Accounts, Error> {
+    rootfs::accounts(root).map_err(|error| Error::internal("read the container's users", &error))
+}
+
 fn build(inner: &Inner, container: &Container, root: &Root, config: &ExecConfig) -> Result<Process, Error> {
     let (record, facts) = (container.record(), &inner.host.facts);
     let tty = config.tty.unwrap_or(false);
@@ -58,8 +75,7 @@ fn build(inner: &Inner, container: &Container, root: &Root, config: &ExecConfig)
         .filter(|user| !user.is_empty())
         .or(record.config.user.as_deref())
         .unwrap_or("");
-    let accounts =
-        rootfs::accounts(root).map_err(|error| Error::internal("read the container's users", &error))?;
+    let accounts = accounts(root)?;
     let groups = record.host.group_add.clone().unwrap_or_default();
     let user = accounts.resolve(user, &groups)?;
     let host = bollard_stubs::models::HostConfig { privileged: Some(privileged), ..record.host.clone() };

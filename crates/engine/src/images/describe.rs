@@ -18,7 +18,8 @@ pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<Imag
     let filters = &options.filters;
     filters.expect(&["before", "dangling", "label", "label!", "reference", "since", "until"])?;
     let dangling = filters.boolean("dangling")?;
-    let until = filters.single("until")?.map(time_text::until).transpose()?;
+    let until = filters.get("until").into_iter().flatten().map(|text| time_text::until(text));
+    let until = until.collect::<Result<Vec<_>, _>>()?.into_iter().min();
     let created = |name: &str| -> Result<Option<OffsetDateTime>, Error> {
         filters.single(name)?.map(|name| Ok(created_at(&inner.find_image(name)?))).transpose()
     };

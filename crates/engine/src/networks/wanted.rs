@@ -30,11 +30,13 @@ pub(crate) fn wanted(
         _ => table.find(term).map_or_else(|_| term.to_owned(), |network| network.name.clone()),
     };
     let mut networks = BTreeMap::new();
-    for (term, settings) in networking.endpoints_config.into_iter().flatten() {
+    for (term, mut settings) in networking.endpoints_config.into_iter().flatten() {
         let name = name_of(&term);
-        if networks.insert(name.clone(), settings).is_some() {
-            return Err(Error::invalid(format!("network {name:?} is specified multiple times")));
+        if let Some(other) = networks.remove(&name) {
+            settings = with_address(settings, other)
+                .ok_or_else(|| Error::invalid(format!("network {name:?} is specified multiple times")))?;
         }
+        networks.insert(name, settings);
     }
     if networks.is_empty() {
         networks.insert(name_of(own), EndpointSettings::default());
@@ -56,6 +58,23 @@ pub(crate) fn wanted(
         check_together(mode, found[..at].iter().map(AsRef::as_ref), network)?;
     }
     Ok(networks)
+}
+
+/// One and the same network's settings, where either is nothing but the hardware address that older clients ask of the container
+/// as a whole: their mode may name the network by its id, and the settings by its name.
+fn with_address(one: EndpointSettings, other: EndpointSettings) -> Option<EndpointSettings> {
+    let has_address =
+        |settings: &EndpointSettings| settings.mac_address.as_ref().is_some_and(|mac| !mac.is_empty());
+    let is_address = |settings: &EndpointSettings| {
+        has_address(settings)
+            && EndpointSettings { mac_address: None, ..settings.clone() } == EndpointSettings::default()
+    };
+    let (address, settings) = match is_address(&one) {
+        true => (one, other),
+        false if is_address(&other) => (other, one),
+        false => return None,
+    };
+    (!has_address(&settings)).then_some(EndpointSettings { mac_address: address.mac_address, ..settings })
 }
 
 /// Whether a container of this mode that is on `others` may be on `network` too.
@@ -127,6 +146,20 @@ mod tests {
         let networks = wanted_json(&NetworkMode::Named("blue".into()), "{}").unwrap();
         assert_eq!(networks["blue"].links, Some(vec!["db:base".to_owned()]));
         assert_eq!(wanted_json(&NetworkMode::Bridge, "{}").unwrap()["bridge"].links, None);
+    }
+
+    #[test]
+    fn the_containers_hardware_address_may_name_the_network_otherwise() {
+        let both = |first: &str, second: &str| {
+            let json = format!(r#"{{"EndpointsConfig":{{"default":{first},"bridge":{second}}}}}"#);
+            wanted_json(&NetworkMode::Bridge, &json)
+        };
+        let networks = both(r#"{"MacAddress":"02:42:ac:11:00:42"}"#, r#"{"GwPriority":1}"#).unwrap();
+        let found = &networks["bridge"];
+        assert_eq!((found.mac_address.as_deref(), found.gw_priority), (Some("02:42:ac:11:00:42"), Some(1)));
+        for second in ["{}", r#"{"GwPriority":1}"#] {
+            assert!(both("{}", second).unwrap_err().contains("specified multiple times"));
+        }
     }
 
     #[test]

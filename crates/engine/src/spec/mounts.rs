@@ -11,6 +11,7 @@ use crate::volumes::{MountKind, MountRecord, Seen};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Base<'a> {
     pub(crate) privileged: bool,
+    pub(crate) writable_cgroups: bool,
     /// Mount nothing on /dev/shm (`--ipc none`), a directory of the host, or a file system of this many
     /// bytes.
     pub(crate) shm: Shm<'a>,
@@ -54,6 +55,7 @@ pub(crate) fn mounts(base: Base<'_>, user: &[MountRecord], sources: &[Option<Str
 
 fn kernel_mounts(base: Base<'_>) -> Vec<Mount> {
     let writable = if base.privileged { "rw" } else { "ro" };
+    let cgroups = if base.privileged || base.writable_cgroups { "rw" } else { "ro" };
     let mut mounts = vec![
         new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -64,7 +66,7 @@ fn kernel_mounts(base: Base<'_>) -> Vec<Mount> {
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
         new("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
-        new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", writable]),
+        new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", cgroups]),
     ];
     // A new mount shows the queues of the IPC namespace that the container is in, the host's included.
     mounts.push(new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
@@ -136,7 +138,14 @@ mod tests {
 
     fn base() -> Base<'static> {
         static NONE: BTreeMap<String, Seen> = BTreeMap::new();
-        Base { privileged: false, shm: Shm::Size(64 << 20), files: &[], init: None, images: &NONE }
+        Base {
+            privileged: false,
+            writable_cgroups: false,
+            shm: Shm::Size(64 << 20),
+            files: &[],
+            init: None,
+            images: &NONE,
+        }
     }
 
     fn volume(destination: &str) -> MountRecord {

@@ -38,7 +38,7 @@ pub(crate) fn adapt(host: &mut HostConfig, on: HostResources) {
         true => host.oom_kill_disable.filter(|off| *off),
         false => Some(host.oom_kill_disable.unwrap_or(false)),
     };
-    if host.pids_limit == Some(0) {
+    if host.pids_limit.is_some_and(|limit| limit <= 0) {
         host.pids_limit = None;
     }
 }
@@ -119,7 +119,10 @@ fn check_cpu(host: &HostConfig, on: HostResources) -> Result<(), Error> {
         return Err(Error::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
     }
     if host.cpu_shares.unwrap_or(0) < 0 {
-        return Err(Error::invalid("invalid CPU shares: the number must not be negative"));
+        return Err(Error::invalid(format!(
+            "invalid CPU shares ({}): value must be a positive integer",
+            host.cpu_shares.unwrap_or(0)
+        )));
     }
     for (name, list) in [("cpus", &host.cpuset_cpus), ("mems", &host.cpuset_mems)] {
         let list = list.as_deref().unwrap_or("");
@@ -138,7 +141,7 @@ pub(crate) fn resources(host: &HostConfig, numbers: DeviceNumbers<'_>) -> Result
     Ok(Resources {
         memory: memory(host),
         cpu: cpu(host),
-        pids: host.pids_limit.filter(|limit| *limit > 0).map(|limit| Pids { limit: Some(limit) }),
+        pids: host.pids_limit.map(|limit| Pids { limit: Some(if limit > 0 { limit } else { -1 }) }),
         block_io: block_io(host, numbers)?,
         ..Resources::default()
     })
@@ -283,7 +286,7 @@ mod tests {
     fn pids_without_limit_are_minus_one_or_zero() {
         for limit in [0, -1] {
             let host = HostConfig { pids_limit: Some(limit), ..HostConfig::default() };
-            assert_eq!(resources(&host, &none).unwrap().pids, None);
+            assert_eq!(resources(&host, &none).unwrap().pids.unwrap().limit, Some(-1));
         }
         let host = HostConfig { pids_limit: Some(10), ..HostConfig::default() };
         assert_eq!(resources(&host, &none).unwrap().pids.unwrap().limit, Some(10));

@@ -11,6 +11,8 @@ pub(crate) struct Security {
     pub(crate) no_new_privileges: bool,
     /// `systempaths=unconfined`: no masked and no read-only paths.
     pub(crate) system_paths_unconfined: bool,
+    /// The container may make and change cgroups below its own.
+    pub(crate) writable_cgroups: bool,
 }
 
 /// Which system call filter.
@@ -34,7 +36,8 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, Error> {
     let mut security = Security::default();
     for option in options {
         // Docker accepts ':' for '=' as its first releases had it.
-        let (key, value) = option.split_once('=').or_else(|| option.split_once(':')).unwrap_or((option, ""));
+        let parts = option.split_once('=').or_else(|| option.split_once(':'));
+        let (has_value, (key, value)) = (parts.is_some(), parts.unwrap_or((option, "")));
         match (key, value) {
             ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
             ("no-new-privileges", "false") => security.no_new_privileges = false,
@@ -43,7 +46,8 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, Error> {
             ("seccomp", json) => security.seccomp = SeccompChoice::Profile(json.to_owned()),
             ("apparmor", "unconfined") | ("label", "disable") => {}
             ("systempaths", "unconfined") => security.system_paths_unconfined = true,
-            ("writable-cgroups", "false") => {}
+            ("writable-cgroups", "" | "true") => security.writable_cgroups = true,
+            ("writable-cgroups", "false") => security.writable_cgroups = false,
             ("apparmor", profile) => {
                 return Err(Error::invalid(format!(
                     "security option apparmor={profile}: this engine does not load AppArmor profiles; only apparmor=unconfined"
@@ -54,7 +58,12 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, Error> {
                     "security option label={label}: this engine does not set SELinux labels; only label=disable"
                 )));
             }
-            _ => return Err(Error::invalid(format!("invalid --security-opt: {option:?}"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "invalid --security-opt {}: {option:?}",
+                    if has_value { 2 } else { 1 }
+                )));
+            }
         }
     }
     Ok(security)

@@ -153,7 +153,8 @@ pub(crate) fn mount(spec: &Mount) -> Result<MountRecord, Error> {
             let subpath = spec.image_options.as_ref().and_then(|options| options.subpath.as_deref());
             mount.subpath = subpath.filter(|path| !path.is_empty()).map(str::to_owned);
             if mount.subpath.as_deref().is_some_and(|subpath| !is_inside(subpath)) {
-                return Err(invalid("subpath must be a relative path within the image"));
+                // The image is a volume here, in Docker's words.
+                return Err(invalid("subpath must be a relative path within the volume"));
             }
         }
         other => {
@@ -218,17 +219,16 @@ fn volume_options(
     mount.no_copy = options.no_copy.unwrap_or(false);
     mount.labels = options.labels.clone().unwrap_or_default().into_iter().collect();
     if let Some(driver) = &options.driver_config {
-        if driver.name.as_deref().is_some_and(|name| !name.is_empty() && name != "local") {
+        if let Some(name) = driver.name.as_deref().filter(|name| !name.is_empty() && *name != "local") {
             return Err(Error::not_found(format!(
-                "error looking up volume plugin {}: there is only the local driver",
-                driver.name.as_deref().unwrap_or("")
+                "error looking up volume plugin {name}: plugin \"{name}\" not found: there is only the local driver"
             )));
         }
         mount.driver_options = driver.options.clone().unwrap_or_default().into_iter().collect();
     }
     if let Some(subpath) = options.subpath.as_deref().filter(|path| !path.is_empty()) {
         if !is_inside(subpath) {
-            return Err(invalid(&format!("subpath {subpath:?} must be relative and stay within the volume")));
+            return Err(invalid(&format!("subpath must be a relative path within the volume: {subpath:?}")));
         }
         if mount.name.is_none() {
             return Err(invalid("subpath is only allowed with a named volume"));
@@ -395,7 +395,7 @@ mod tests {
             r#"{"Type":"volume","Source":"data","Target":"/d","VolumeOptions":{"Subpath":"../x"}}"#,
         )
         .unwrap();
-        assert!(mount(&spec).unwrap_err().to_string().contains("stay within the volume"));
+        assert!(mount(&spec).unwrap_err().to_string().contains("a relative path within the volume"));
     }
 
     #[test]
@@ -418,7 +418,7 @@ mod tests {
             (r#"{"Type":"image","Target":"/b"}"#, "Source must not be empty"),
             (
                 r#"{"Type":"image","Source":"a","Target":"/b","ImageOptions":{"Subpath":"../x"}}"#,
-                "within the image",
+                "within the volume",
             ),
             (r#"{"Type":"image","Source":"a","Target":"/b","BindOptions":{}}"#, "another mount type"),
             (r#"{"Type":"tmpfs","Target":"/b","TmpfsOptions":{"Options":[["magic"]]}}"#, "invalid option"),

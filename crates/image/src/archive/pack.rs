@@ -95,6 +95,7 @@ fn open_top(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
 /// The name of the packed path in the archive; empty for the root.
 fn top_name(path: &Path, options: &PackOptions) -> Vec<u8> {
     match &options.rename_root_to {
+        Some(name) if name == "/" => b"/".to_vec(),
         Some(name) => name.trim_end_matches('/').as_bytes().to_vec(),
         None => path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default(),
     }
@@ -256,6 +257,7 @@ impl<W: Write> Packer<'_, '_, W> {
         };
         let name = match (kind, found.name.is_empty()) {
             (EntryKind::Directory, true) => b"./".to_vec(),
+            (EntryKind::Directory, false) if found.name == b"/" => found.name.clone(),
             (EntryKind::Directory, false) => [&found.name[..], b"/"].concat(),
             _ => found.name.clone(),
         };
@@ -364,7 +366,11 @@ impl<W: Write> Packer<'_, '_, W> {
 }
 
 fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
-    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+    match path {
+        b"" => name.to_vec(),
+        b"/" => [path, name].concat(),
+        _ => [path, b"/", name].concat(),
+    }
 }
 
 fn base(name: &[u8]) -> &[u8] {

@@ -253,3 +253,93 @@ fn json_that_go_would_take_is_taken() {
     assert_eq!(ask(&host, "POST", "/containers/create", "{}").0, 400);
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_program_that_was_started_only_now_gets_its_signals() {
+    let host = Host::with_busybox();
+    let script = "trap 'exit 9' TERM; while :; do sleep 0.01; done";
+    for round in 0..5 {
+        let name = format!("new{round}");
+        assert_eq!(create(&host, &name, &json!({"Image": "busybox", "Cmd": ["sh", "-c", script]})), 201);
+        assert_eq!(ask(&host, "POST", &format!("/containers/{name}/start"), "").0, 204);
+        assert_eq!(ask(&host, "POST", &format!("/containers/{name}/stop"), "").0, 204);
+        assert_eq!(inspect(&host, &name)["State"]["ExitCode"], 9);
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_limit_of_processes_is_taken_away_again() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "-d", "--name", "box", "--pids-limit", "32", "busybox", "sleep", "600"]).ok();
+    let update = |path: &str, limit: i64| {
+        let body = json!({"PidsLimit": limit}).to_string();
+        assert_eq!(ask(&host, "POST", &format!("{path}/containers/box/update"), &body).0, 200);
+        inspect(&host, "box")["HostConfig"]["PidsLimit"].clone()
+    };
+    // Clients of the versions before it send what they mean nothing by.
+    assert_eq!(update("/v1.39", 16), 32);
+    assert_eq!(update("", 16), 16);
+    assert_eq!(update("", -1), 0);
+    let limit = "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max";
+    assert_eq!(host.docker(["exec", "box", "sh", "-c", limit]).ok(), "max");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn what_is_wrong_is_told_when_it_is_asked_for() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();
+    let exec = json!({"Cmd": ["true"], "User": "nobody-here"}).to_string();
+    let (status, _, told) = ask(&host, "POST", "/containers/box/exec", &exec);
+    assert!(status == 400 && told.contains("unable to find user nobody-here"), "{status} {told}");
+    for (target, body, words) in [
+        (
+            "/containers/create",
+            "{nonsense",
+            "invalid character 'n' looking for beginning of object key string",
+        ),
+        ("/networks/create", "{} trailing", "unexpected content after JSON"),
+        ("/containers/box/resize?h=-1&w=1", "", "invalid resize height \\\"-1\\\": value out of range"),
+        (
+            "/containers/create",
+            r#"{"Image":"busybox","Healthcheck":{"Interval":1000}}"#,
+            "Interval in Healthcheck cannot be less than 1ms",
+        ),
+        (
+            "/containers/create",
+            r#"{"Image":"busybox","HostConfig":{"Annotations":{"":"a"}}}"#,
+            "the empty string is not permitted as an annotation key",
+        ),
+    ] {
+        let (status, _, told) = ask(&host, "POST", target, body);
+        assert!(status == 400 && told.contains(words), "{target}: {status} {told}");
+    }
+    for (path, words) in
+        [("/none", "Could not find the file /none in container box"), ("/etc/hosts/", "not a directory")]
+    {
+        let (_, _, told) = ask(&host, "GET", &format!("/containers/box/archive?path={path}"), "");
+        assert!(told.contains(words), "{told}");
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_network_has_its_bridge_before_its_first_container() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["network", "create", "-o", "com.docker.network.driver.mtu=1200", "thin"]).ok();
+    let id = host.docker(["network", "inspect", "-f", "{{slice .Id 0 12}}", "thin"]).ok();
+    let bridge = format!("/sys/class/net/br-{id}");
+    let _ =
+        host.docker(["run", "--rm", "--network", "host", "busybox", "test", "-e", &bridge]).expect_code(0);
+    // IPv6 wants 1280 bytes, and the kernel has none on such an interface.
+    let run = ["run", "--rm", "--network", "thin", "busybox", "ip", "-4", "addr", "show", "eth0"];
+    let first = host.docker(run).ok();
+    assert!(first.contains("mtu 1200"), "{first}");
+    let address =
+        |shown: &str| shown.split_whitespace().skip_while(|word| *word != "inet").nth(1).map(str::to_owned);
+    // As in Docker, an address is given out again at once.
+    assert_eq!(address(&host.docker(run).ok()), address(&first));
+    let _ = host.docker(["network", "rm", "thin"]).ok();
+    host.expect_nothing_left();
+}

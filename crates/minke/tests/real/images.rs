@@ -20,6 +20,21 @@ fn a_saved_image_loads_elsewhere_with_the_same_id(#[values(Cli::Docker, Cli::Min
 }
 
 #[rstest]
+fn a_repository_is_saved_with_all_its_tags(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    for tag in ["team/tools:v1", "team/tools:v2"] {
+        let _ = host.cli(cli, ["tag", "busybox", tag]).ok();
+    }
+    let archive = host.path("image.tar");
+    let archive = archive.to_str().unwrap();
+    let _ = host.cli(cli, ["save", "-o", archive, "team/tools"]).ok();
+    let _ = host.cli(cli, ["rmi", "team/tools:v1", "team/tools:v2"]).ok();
+    let loaded = host.cli(cli, ["load", "-i", archive]).ok();
+    assert!(loaded.contains("team/tools:v1") && loaded.contains("team/tools:v2"), "{loaded}");
+    host.expect_nothing_left();
+}
+
+#[rstest]
 fn import_takes_a_root_file_system_and_changes(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::start();
     let tar = Rootfs::busybox().add("greeting", 0o644, Entry::File(b"hi\n")).tar();

@@ -180,6 +180,6 @@ fn an_images_files_are_mounted_read_only_whole_and_in_part() {
     };
     refused("type=image,source=nosuch,target=/t", "No such image");
     refused("type=image,source=tools:2,target=/t,image-subpath=nowhere", "cannot access path \"nowhere\"");
-    refused("type=image,source=tools:2,target=/t,image-subpath=../etc", "within the image");
+    refused("type=image,source=tools:2,target=/t,image-subpath=../etc", "within the volume");
     host.expect_nothing_left();
 }

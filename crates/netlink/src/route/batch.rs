@@ -116,22 +116,22 @@ impl Batch {
     /// Brings a bridge's port up, without IPv6 addresses of its own and with hairpin, by which a
     /// frame may leave through the port it came from. A container that reaches itself through a
     /// published port needs that where br_netfilter rewrites bridged packets. Isolated ports exchange
-    /// frames with the bridge itself, but with no other isolated port.
-    pub fn bridge_port_up(self, name: &str, isolated: bool) -> Self {
+    /// frames with the bridge itself, but with no other isolated port. `ipv6`: whether the port has IPv6 at all: the kernel
+    /// takes no such setting where it hasn't, and it hasn't where its MTU is below 1280 bytes (RFC 8200, section 5).
+    pub fn bridge_port_up(self, name: &str, isolated: bool, ipv6: bool) -> Self {
         let mut message = up_message();
-        message.attributes = vec![
-            LinkAttribute::IfName(name.to_owned()),
-            LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
-                In6AddrGenMode::None,
-            )])]),
-            LinkAttribute::LinkInfo(vec![
-                LinkInfo::PortKind(InfoPortKind::Bridge),
-                LinkInfo::PortData(InfoPortData::BridgePort(vec![
-                    InfoBridgePort::HairpinMode(true),
-                    InfoBridgePort::Isolated(isolated),
-                ])),
-            ]),
-        ];
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        if ipv6 {
+            let no_address = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+            message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![no_address])]));
+        }
+        message.attributes.extend([LinkAttribute::LinkInfo(vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                InfoBridgePort::HairpinMode(true),
+                InfoBridgePort::Isolated(isolated),
+            ])),
+        ])]);
         self.change(format!("bring bridge port {name} up"), RouteNetlinkMessage::NewLink(message))
     }
 

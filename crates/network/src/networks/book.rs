@@ -101,9 +101,8 @@ impl Book {
         for Living { container, endpoint } in living {
             if let Some(known) = self.networks.get_mut(&endpoint.network) {
                 for net in endpoint.addresses() {
-                    if let Some(pool) = known.pool_with(net.address()) {
-                        pool.adopt(net.address());
-                    }
+                    // One that the pool doesn't have was given out by an engine that was set up otherwise.
+                    let _ = known.pool_with(net.address()).map(|pool| pool.claim(net.address()));
                 }
             }
             self.enter(container, endpoint);

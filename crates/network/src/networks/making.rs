@@ -123,7 +123,9 @@ impl<'a> Making<'a> {
                 return Err(AttachError::Endpoint(format!("{name:?} can't be the name of an interface")));
             }
             if taken(name) {
-                let text = format!("the sandbox has an interface {name} already");
+                let text = format!(
+                    "error renaming interface: file exists: the sandbox has an interface {name} already"
+                );
                 return Err(AttachError::Endpoint(text));
             }
             return Ok(name.clone());

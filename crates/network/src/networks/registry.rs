@@ -1,6 +1,10 @@
 //! Which networks there are: may this one be made, and as what?
 
-use std::{collections::BTreeMap, net::IpAddr, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+};
 
 use minke_model::NetworkId;
 use minke_netlink::{
@@ -8,7 +12,7 @@ use minke_netlink::{
     route::{Batch, RouteSocket},
 };
 
-use super::{Networks, book::Book, locked};
+use super::{Networks, book::Book, locked, open_route};
 use crate::{
     BridgeOptions, CreateError, Driver, Failures, GatewayMode, IpNet, MacvlanMode, NetworkConfig,
     NetworkRequest, NetworkSpec, OpenError, OptionError, Pool, PoolRequest, RemoveError, bridge,
@@ -69,13 +73,32 @@ impl Networks {
         self.register(NetworkRequest { id, driver, internal: false, ipv4: Some(ipv4), ipv6, further })
     }
 
-    /// Checks a network that is asked for and completes it: name of the bridge, pools, gateways. Nothing is
-    /// made in the kernel before something is attached to it. The network is known from then on.
+    /// Checks a network that is asked for and completes it: name of the bridge, pools, gateways. Its bridge is made at
+    /// once, for what the host's administrator puts on it; other devices when something is attached. The network is
+    /// known from then on.
     ///
     /// # Errors
-    /// [`CreateError`]: options that can't be together, a pool that overlaps another network's, no pool left.
+    /// [`CreateError`]: options that can't be together, a pool that overlaps another network's, no pool left, a
+    /// bridge that can't be made. Nothing is left of it then.
     pub fn create(&self, request: NetworkRequest) -> Result<NetworkSpec, CreateError> {
-        self.register(request)
+        let spec = self.register(request)?;
+        if spec.bridge().is_none() {
+            return Ok(spec);
+        }
+        let made = {
+            let _shared = self.0.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
+            let specs = [Arc::new(spec.clone())];
+            open_route(&self.0.names).and_then(|mut host| self.0.ensure_devices(&mut host, &specs))
+        };
+        match made {
+            Ok(_) => Ok(spec),
+            Err(error) => {
+                if let Err(left) = self.remove(&spec.id) {
+                    tracing::warn!(error = %chain(&left), "remove what was made of a network");
+                }
+                Err(CreateError::Device(error))
+            }
+        }
     }
 
     /// Takes a network over that an earlier engine created. It is not checked against the host's routes

@@ -240,11 +240,19 @@ fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Res
             Some(owned)
                 if owned.isolated.is_some() && link.controller == Some(owned.bridge.index) && link.up =>
             {
-                batch = batch.bridge_port_up(&link.name, owned.isolated == Some(true));
+                batch = batch.bridge_port_up(
+                    &link.name,
+                    owned.isolated == Some(true),
+                    link.ipv6_disabled.is_some(),
+                );
             }
             Some(owned) if link.controller != Some(owned.bridge.index) || !link.up => {
                 batch = batch.join_bridge(&link.name, owned.bridge.index);
-                batch = batch.bridge_port_up(&link.name, owned.isolated == Some(true));
+                batch = batch.bridge_port_up(
+                    &link.name,
+                    owned.isolated == Some(true),
+                    link.ipv6_disabled.is_some(),
+                );
                 joined_again.push((link.index, owned));
             }
             None if link.controller.is_some_and(|index| bridges.contains(&index))
