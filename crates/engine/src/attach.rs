@@ -6,8 +6,8 @@ use std::sync::Arc;
 use minke_supervisor::Streams;
 
 use crate::{
-    AttachOptions, AttachSession, Engine, Error, LogsOptions, container::Phase, detach_keys::DetachKeys,
-    session::OutputForm,
+    AttachOptions, AttachSession, Engine, Error, LogsOptions, WaitCondition, container::Phase,
+    detach_keys::DetachKeys, session::OutputForm,
 };
 
 impl Engine {
@@ -51,6 +51,8 @@ impl Engine {
             false => None,
         };
         let stdin = options.streams.stdin && record.config.open_stdin.unwrap_or(false);
+        // Registered before the stream, so that an exit in between is not missed.
+        let exit = self.wait(container.id.as_str(), WaitCondition::NextExit).await?;
         let wire = match options.stream {
             true => Some(container.attach(Streams { stdin, ..options.streams }).await?),
             false => None,
@@ -69,7 +71,7 @@ impl Engine {
             wire,
             stdin,
             keys: if record.tty() || stdin { keys } else { DetachKeys::none() },
-            settled: None,
+            settled: Some(Box::pin(async { drop(exit.outcome().await) })),
             on_detach: Some(Box::new(on_detach)),
             guard,
         })

@@ -103,7 +103,7 @@ impl Engine {
             wire: Some(Wire::Connected(stream)),
             stdin: streams.stdin,
             keys: if tty { keys } else { DetachKeys::none() },
-            settled: Some(settled),
+            settled: Some(Box::pin(async { drop(settled.await) })),
             on_detach: Some(Box::new(on_detach)),
             guard,
         }))

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::BoxFuture};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
@@ -56,8 +56,8 @@ pub struct AttachSession {
     pub(crate) wire: Option<Wire>,
     pub(crate) stdin: bool,
     pub(crate) keys: DetachKeys,
-    /// Fires when the exit of an added process is known: its client asks for the exit code as soon as the stream ends.
-    pub(crate) settled: Option<tokio::sync::oneshot::Receiver<()>>,
+    /// Ends when the process's exit is known: clients ask for its code as soon as the stream ends.
+    pub(crate) settled: Option<BoxFuture<'static, ()>>,
     /// Told when the client detaches by keys.
     pub(crate) on_detach: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) guard: (SessionGuard, Busy),

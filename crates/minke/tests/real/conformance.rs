@@ -343,3 +343,25 @@ fn a_network_has_its_bridge_before_its_first_container() {
     let _ = host.docker(["network", "rm", "thin"]).ok();
     host.expect_nothing_left();
 }
+
+#[test]
+fn the_exit_code_is_there_when_the_attached_stream_ends() {
+    let host = Host::with_busybox();
+    for round in 0..10 {
+        let name = format!("short{round}");
+        let body = json!({"Image": "busybox", "Cmd": ["sh", "-c", "echo hi; exit 7"]});
+        assert_eq!(create(&host, &name, &body), 201);
+        let target = format!("/containers/{name}/attach?stream=1&stdout=1");
+        let attached = std::thread::scope(|scope| {
+            let attached = scope.spawn(|| ask(&host, "POST", &target, ""));
+            std::thread::sleep(Duration::from_millis(50));
+            assert_eq!(ask(&host, "POST", &format!("/containers/{name}/start"), "").0, 204);
+            let rest = attached.join().expect("the stream ends").2;
+            (rest, ask(&host, "GET", &format!("/containers/{name}/json"), "").2)
+        });
+        let state: Value = serde_json::from_str(&attached.1).expect("JSON");
+        assert!(attached.0.contains("hi"), "{}", attached.0);
+        assert_eq!((&state["State"]["Status"], &state["State"]["ExitCode"]), (&json!("exited"), &json!(7)));
+    }
+    host.expect_nothing_left();
+}
