@@ -42,8 +42,8 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 /// How soon after a request its code and memory are given back: a client's next request, and the end of a
 /// program that does little, come within this time and find the code still mapped.
 pub(super) const SLIM_AFTER_REQUEST: Duration = Duration::from_millis(5);
-/// And how soon after output, which may go on for long: mapping the code for it again takes about 50 µs.
-const SLIM_AFTER_OUTPUT: Duration = Duration::from_millis(100);
+/// And how soon after anything else, as output, which may go on for long: mapping the code for it again takes about 50 µs.
+const SLIM_AFTER_EVENTS: Duration = Duration::from_millis(100);
 /// How often conditions that depend on time are looked at, while there are any.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -143,6 +143,10 @@ impl Server {
             if self.slim_at.is_some_and(|at| at <= Instant::now()) {
                 self.slim();
             }
+            // Whatever it was, it used code that is not needed from now on; it may be what comes long after a request.
+            if !events.is_empty() {
+                self.slim_after(SLIM_AFTER_EVENTS);
+            }
             for (token, flags) in events {
                 self.dispatch(token, flags);
             }
@@ -193,7 +197,6 @@ impl Server {
                 if let Some(collector) = &mut self.collector {
                     collector.ready(flags, &self.reactor);
                 }
-                self.slim_after(SLIM_AFTER_OUTPUT);
             }
             Token::Stdin(key) => {
                 if let Some(process) = self.processes.get_mut(&key) {
@@ -338,7 +341,6 @@ impl Server {
             Chunk::End => return self.end_output(key, kind),
         };
         let bytes = &self.buffer[..count];
-        let mut logged = false;
         if let Some(splitter) = &mut output.splitter {
             let now = Moment::now();
             for piece in bytes.chunks(LOG_PIECE) {
@@ -349,15 +351,11 @@ impl Server {
                     self.log_grew |= log.flush(&now.text);
                 }
             }
-            logged = true;
         }
         for connection in self.connections.values_mut() {
             if wants_output(&connection.role, key, kind) {
                 connection.send_output(raw, kind, bytes);
             }
-        }
-        if logged {
-            self.slim_after(SLIM_AFTER_OUTPUT);
         }
     }
 
