@@ -1,13 +1,13 @@
 //! `attach`: checks, wiring (also before the start, so that no byte is missed), and the log so far if it is
 //! wanted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use minke_supervisor::Streams;
 
 use crate::{
-    AttachOptions, AttachSession, Engine, Error, LogsOptions, WaitCondition, container::Phase,
-    detach_keys::DetachKeys, session::OutputForm,
+    AttachOptions, AttachSession, Engine, Error, LogsOptions, container::Phase, detach_keys::DetachKeys,
+    session::OutputForm,
 };
 
 impl Engine {
@@ -51,14 +51,13 @@ impl Engine {
             false => None,
         };
         let stdin = options.streams.stdin && record.config.open_stdin.unwrap_or(false);
-        // Registered before the stream, so that an exit in between is not missed.
-        let exit = self.wait(container.id.as_str(), WaitCondition::NextExit).await?;
         let wire = match options.stream {
             true => Some(container.attach(Streams { stdin, ..options.streams }).await?),
             false => None,
         };
         inner.container_event(&container, "attach", []);
         let (engine, detached) = (Arc::downgrade(inner), Arc::clone(&container));
+        let attached = Arc::clone(&container);
         let on_detach = move || {
             if let Some(inner) = engine.upgrade() {
                 inner.container_event(&detached, "detach", []);
@@ -71,7 +70,12 @@ impl Engine {
             wire,
             stdin,
             keys: if record.tty() || stdin { keys } else { DetachKeys::none() },
-            settled: Some(Box::pin(async { drop(exit.outcome().await) })),
+            // No wait of its own: waits are answered when the sessions have ended.
+            settled: Some(Box::pin(async move {
+                while attached.is_alive() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })),
             on_detach: Some(Box::new(on_detach)),
             guard,
         })

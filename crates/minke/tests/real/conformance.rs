@@ -365,3 +365,25 @@ fn the_exit_code_is_there_when_the_attached_stream_ends() {
     }
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_quiet_load_is_done_when_its_answer_begins() {
+    let host = Host::with_busybox();
+    let archive = host.path("image.tar");
+    let _ = host.docker(["save", "-o", archive.to_str().expect("a name in UTF-8"), "busybox"]).ok();
+    let _ = host.docker(["rmi", "busybox"]).ok();
+    let tar = std::fs::read(archive).expect("it was saved");
+    let mut socket = UnixStream::connect(host.path("docker.sock")).expect("the engine listens");
+    let head = format!(
+        "POST /images/load?quiet=1 HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+        tar.len()
+    );
+    socket.write_all(head.as_bytes()).expect("the engine reads");
+    socket.write_all(&tar).expect("the engine reads");
+    let mut begin = [0; 12];
+    socket.read_exact(&mut begin).expect("the engine answers");
+    drop(socket);
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    assert_eq!(host.docker(["run", "--rm", "busybox", "echo", "there"]).ok(), "there");
+    host.expect_nothing_left();
+}
