@@ -75,6 +75,8 @@ pub struct NetworkDefaults {
     pub ip_forward_no_drop: bool,
     /// `--allow-direct-routing`: other hosts reach published ports at the containers' own addresses as well.
     pub allow_direct_routing: bool,
+    /// `--userland-proxy`: ports are published on addresses of the family that a container doesn't have as well.
+    pub userland_proxy: bool,
     /// `--obey-input`: what other hosts send to published ports must pass the host's own input rules first.
     pub obey_input: bool,
     /// `--default-address-pool`: what subnets are taken from when none is named, in order; empty takes Docker's.
@@ -109,6 +111,7 @@ impl Default for NetworkDefaults {
             ip_forward: true,
             ip_forward_no_drop: false,
             allow_direct_routing: false,
+            userland_proxy: true,
             obey_input: false,
             address_pools: Vec::new(),
             default_options: BTreeMap::new(),

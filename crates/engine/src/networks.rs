@@ -17,6 +17,7 @@
 //! | `api` | listing, inspecting, removing, pruning |
 //! | `wanted`, `endpoint` | what does a container ask of its networks? (pure) |
 //! | `naming` | who is called what, and who tells? |
+//! | `relays` | how does a port lead to a container without an address of the client's family? |
 //! | `errors` | whose fault is it? |
 
 mod api;
@@ -27,12 +28,14 @@ mod naming;
 pub(crate) mod open;
 mod pools;
 pub(crate) mod record;
+mod relays;
 mod table;
 mod wanted;
 
 pub(crate) use self::{
     naming::Names,
     record::{Kind, NetworkRecord, is_predefined},
+    relays::Relays,
     table::NetworkTable,
     wanted::{check_together, wanted},
 };

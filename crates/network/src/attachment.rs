@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     ops::RangeInclusive,
     os::fd::{BorrowedFd, OwnedFd},
 };
@@ -61,6 +61,8 @@ pub struct EndpointRequest {
     pub sysctls: Vec<(String, String)>,
     /// Which endpoint has the default route: the highest, see [`Attachment::gateway`].
     pub gateway_priority: i32,
+    /// Whether it has addresses of IPv6 where the network has.
+    pub has_ipv6: bool,
 }
 
 impl EndpointRequest {
@@ -76,6 +78,7 @@ impl EndpointRequest {
             interface: None,
             sysctls: Vec::new(),
             gateway_priority: 0,
+            has_ipv6: true,
         }
     }
 }
@@ -118,7 +121,7 @@ pub struct Attachment {
     /// Its published ports, in the order they were asked for. One that was asked for without an address
     /// is here twice, with 0.0.0.0 and with `::`.
     pub ports: Vec<PublishedPort>,
-    /// Those of them that came with a later connect, so that the engine itself keeps them reserved.
+    /// Those of them that the engine itself keeps reserved: they came with a later connect, or need a [`Relay`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub late_ports: Vec<PublishedPort>,
 }
@@ -207,6 +210,12 @@ impl Attachment {
         self.endpoints.iter().find(|endpoint| endpoint.network == *network)
     }
 
+    /// Whether any of its places has an address of a family.
+    pub(crate) fn has_address(&self, ipv4: bool) -> bool {
+        let has = |endpoint: &Endpoint| if ipv4 { endpoint.ipv4.is_some() } else { endpoint.ipv6.is_some() };
+        self.endpoints.iter().any(has)
+    }
+
     /// The place with the default route of a family: of those with a gateway, that of the highest
     /// priority, of equals that of the network with the least name. Published ports lead there.
     pub fn gateway(&self, ipv4: bool) -> Option<&Endpoint> {
@@ -219,6 +228,18 @@ impl Attachment {
             .filter(has_gateway)
             .min_by_key(|endpoint| (Reverse(endpoint.gateway_priority), &endpoint.network_name))
     }
+}
+
+/// A way to a published port where no rule can lead: in the family that its sandbox has no address of, and from ::1 where
+/// br_netfilter is on. Somebody has to take connections and datagrams at the socket and pass them on.
+#[derive(Debug)]
+pub struct Relay {
+    /// The port.
+    pub port: PublishedPort,
+    /// Where it leads to, in whichever family the sandbox has.
+    pub target: SocketAddr,
+    /// Its socket on the host; it listens if the protocol is TCP, and is non-blocking.
+    pub socket: OwnedFd,
 }
 
 /// The sockets of the embedded name server, bound in the sandbox to 127.0.0.11. What the sandbox sends
@@ -236,8 +257,8 @@ pub struct DnsSockets {
 pub struct Attached {
     /// The network namespace; it lives as long as this descriptor or a process in it.
     pub netns: OwnedFd,
-    /// Sockets bound to the host's side of the published ports: whoever holds them keeps the
-    /// ports reserved. They never carry traffic.
+    /// Sockets bound to the host's side of the published ports, but for those that need a [`Relay`]: whoever holds them
+    /// keeps the ports reserved. They never carry traffic.
     pub held: Vec<OwnedFd>,
     /// What to store and to hand back to [`Networks::detach`](crate::Networks::detach).
     pub attachment: Attachment,

@@ -56,6 +56,9 @@ pub struct NetworkConfig {
     pub forward_for_others: bool,
     /// `--allow-direct-routing`: whether other hosts reach published ports at the containers' own addresses as well.
     pub direct_routing: bool,
+    /// `--userland-proxy`: whether a port of the one family is published for a sandbox that has the other alone, which takes a
+    /// [`Relay`](crate::Relay).
+    pub relay: bool,
 }
 
 /// A range of addresses that subnets are cut from.
@@ -92,6 +95,7 @@ impl NetworkConfig {
             forward: true,
             forward_for_others: false,
             direct_routing: false,
+            relay: true,
         }
     }
 }

@@ -77,32 +77,36 @@ impl FromStr for ExtraHost {
 ///
 /// `own` are the container's addresses, each of which gets a line with its host name
 /// (and `hostname.domainname` before it). `gateways` is what `host-gateway` stands for; entries
-/// that ask for it are left out when there is none.
+/// that ask for it are left out when there is none, and so is all of IPv6 where the container has none.
 pub fn hosts(
     own: &[IpAddr],
     hostname: &str,
     domainname: &str,
     gateways: &[IpAddr],
     extra: &[ExtraHost],
+    ipv6: bool,
 ) -> String {
-    let mut text = String::from(
-        "127.0.0.1\tlocalhost\n\
-         ::1\tlocalhost ip6-localhost ip6-loopback\n\
+    let mut text = String::from("127.0.0.1\tlocalhost\n");
+    if ipv6 {
+        text.push_str(
+            "::1\tlocalhost ip6-localhost ip6-loopback\n\
          fe00::\tip6-localnet\n\
          ff00::\tip6-mcastprefix\n\
          ff02::1\tip6-allnodes\n\
          ff02::2\tip6-allrouters\n",
-    );
+        );
+    }
+    let is_told = |address: &&IpAddr| ipv6 || address.is_ipv4();
     for host in extra {
         let addresses = match &host.address {
             HostAddress::Literal(address) => std::slice::from_ref(address),
             HostAddress::HostGateway => gateways,
         };
-        for address in addresses {
+        for address in addresses.iter().filter(is_told) {
             let _ = writeln!(text, "{address}\t{}", host.name);
         }
     }
-    for own in own {
+    for own in own.iter().filter(is_told) {
         let _ = match domainname {
             "" => writeln!(text, "{own}\t{hostname}"),
             domain => writeln!(text, "{own}\t{hostname}.{domain} {hostname}"),
@@ -249,7 +253,7 @@ mod tests {
     fn hosts_has_docker_s_lines_the_extra_ones_and_the_container_s_own() {
         let extra: Vec<ExtraHost> =
             ["db:10.0.0.9", "up=host-gateway", "six:[::2]"].iter().map(|t| t.parse().unwrap()).collect();
-        let text = hosts(&[ip("172.17.0.2"), ip("fd00::2")], "web", "", &[ip("172.17.0.1")], &extra);
+        let text = hosts(&[ip("172.17.0.2"), ip("fd00::2")], "web", "", &[ip("172.17.0.1")], &extra, true);
         assert!(
             text.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
             "{text}"
@@ -263,15 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn hosts_of_a_container_without_ipv6_has_none() {
+        let extra: Vec<ExtraHost> = ["db:10.0.0.9", "six:[::2]"].iter().map(|t| t.parse().unwrap()).collect();
+        let text = hosts(&[ip("172.17.0.2")], "web", "", &[ip("fd00::1")], &extra, false);
+        assert_eq!(text, "127.0.0.1\tlocalhost\n10.0.0.9\tdb\n172.17.0.2\tweb\n");
+    }
+
+    #[test]
     fn a_domain_name_comes_before_the_short_one() {
-        let text = hosts(&[ip("172.17.0.2")], "web", "example.org", &[], &[]);
+        let text = hosts(&[ip("172.17.0.2")], "web", "example.org", &[], &[], true);
         assert!(text.ends_with("172.17.0.2\tweb.example.org web\n"), "{text}");
     }
 
     #[test]
     fn a_container_without_an_address_has_no_line_of_its_own() {
         let extra = ["up:host-gateway".parse().unwrap()];
-        assert!(hosts(&[], "web", "", &[], &extra).ends_with("ip6-allrouters\n"));
+        assert!(hosts(&[], "web", "", &[], &extra, true).ends_with("ip6-allrouters\n"));
     }
 
     #[test]

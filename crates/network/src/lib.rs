@@ -51,7 +51,7 @@ mod vlan;
 
 pub use attachment::{
     AttachRequest, Attached, Attachment, DnsSockets, Endpoint, EndpointRequest, OpenLink, PortRequest,
-    Protocol, PublishedPort,
+    Protocol, PublishedPort, Relay,
 };
 pub use config::{AddressPool, NetworkConfig};
 pub use error::{

@@ -42,13 +42,17 @@ use minke_netlink::route::RouteSocket;
 
 use crate::{
     AddressPool, AttachError, AttachRequest, Attached, Attachment, CloseError, DetachError, DnsSockets,
-    Endpoint, Failures, NetworkConfig, NetworkSpec, OpenError, RestoreError, bridge, dns,
+    Endpoint, EndpointRequest, Failures, NetworkConfig, NetworkSpec, OpenError, PortError, Protocol,
+    PublishedPort, Relay, RestoreError, bridge, dns,
     error::chain,
     firewall::{Change, Firewall, Item, Strangers},
     foreign::{Foreign, Ours},
     naming::Names,
-    pool, publish, sandbox,
+    pool, ports,
+    publish::{self, Relaying},
+    sandbox,
     state::StateFile,
+    sysctl,
 };
 use book::Book;
 use devices::Devices;
@@ -61,6 +65,9 @@ const DEFAULT_MTU: u32 = 1500;
 /// The networks of one engine. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Networks(Arc<Inner>);
+
+/// A port and the socket that reserves it.
+type Held = (PublishedPort, OwnedFd);
 
 #[derive(Debug)]
 struct Inner {
@@ -75,8 +82,8 @@ struct Inner {
     foreign: Foreign,
     book: Mutex<Book>,
     devices: Mutex<Devices>,
-    /// Sockets that reserve ports which sandboxes got while they ran.
-    held: Mutex<HashMap<ContainerId, Vec<OwnedFd>>>,
+    /// Ports of sandboxes that nobody else reserves.
+    held: Mutex<HashMap<ContainerId, Vec<Held>>>,
     /// What links opened, by the sandbox that has them.
     links: Mutex<HashMap<ContainerId, Vec<Item>>>,
     /// Removes the host's ends of veth pairs behind the scenes.
@@ -157,7 +164,9 @@ impl Networks {
         let inner = &*self.0;
         let _shared = inner.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
         let specs = inner.specs(request.endpoints.iter().map(|endpoint| &endpoint.network))?;
-        let ipv6 = specs.iter().any(|spec| spec.ipv6.is_some());
+        let has_ipv6 =
+            |(wish, spec): (&EndpointRequest, &Arc<NetworkSpec>)| wish.has_ipv6 && spec.ipv6.is_some();
+        let ipv6 = request.endpoints.iter().zip(&specs).any(has_ipv6);
         let beginning = sandbox::begin(ipv6).map_err(AttachError::Namespace)?;
         let mut host = open_route(&inner.names)?;
         let devices = inner.ensure_devices(&mut host, &specs)?;
@@ -203,6 +212,27 @@ impl Networks {
     /// [`AttachError::Dns`].
     pub fn dns_sockets(&self, netns: BorrowedFd<'_>) -> Result<DnsSockets, AttachError> {
         dns::open(netns)
+    }
+
+    /// The ways to published ports of an attachment where no rule may lead, with sockets of their own to take traffic at.
+    /// What rules catch never comes there. A port stays reserved beside them until its sandbox is detached.
+    ///
+    /// # Errors
+    /// [`PortError::Refused`] when a socket can't listen: somebody else does on its port, or there are no descriptors left.
+    pub fn relays(&self, attachment: &Attachment) -> Result<Vec<Relay>, PortError> {
+        let relaying = self.0.relaying();
+        let held = locked(&self.0.held);
+        let mut relays = Vec::new();
+        for (port, socket) in held.get(&attachment.id).into_iter().flatten() {
+            let target = publish::relay_target(attachment, port, &|id| self.0.spec(id), relaying);
+            let Some(target) = target else { continue };
+            let socket = ports::open_up(socket, port.protocol)
+                .map_err(Into::into)
+                .and_then(|()| socket.try_clone())
+                .map_err(|error| ports::cannot_listen(port, &error))?;
+            relays.push(Relay { port: *port, target, socket });
+        }
+        Ok(relays)
     }
 
     /// Removes bridges and tables if no sandbox is attached; else does nothing. Forwarding stays on,
@@ -310,8 +340,23 @@ impl Inner {
         failures
     }
 
+    /// Which ports have relays as the host is set up now.
+    fn relaying(&self) -> Relaying {
+        match self.config.relay {
+            false => Relaying::Never,
+            true if sysctl::filters_bridged(false) => Relaying::MissingAndIpv6,
+            true => Relaying::Missing,
+        }
+    }
+
+    /// Whether a sandbox of this engine has a port.
+    fn has_port(&self, address: IpAddr, protocol: Protocol, port: u16) -> bool {
+        self.firewall.has_port(address, protocol, port)
+            || locked(&self.held).values().flatten().any(|(held, _)| held.clashes(address, protocol, port))
+    }
+
     /// Keeps sockets as long as a sandbox is attached.
-    fn hold(&self, sandbox: &ContainerId, sockets: Vec<OwnedFd>) {
+    fn hold(&self, sandbox: &ContainerId, sockets: Vec<Held>) {
         if !sockets.is_empty() {
             locked(&self.held).entry(sandbox.clone()).or_default().extend(sockets);
         }

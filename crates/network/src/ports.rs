@@ -2,7 +2,7 @@
 //!
 //! Published traffic is rewritten before it would reach the socket, so the socket only ever holds
 //! the name. It doesn't listen, so that a connection which no rule caught is refused at once
-//! instead of hanging in a queue that nobody reads.
+//! instead of hanging in a queue that nobody reads. That of a port that needs a [`Relay`] begins to listen with it.
 //!
 //! SCTP needs no socket to be forwarded. Where the kernel has none for it, nothing keeps other programs
 //! off the port, which they could not have either.
@@ -20,15 +20,21 @@ use rustix::{
     net::{self, AddressFamily, SocketFlags, SocketType, sockopt},
 };
 
+#[cfg(doc)]
+use crate::Relay;
 use crate::{PortError, PortRequest, Protocol, PublishedPort};
 
 /// How often another port is tried when a free one of IPv4 is taken in IPv6.
 const ATTEMPTS: usize = 16;
+/// How many connections may wait for a relay; net.core.somaxconn bounds it too.
+const RELAY_BACKLOG: i32 = 1024;
 
 /// A reserved port and the socket that reserves it.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     pub(crate) port: PublishedPort,
+    /// Whether it needs a [`Relay`].
+    pub(crate) relayed: bool,
     pub(crate) socket: Option<OwnedFd>,
 }
 
@@ -44,6 +50,8 @@ pub(crate) struct Bindings {
 pub(crate) enum Binding {
     /// On the host; on this address when none is named, or not at all.
     Host(Option<IpAddr>),
+    /// The same, with a relay for what no rule leads to the sandbox.
+    Relayed(Option<IpAddr>),
     /// At the sandbox's own address; the host's ports don't matter.
     Routed,
 }
@@ -62,16 +70,15 @@ pub(crate) fn reserve_all(
         if request.container_port == 0 {
             return Err(PortError::ZeroPort);
         }
-        let addresses = addresses(request, bindings)?;
-        let (on_host, routed): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|(_, routed)| !routed);
+        let (routed, on_host): (Vec<_>, Vec<_>) =
+            addresses(request, bindings)?.into_iter().partition(|(_, way)| *way == Way::Routed);
         let routed = routed.into_iter().map(|(host_address, _)| PublishedPort {
             container_port: request.container_port,
             protocol: request.protocol,
             host_address,
             host_port: 0,
         });
-        let routed: Vec<_> = routed.map(|port| Reservation { port, socket: None }).collect();
-        let on_host: Vec<IpAddr> = on_host.into_iter().map(|(address, _)| address).collect();
+        let routed: Vec<_> = routed.map(|port| Reservation { port, relayed: false, socket: None }).collect();
         if !on_host.is_empty() {
             // What this very request has already is ours as well.
             let taken = |address: IpAddr, protocol, port| {
@@ -138,7 +145,7 @@ fn answers(port: &PublishedPort, request: &PortRequest, ipv4: bool) -> bool {
 
 /// Takes a port of a living sandbox again, which an engine before this one kept; none if somebody has it.
 pub(crate) fn hold_again(port: &PublishedPort) -> Option<OwnedFd> {
-    match bind_exclusively(port.host_address, port.host_port, port.protocol) {
+    match bind(port.host_address, port.host_port, port.protocol, &|_, _, _| false) {
         Ok((socket, _)) => socket,
         Err(errno) => {
             tracing::warn!(%errno, port = port.host_port, "a published port can't be kept from other programs");
@@ -147,12 +154,46 @@ pub(crate) fn hold_again(port: &PublishedPort) -> Option<OwnedFd> {
     }
 }
 
-/// The host's addresses of a request, and whether they only stand for the sandbox's own.
-fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, bool)>, PortError> {
+/// Lets the socket of a port take what comes, for a relay.
+pub(crate) fn open_up(socket: &OwnedFd, protocol: Protocol) -> Result<(), Errno> {
+    if protocol == Protocol::Tcp {
+        // Connections that were passed on keep the port of their container from nobody, living or ended.
+        sockopt::set_socket_reuseaddr(socket, true)?;
+        net::listen(socket, RELAY_BACKLOG)?;
+    }
+    rustix::io::ioctl_fionbio(socket, true)
+}
+
+/// Why a relay has no socket.
+pub(crate) fn cannot_listen(port: &PublishedPort, error: &io::Error) -> PortError {
+    PortError::Refused {
+        address: port.host_address,
+        port: port.host_port,
+        protocol: port.protocol,
+        reason: error.to_string(),
+        holder: String::new(),
+    }
+}
+
+/// How traffic comes from an address of the host's to the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is rewritten.
+    Rewritten,
+    /// A relay passes it on.
+    Relayed,
+    /// It doesn't: the address stands for the sandbox's own.
+    Routed,
+}
+
+/// The host's addresses of a request.
+fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, Way)>, PortError> {
+    let relays = request.protocol != Protocol::Sctp;
     let named = |address: IpAddr, binding: Option<Binding>| match binding {
-        Some(Binding::Host(_)) => Ok(vec![(address, false)]),
-        Some(Binding::Routed) => Ok(vec![(address, true)]),
-        None => Err(PortError::NoTarget(address)),
+        Some(Binding::Host(_)) => Ok(vec![(address, Way::Rewritten)]),
+        Some(Binding::Relayed(_)) if relays => Ok(vec![(address, Way::Relayed)]),
+        Some(Binding::Routed) => Ok(vec![(address, Way::Routed)]),
+        Some(Binding::Relayed(_)) | None => Err(PortError::NoTarget(address)),
     };
     match request.host_address {
         Some(address @ IpAddr::V4(_)) => named(address, bindings.ipv4),
@@ -163,8 +204,11 @@ fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, b
                 (Ipv6Addr::UNSPECIFIED.into(), bindings.ipv6),
             ];
             let found = any.into_iter().filter_map(|(any, binding)| match binding? {
-                Binding::Host(address) => address.map(|address| (address, false)),
-                Binding::Routed => Some((any, true)),
+                Binding::Host(address) => address.map(|address| (address, Way::Rewritten)),
+                Binding::Relayed(address) => {
+                    address.filter(|_| relays).map(|address| (address, Way::Relayed))
+                }
+                Binding::Routed => Some((any, Way::Routed)),
             });
             Ok(found.collect())
         }
@@ -174,7 +218,7 @@ fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, b
 /// The same port on all of these addresses.
 fn reserve(
     request: &PortRequest,
-    addresses: &[IpAddr],
+    addresses: &[(IpAddr, Way)],
     ours: Ours<'_>,
 ) -> Result<Vec<Reservation>, PortError> {
     let (first, last) = match &request.host_ports {
@@ -192,18 +236,18 @@ fn reserve(
             }
         }
     }
-    let address = addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let address = addresses.first().map_or(Ipv4Addr::UNSPECIFIED.into(), |(address, _)| *address);
     Err(PortError::RangeExhausted { address, first, last, protocol: request.protocol })
 }
 
 fn on_all(
     request: &PortRequest,
-    addresses: &[IpAddr],
+    addresses: &[(IpAddr, Way)],
     port: u16,
     ours: Ours<'_>,
 ) -> Result<Vec<Reservation>, (Errno, IpAddr)> {
     let mut reserved: Vec<Reservation> = Vec::with_capacity(addresses.len());
-    for &address in addresses {
+    for &(address, way) in addresses {
         // A port that was free in IPv4 is the one for IPv6 as well.
         let port = reserved.first().map_or(port, |first| first.port.host_port);
         // The socket of a sandbox that is ours may be gone before its port is withdrawn.
@@ -224,7 +268,7 @@ fn on_all(
         };
         let (container_port, protocol) = (request.container_port, request.protocol);
         let port = PublishedPort { container_port, protocol, host_address: address, host_port };
-        reserved.push(Reservation { port, socket });
+        reserved.push(Reservation { port, relayed: way == Way::Relayed, socket });
     }
     Ok(reserved)
 }
@@ -362,12 +406,17 @@ mod tests {
         let any4: IpAddr = Ipv4Addr::UNSPECIFIED.into();
         let any6: IpAddr = Ipv6Addr::UNSPECIFIED.into();
         let both = Bindings { ipv4: Some(Binding::Host(Some(any4))), ipv6: Some(Binding::Host(Some(any6))) };
-        assert_eq!(addresses(&request(None), both).unwrap(), [(any4, false), (any6, false)]);
-        assert_eq!(addresses(&request(Some("0.0.0.0")), both).unwrap(), [(any4, false)]);
+        let rewritten = |address| (address, Way::Rewritten);
+        assert_eq!(addresses(&request(None), both).unwrap(), [any4, any6].map(rewritten));
+        assert_eq!(addresses(&request(Some("0.0.0.0")), both).unwrap(), [rewritten(any4)]);
         let only4 = Bindings { ipv6: None, ..both };
-        assert_eq!(addresses(&request(None), only4).unwrap(), [(any4, false)]);
+        assert_eq!(addresses(&request(None), only4).unwrap(), [rewritten(any4)]);
         assert!(matches!(addresses(&request(Some("::1")), only4), Err(PortError::NoTarget(_))));
         let mixed = Bindings { ipv4: Some(Binding::Host(None)), ipv6: Some(Binding::Routed) };
-        assert_eq!(addresses(&request(None), mixed).unwrap(), [(any6, true)]);
+        assert_eq!(addresses(&request(None), mixed).unwrap(), [(any6, Way::Routed)]);
+        let relayed = Bindings { ipv6: Some(Binding::Relayed(Some(any6))), ..both };
+        assert_eq!(addresses(&request(None), relayed).unwrap(), [rewritten(any4), (any6, Way::Relayed)]);
+        let sctp = PortRequest { protocol: Protocol::Sctp, ..request(None) };
+        assert_eq!(addresses(&sctp, relayed).unwrap(), [rewritten(any4)], "nobody relays it");
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
-    Attachment, Endpoint, GatewayMode, NetworkSpec,
+    Attachment, Endpoint, GatewayMode, NetworkSpec, Protocol, PublishedPort,
     firewall::{BridgeRules, Guard, Item, SubnetRules},
     ports::{Binding, Bindings},
 };
@@ -49,10 +49,27 @@ pub(crate) fn guard(endpoint: &Endpoint) -> Option<Guard> {
     Some(Guard { interface: endpoint.host_interface.clone()?, mac: endpoint.mac, addresses })
 }
 
+/// Which ports are published with a [`Relay`](crate::Relay) behind what the rules do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relaying {
+    /// None.
+    Never,
+    /// Those of a family that a sandbox has no address of.
+    Missing,
+    /// All of IPv6 as well: no rule leads from ::1 (br_netfilter).
+    MissingAndIpv6,
+}
+
 /// Where the ports of an attachment may be published.
-pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>) -> Bindings {
+pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relaying: Relaying) -> Bindings {
     let binding = |ipv4: bool| {
-        let spec = specs(&attachment.gateway(ipv4)?.network)?;
+        let endpoint = match attachment.gateway(ipv4) {
+            None if relaying == Relaying::Never => None,
+            None => attachment.gateway(!ipv4).filter(|_| !attachment.has_address(ipv4)),
+            own => own,
+        }?;
+        let is_own = if ipv4 { endpoint.ipv4.is_some() } else { endpoint.ipv6.is_some() };
+        let spec = specs(&endpoint.network)?;
         let options = spec.bridge()?;
         // A host's address of IPv4 alone that was chosen for all ports means no other one.
         let only_ipv4 = options.host_binding_ipv4.is_some_and(|address| !address.is_unspecified());
@@ -61,13 +78,42 @@ pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>) -> Bindings {
             false if only_ipv4 => options.host_binding_ipv6.map(IpAddr::V6),
             false => Some(options.host_binding_ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED).into()),
         };
-        match options.gateway_mode(ipv4) {
+        let relayed = !is_own || !ipv4 && relaying == Relaying::MissingAndIpv6;
+        match options.gateway_mode(ipv4 == is_own) {
+            GatewayMode::Nat | GatewayMode::NatUnprotected if relayed => Some(Binding::Relayed(address)),
             GatewayMode::Nat | GatewayMode::NatUnprotected => Some(Binding::Host(address)),
-            GatewayMode::Routed => Some(Binding::Routed),
-            GatewayMode::Isolated => None,
+            GatewayMode::Routed if is_own => Some(Binding::Routed),
+            GatewayMode::Routed | GatewayMode::Isolated => None,
         }
     };
     Bindings { ipv4: binding(true), ipv6: binding(false) }
+}
+
+/// Where a relay leads what no rule leads to a sandbox: to the same port in the other family, or else in its own. None for a
+/// port that needs no relay as things are.
+pub(crate) fn relay_target(
+    attachment: &Attachment,
+    port: &PublishedPort,
+    specs: Specs<'_>,
+    relaying: Relaying,
+) -> Option<SocketAddr> {
+    let of = |ipv4: bool| {
+        let endpoint = attachment.gateway(ipv4)?;
+        let mode = specs(&endpoint.network)?.bridge()?.gateway_mode(ipv4);
+        let address = match ipv4 {
+            true => endpoint.address_ipv4()?.into(),
+            false => endpoint.address_ipv6()?.into(),
+        };
+        let is_open = matches!(mode, GatewayMode::Nat | GatewayMode::NatUnprotected);
+        is_open.then(|| SocketAddr::new(address, port.container_port))
+    };
+    let ipv4 = port.host_address.is_ipv4();
+    let needed = match relaying {
+        Relaying::Never => false,
+        Relaying::MissingAndIpv6 if !ipv4 => true,
+        Relaying::Missing | Relaying::MissingAndIpv6 => !attachment.has_address(ipv4),
+    };
+    (needed && port.protocol != Protocol::Sctp).then(|| of(!ipv4).or_else(|| of(ipv4)))?
 }
 
 /// What the firewall holds for the ports of an attachment. `direct`: other hosts reach them at its own addresses as well.

@@ -212,7 +212,7 @@ fn plug(
     network: &NetworkRecord,
 ) -> Result<Attachment, Error> {
     let settings = wanted.networks.get(&network.name).cloned().unwrap_or_default();
-    let request = endpoint::request(network, &settings)?;
+    let request = endpoint::request(network, &settings, wanted.has_ipv6())?;
     let netns = sandbox::namespace_of(container, NamespaceType::Network)?;
     let ports = ports::requests(&wanted.config, &wanted.host)?;
     let connected = inner.networks.connect(netns.as_fd(), attachment, request, &ports);
@@ -225,6 +225,7 @@ fn plug(
         }
         return Err(error);
     }
+    inner.relays.update(&inner.networks, &connected);
     container.edit_run(|run| run.attachment = Some(connected.clone()));
     Ok(connected)
 }
@@ -277,6 +278,7 @@ fn unplug(
         left
     });
     note(inner, record, &left)?;
+    inner.relays.update(&inner.networks, &left);
     inner.tell_other_names(record, &left);
     let modes = Modes::parse(&record.host, inner.host.facts.resources.unified)?;
     resolver::write_hosts(inner, record, &modes, &inner.places(&record.id), Some(&left))?;

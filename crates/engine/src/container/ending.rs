@@ -156,6 +156,7 @@ impl Inner {
     pub(crate) async fn detach(&self, attachment: Attachment) {
         let began = Instant::now();
         self.forget_named(&attachment);
+        self.relays.stop(&attachment.id).await;
         let networks = self.networks.clone();
         let detached = tokio::task::spawn_blocking(move || networks.detach(&attachment)).await;
         match detached {

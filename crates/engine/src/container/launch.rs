@@ -87,6 +87,7 @@ pub(super) async fn create(
         let held = bundle.and_then(|result| result)?;
         if let Some(attachment) = &attachment {
             make_named(inner, &record, attachment, &mut network)?;
+            inner.relays.update(&inner.networks, attachment);
         }
         let note = RunNote {
             boot: inner.host.boot.clone(),

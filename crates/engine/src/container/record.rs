@@ -97,6 +97,16 @@ impl Record {
         self.config.hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(|| self.id.short())
     }
 
+    /// Whether it leaves IPv6 on: without the loopback's, Docker gives a container no address of IPv6 at all.
+    pub(crate) fn has_ipv6(&self) -> bool {
+        let turned_off = |interface: &str| {
+            let sysctls = self.host.sysctls.iter().flatten();
+            let name = format!("net.ipv6.conf.{interface}.disable_ipv6");
+            sysctls.filter(|(key, _)| **key == name).any(|(_, value)| value.trim() != "0")
+        };
+        !turned_off("all") && !turned_off("lo")
+    }
+
     pub(crate) fn tty(&self) -> bool {
         self.config.tty.unwrap_or(false)
     }

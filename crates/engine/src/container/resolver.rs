@@ -39,7 +39,7 @@ pub(super) fn write_hosts(
         _ => {
             let (name, domain) = names(record);
             let own = attachment.map(addresses).unwrap_or_default();
-            files::hosts(&own, name, domain, &host_gateways(inner, attachment), &extra)
+            files::hosts(&own, name, domain, &host_gateways(inner, attachment), &extra, record.has_ipv6())
         }
     };
     fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts"))

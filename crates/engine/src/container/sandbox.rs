@@ -62,7 +62,7 @@ fn own_network(inner: &Inner, record: &Record, modes: &Modes) -> Result<SandboxN
         let network = inner.network_table.find(name).map_err(told)?;
         networks::check_together(&modes.network, others.iter().map(AsRef::as_ref), &network).map_err(told)?;
         if matches!(network.kind, Kind::Made(_)) {
-            endpoints.push(endpoint::request(&network, settings).map_err(told)?);
+            endpoints.push(endpoint::request(&network, settings, record.has_ipv6()).map_err(told)?);
         }
         others.push(network);
     }

@@ -30,7 +30,7 @@ use crate::{
     host::{self, Host},
     images::Downloads,
     metrics::Counts,
-    networks::{Names, errors::attach, open::open},
+    networks::{Names, Relays, errors::attach, open::open},
     settings::Live,
     spec::modes::Modes,
     store::Store,
@@ -170,6 +170,7 @@ fn prepare(mut config: EngineConfig) -> Result<(Arc<Inner>, Vec<Record>), OpenEr
         networks,
         network_table,
         names: Names::new(Handle::current()),
+        relays: Relays::new(Handle::current()),
         volumes,
         events: Events::new(),
         counts: Counts::default(),
@@ -209,6 +210,7 @@ fn network_config(config: &EngineConfig, id: &str) -> NetworkConfig {
         forward: defaults.ip_forward,
         forward_for_others: defaults.ip_forward_no_drop,
         direct_routing: defaults.allow_direct_routing,
+        relay: defaults.userland_proxy,
         ..NetworkConfig::new(config.name_prefix.clone(), &config.state)
     }
 }
@@ -333,11 +335,12 @@ impl Inner {
         });
     }
 
-    /// Makes a living container's names known, and serves it those of others, as the engine before did.
+    /// Makes a living container's names known, serves it those of others, and relays its ports, as the engine before did.
     fn name_again(self: &Arc<Self>, container: &Arc<Container>) {
         let Some(attachment) = container.run().attachment else { return };
         let record = container.record();
         self.make_named(&record, &attachment);
+        self.relays.update(&self.networks, &attachment);
         if !self.has_names(&attachment) {
             return;
         }

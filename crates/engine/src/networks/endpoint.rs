@@ -68,13 +68,14 @@ pub(crate) fn check(
     }
 }
 
-/// What the network crate is asked for.
+/// What the network crate is asked for. `has_ipv6`: the container's own settings don't turn it off.
 ///
 /// # Errors
 /// As [`check`].
 pub(crate) fn request(
     network: &NetworkRecord,
     settings: &EndpointSettings,
+    has_ipv6: bool,
 ) -> Result<EndpointRequest, Error> {
     check(&network.name, Some(network), settings)?;
     let asked = parse(settings, &mut Vec::new())?;
@@ -86,6 +87,7 @@ pub(crate) fn request(
         interface: asked.interface,
         sysctls: asked.sysctls,
         gateway_priority: asked.gateway_priority,
+        has_ipv6,
         ..EndpointRequest::new(network.id.clone(), network.name.clone())
     })
 }

@@ -108,10 +108,10 @@ pub(super) struct NetworkArgs {
     /// Let other hosts reach published ports only as far as the host's own input rules let them, see docs/firewalls.md
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
     pub(super) obey_input: bool,
-    /// No effect: published ports need no proxy
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) userland_proxy: Option<bool>,
-    /// No effect
+    /// Publish ports on the host's IPv6 addresses for containers with IPv4 alone too, and the reverse
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) userland_proxy: bool,
+    /// No effect: the engine itself is the proxy
     #[arg(long, value_name = "string")]
     pub(super) userland_proxy_path: Option<PathBuf>,
 }
@@ -127,9 +127,8 @@ impl NetworkArgs {
 
     /// What is said that has no effect and harms nobody: it is told.
     pub(super) fn without_effect(&self) -> Option<&'static str> {
-        let told =
-            "userland-proxy has no effect: published ports answer on the host's loopback without a proxy";
-        (self.userland_proxy == Some(true) || self.userland_proxy_path.is_some()).then_some(told)
+        let told = "userland-proxy-path has no effect: what needs a proxy goes through the engine itself";
+        self.userland_proxy_path.is_some().then_some(told)
     }
 
     /// What Docker can do and minke can't.
@@ -199,6 +198,7 @@ impl NetworkArgs {
             ip_forward: self.ip_forward,
             ip_forward_no_drop: self.ip_forward_no_drop,
             allow_direct_routing: self.allow_direct_routing,
+            userland_proxy: self.userland_proxy,
             obey_input: self.obey_input,
             address_pools: self.default_address_pool.iter().map(Pool::read).collect::<Result<_, _>>()?,
             default_options,

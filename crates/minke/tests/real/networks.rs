@@ -10,6 +10,7 @@ mod forwarding;
 mod load;
 mod names;
 mod objects;
+mod relays;
 mod ways;
 
 use minke_testkit::{Cli, Host};

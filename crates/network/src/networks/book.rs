@@ -117,8 +117,8 @@ impl Book {
         let known = self.networks.get_mut(&wish.network);
         let known = known.ok_or_else(|| AttachError::NoNetwork(wish.network.clone()))?;
         let ipv4 = known.take(true, wish.ipv4.map(IpAddr::V4))?;
-        let ipv6 = match known.take(false, wish.ipv6.map(IpAddr::V6)) {
-            Ok(ipv6) => ipv6,
+        let ipv6 = match wish.has_ipv6.then(|| known.take(false, wish.ipv6.map(IpAddr::V6))).transpose() {
+            Ok(ipv6) => ipv6.flatten(),
             Err(error) => {
                 known.release(ipv4);
                 return Err(error);

@@ -5,12 +5,13 @@ use std::{fmt::Write as _, io, net::IpAddr, os::fd::OwnedFd};
 use minke_model::ContainerId;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::{Inner, locked};
+use super::{Held, Inner, locked};
 use crate::{
     AttachError, Attachment, Driver, Endpoint, EndpointRequest, GatewayMode, IpNet, Mac, NetworkSpec,
-    PortRequest, PublishedPort,
+    PortRequest,
     firewall::{Change, Item},
-    ports, publish,
+    ports::{self, Reservation},
+    publish,
     sandbox::{DefaultRoutes, Device, Place},
     spec::{GATEWAY_IPV4, GATEWAY_IPV6, is_interface_name},
     sysctl,
@@ -28,8 +29,8 @@ pub(super) struct Making<'a> {
     attachment: Attachment,
     /// What is new.
     places: Vec<Place>,
-    /// Sockets of a running sandbox's new ports.
-    held: Vec<OwnedFd>,
+    /// The ports that the engine itself keeps.
+    held: Vec<Held>,
     has_links: bool,
     has_elements: bool,
     kept: bool,
@@ -156,12 +157,12 @@ impl<'a> Making<'a> {
         DefaultRoutes { ipv4: changed(true), ipv6: changed(false) }
     }
 
-    /// Reserves the host's ports; the sockets keep them.
+    /// Reserves the host's ports; the sockets keep them. Those that need a relay stay with the engine.
     pub(super) fn reserve_ports(&mut self, requests: &[PortRequest]) -> Result<Vec<OwnedFd>, AttachError> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let bindings = publish::bindings(&self.attachment, &|id| self.inner.spec(id));
+        let bindings = self.bindings();
         if bindings == ports::Bindings::default() {
             // As with Docker, a sandbox with no way out publishes nothing.
             tracing::warn!(
@@ -170,25 +171,41 @@ impl<'a> Making<'a> {
             );
             return Ok(Vec::new());
         }
-        let ours = |address, protocol, port| self.inner.firewall.has_port(address, protocol, port);
-        let reservations = ports::reserve_all(requests, bindings, &ours)?;
-        let (ports, held): (Vec<PublishedPort>, Vec<Option<OwnedFd>>) =
-            reservations.into_iter().map(|reservation| (reservation.port, reservation.socket)).unzip();
-        self.attachment.ports = ports;
-        Ok(held.into_iter().flatten().collect())
+        let inner = self.inner;
+        let ours = |address, protocol, port| inner.has_port(address, protocol, port);
+        let mut of_sandbox = Vec::new();
+        for reservation in ports::reserve_all(requests, bindings, &ours)? {
+            match reservation.relayed {
+                true => self.keep_port(reservation),
+                false => {
+                    self.attachment.ports.push(reservation.port);
+                    of_sandbox.extend(reservation.socket);
+                }
+            }
+        }
+        Ok(of_sandbox)
+    }
+
+    fn bindings(&self) -> ports::Bindings {
+        publish::bindings(&self.attachment, &|id| self.inner.spec(id), self.inner.relaying())
+    }
+
+    /// A port whose socket the engine keeps.
+    fn keep_port(&mut self, reservation: Reservation) {
+        self.attachment.ports.push(reservation.port);
+        self.attachment.late_ports.push(reservation.port);
+        self.held.extend(reservation.socket.map(|socket| (reservation.port, socket)));
     }
 
     /// Reserves those of a running sandbox's ports that could not be published before: it had no way out, or none in one of
     /// the families. The engine keeps them, since their sandbox's supervisor is there already.
     pub(super) fn reserve_more(&mut self, requests: &[PortRequest]) -> Result<(), AttachError> {
-        let bindings = publish::bindings(&self.attachment, &|id| self.inner.spec(id));
-        let ours = |address, protocol, port| self.inner.firewall.has_port(address, protocol, port);
-        for missing in ports::missing(requests, bindings, &self.attachment.ports) {
-            for reservation in ports::reserve_all(&[missing.request], missing.bindings, &ours)? {
-                self.attachment.ports.push(reservation.port);
-                self.attachment.late_ports.push(reservation.port);
-                self.held.extend(reservation.socket);
-            }
+        let inner = self.inner;
+        let ours = |address, protocol, port| inner.has_port(address, protocol, port);
+        for missing in ports::missing(requests, self.bindings(), &self.attachment.ports) {
+            ports::reserve_all(&[missing.request], missing.bindings, &ours)?
+                .into_iter()
+                .for_each(|reservation| self.keep_port(reservation));
         }
         Ok(())
     }
@@ -265,8 +282,9 @@ fn settings(
     default_ipv6: bool,
 ) -> Result<Vec<(String, String)>, AttachError> {
     let mut settings = Vec::new();
-    if spec.ipv6.is_some() != default_ipv6 {
-        settings = sysctl::interface_ipv6(interface, spec.ipv6.is_some());
+    let ipv6 = spec.ipv6.is_some() && wish.has_ipv6;
+    if ipv6 != default_ipv6 {
+        settings = sysctl::interface_ipv6(interface, ipv6);
     }
     for (name, value) in &wish.sysctls {
         let file = sysctl::of_interface(name, interface).ok_or_else(|| {

@@ -17,7 +17,7 @@ use minke_netlink::{
 
 use super::{Inner, book::Living, devices::turn_forwarding_on, locked};
 use crate::{
-    AttachError, Attachment, Endpoint, NetworkSpec,
+    AttachError, Attachment, Endpoint, NetworkSpec, PublishedPort,
     bridge::{self, BridgePlan, MadeBridge},
     error::chain,
     firewall::Item,
@@ -156,7 +156,8 @@ fn restore_networks(
     }
     drop(devices);
     for attachment in living {
-        inner.hold(&attachment.id, attachment.late_ports.iter().filter_map(ports::hold_again).collect());
+        let again = |port: &PublishedPort| Some((*port, ports::hold_again(port)?));
+        inner.hold(&attachment.id, attachment.late_ports.iter().filter_map(again).collect());
     }
     living.iter().try_for_each(|attachment| inner.route_loopback(attachment))
 }

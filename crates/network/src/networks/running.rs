@@ -38,7 +38,8 @@ impl Networks {
         let mut making = Making::of(inner, attachment.clone());
         for (spec, device) in specs.iter().zip(devices) {
             // Whatever the sandbox's defaults are by now, this interface is told.
-            making.add(&endpoint, spec, device, spec.ipv6.is_none(), |name| sandbox.has(name))?;
+            let ipv6 = spec.ipv6.is_some() && endpoint.has_ipv6;
+            making.add(&endpoint, spec, device, !ipv6, |name| sandbox.has(name))?;
         }
         making.reserve_more(ports)?;
         sandbox.make_links(&mut host, making.places())?;

@@ -252,3 +252,31 @@ fn sctp_ports_are_published_without_a_socket_too() {
     // The same number of another protocol is another port.
     world.attach(&networks, vec![tcp(port(&a), 80)]);
 }
+
+#[test]
+fn ports_of_the_family_that_a_sandbox_has_not_are_for_relays() {
+    let world = World::new();
+    let networks = world.configured("relayed", |config| config.relay = true);
+    let on_v6 = PortRequest { host_address: Some("::1".parse().unwrap()), ..udp(8081, 81) };
+    let sctp = PortRequest { protocol: Protocol::Sctp, ..tcp(8082, 82) };
+    let web = world.attach(&networks, vec![tcp(8080, 80), on_v6.clone(), sctp]);
+    let shown: Vec<String> =
+        web.attachment.ports.iter().map(|port| format!("{}:{}", port.host_address, port.host_port)).collect();
+    assert_eq!(shown, ["0.0.0.0:8080", ":::8080", "::1:8081", "0.0.0.0:8082"]);
+    let relays = world.on_host(|| networks.relays(&web.attachment)).unwrap();
+    let targets: Vec<_> =
+        relays.iter().map(|relay| (relay.port.host_port, relay.target.to_string())).collect();
+    let own = web.attachment.ip();
+    assert_eq!(targets, [(8080, format!("{own}:80")), (8081, format!("{own}:81"))]);
+    let client = world.on_host(|| std::net::TcpStream::connect("[::1]:8080"));
+    assert!(client.is_ok(), "its socket listens");
+    let error = world.try_attach(&networks, vec![on_v6]).unwrap_err();
+    assert!(matches!(error, AttachError::Port(PortError::Allocated { port: 8081, .. })), "{error}");
+    drop(relays);
+    world.on_host(|| networks.detach(&web.attachment)).unwrap();
+    let bound = world.on_host(|| TcpListener::bind("[::]:8080"));
+    assert!(bound.is_err(), "by the client's connection, which lives");
+    drop((client, bound, web));
+    let again = world.attach(&networks, vec![tcp(8080, 80)]);
+    assert_eq!(again.attachment.ports.len(), 2);
+}

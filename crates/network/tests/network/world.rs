@@ -90,7 +90,9 @@ impl World {
     }
 
     pub(crate) fn configured(&self, prefix: &str, change: impl FnOnce(&mut NetworkConfig)) -> Networks {
-        let mut config = NetworkConfig::new(prefix, self.state.path().join(prefix));
+        // Nobody runs relays here, but where one is looked at.
+        let mut config =
+            NetworkConfig { relay: false, ..NetworkConfig::new(prefix, self.state.path().join(prefix)) };
         change(&mut config);
         self.on_host(|| opened(config)).unwrap()
     }

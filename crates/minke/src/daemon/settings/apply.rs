@@ -42,8 +42,7 @@ impl FileSettings {
         );
         merge.set("iptables", "iptables", self.iptables, &mut networks.iptables);
         merge.set("ip6tables", "ip6tables", self.ip6tables, &mut networks.ip6tables);
-        let proxy = self.userland_proxy.map(Some);
-        merge.set("userland-proxy", "userland_proxy", proxy, &mut networks.userland_proxy);
+        merge.set("userland-proxy", "userland_proxy", self.userland_proxy, &mut networks.userland_proxy);
         let path = self.userland_proxy_path.map(Some);
         merge.set("userland-proxy-path", "userland_proxy_path", path, &mut networks.userland_proxy_path);
         let options = self.default_network_opts.map(|drivers| {

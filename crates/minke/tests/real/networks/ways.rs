@@ -42,7 +42,6 @@ fn a_network_of_ipv6_alone_has_traffic_names_and_published_ports() {
     idle(&host, Cli::Minke, "box", &["six"]);
     assert!(host.fetch("[::1]:8080").ends_with("page\n"));
     assert!(page(&lan, Lan::HOST[1], 8080).is_ok_and(|answer| answer.ends_with("page\n")));
-    assert!(page(&lan, Lan::HOST[0], 8080).is_err(), "nothing is published in IPv4");
     let web = inspect(&host, Cli::Minke, "{{.NetworkSettings.Networks.six.GlobalIPv6Address}}", "web");
     assert_eq!(answers(&host, "box", "web AAAA"), [web.as_str()]);
     let none = dig(&host, "box", "web A");
@@ -53,6 +52,26 @@ fn a_network_of_ipv6_alone_has_traffic_names_and_published_ports() {
     let out = format!("ping -6 -c1 -W2 {}", Lan::OTHER[1]);
     assert!(exec(&host, Cli::Minke, "box", &out).contains("1 packets received"), "the LAN by IPv6");
     drop(lan);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_container_that_turns_ipv6_off_has_no_address_of_it_on_a_network_that_has() {
+    let host = Host::with_busybox();
+    let _ = host.minke(["network", "create", "--ipv6", "--subnet", "fd66::/64", "both"]).ok();
+    let _ = host.minke(["network", "create", "--ipv6", "--subnet", "fd67::/64", "later"]).ok();
+    let off = "net.ipv6.conf.all.disable_ipv6=1";
+    let run =
+        ["run", "-d", "--name", "four", "--network", "both", "--sysctl", off, "busybox", "sleep", "600"];
+    let _ = host.cli_args(Cli::Minke, &run).ok();
+    let _ = host.minke(["network", "connect", "later", "four"]).ok();
+    idle(&host, Cli::Minke, "box", &["both"]);
+    let addresses = "{{range .NetworkSettings.Networks}}<{{.GlobalIPv6Address}}>{{end}}";
+    assert_eq!(inspect(&host, Cli::Minke, addresses, "four"), "<><>");
+    let shown = exec(&host, Cli::Minke, "four", "cat /etc/hosts; ip -o addr");
+    assert!(!shown.contains("::") && !shown.contains("inet6") && shown.contains("eth1"), "{shown}");
+    assert!(answers(&host, "box", "four AAAA").is_empty());
+    assert_eq!(answers(&host, "box", "four A").len(), 1);
     host.expect_nothing_left();
 }
 
@@ -126,7 +145,7 @@ fn the_default_bridge_is_as_the_configuration_file_has_it() {
     let path = dir.path().join("daemon.json");
     let text = r#"{"bip": "10.96.0.1/24", "fixed-cidr": "10.96.0.128/25", "default-gateway": "10.96.0.9", "ipv6": true,
         "bip6": "fd96::1/64", "fixed-cidr-v6": "fd96::100/120", "default-gateway-v6": "fd96::9", "mtu": 1400,
-        "userland-proxy": true, "default-address-pools": [{"base": "10.97.0.0/23", "size": 24}]}"#;
+        "userland-proxy": true, "userland-proxy-path": "/usr/bin/docker-proxy", "default-address-pools": [{"base": "10.97.0.0/23", "size": 24}]}"#;
     std::fs::write(&path, text).expect("a file");
     let host = Host::start_with(&["--config-file", &path.display().to_string()]);
     host.import("busybox", minke_testkit::Rootfs::busybox());
@@ -141,7 +160,7 @@ fn the_default_bridge_is_as_the_configuration_file_has_it() {
     for wanted in ["\"10.96.0.1\"", "\"10.96.0.128/25\"", "\"DefaultGatewayIPv4\":\"10.96.0.9\""] {
         assert!(ipam.contains(wanted), "no {wanted} in {ipam}");
     }
-    assert!(host.daemon_log().contains("userland-proxy has no effect"), "{}", host.daemon_log());
+    assert!(host.daemon_log().contains("userland-proxy-path has no effect"), "{}", host.daemon_log());
     for name in ["red", "blue"] {
         let _ = host.minke(["network", "create", name]).ok();
     }

@@ -1,0 +1,53 @@
+//! Connections of TCP.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+
+use super::Target;
+
+/// How long nobody is let in after that failed: the host or the engine has no descriptors left.
+const REST: Duration = Duration::from_millis(100);
+
+/// Lets clients in and passes on what they and the container say, until it is dropped. Who finds the budget spent waits.
+pub(super) async fn relay(listener: TcpListener, target: Target, budget: Arc<Semaphore>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let client = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let client = match client {
+            Ok((client, _)) => client,
+            Err(error) => {
+                tracing::debug!(%error, "let in a client of a published port");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&budget).acquire_owned().await else { return };
+        let Some(target) = *target.borrow() else { continue };
+        connections.spawn(async move {
+            let _permit = permit;
+            pass_on(client, target).await;
+        });
+    }
+}
+
+/// Passes on what both sides say until both have said their last, or one is gone.
+async fn pass_on(mut client: TcpStream, target: SocketAddr) {
+    let passed = async {
+        let mut server = TcpStream::connect(target).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        copy_bidirectional(&mut client, &mut server).await
+    };
+    if let Err(error) = passed.await {
+        tracing::debug!(%error, %target, "a connection to a published port ended");
+    }
+}
