@@ -42,9 +42,17 @@ enum Told {
     End(Result<BuildResult, BuildError>),
 }
 
+/// The classic builder takes nothing from the cache where images are named to take it from, and none of them is here.
+fn has_no_source(call: &Call) -> Result<bool, ApiError> {
+    let sources: Vec<String> = request::json(&call.query, "cachefrom")?;
+    let is_here = |name: &String| call.engine().image_store().find(name).is_ok();
+    Ok(!sources.is_empty() && !sources.iter().any(is_here))
+}
+
 /// `POST /build`
 pub(crate) async fn build(call: Call) -> Outcome {
-    let request = request::read(&call.query)?;
+    let mut request = request::read(&call.query)?;
+    request.no_cache |= has_no_source(&call)?;
     let trace = call.query.flag("trace");
     let quiet = call.query.flag("q");
     let auth = Known(all_credentials(&call.headers)?);

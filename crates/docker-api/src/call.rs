@@ -142,7 +142,15 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
     let strict = match strictly(body, &mut unknown) {
         Ok(value) if unknown.is_empty() => return Ok((value, Vec::new())),
         Ok(value) => {
-            let whole = serde_json::from_slice(body).unwrap_or_default();
+            let mut whole = serde_json::from_slice(body).unwrap_or_default();
+            if capitalise(&mut whole, &unknown) {
+                let mut unknown = Vec::new();
+                let renamed =
+                    serde_ignored::deserialize(whole.clone(), |path| unknown.push(path.to_string()));
+                if let Ok(value) = renamed {
+                    return Ok((value, fields(&whole, unknown)));
+                }
+            }
             return Ok((value, fields(&whole, unknown)));
         }
         Err(error) => error,
@@ -194,6 +202,37 @@ fn in_gos_words(body: &[u8], error: &serde_json::Error) -> String {
     let text = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default());
     let Some(character) = text.chars().next() else { return told };
     format!("invalid character {character:?} {place}: {told}")
+}
+
+/// Go takes a field's name in any case, and clients write `detachKeys`: gives the fields at these paths a capital letter, where
+/// there is no such field yet. Returns whether any has got one.
+fn capitalise(body: &mut Value, paths: &[String]) -> bool {
+    let mut changed = false;
+    for path in paths {
+        let mut steps = path.split('.').filter(|step| *step != "?").peekable();
+        let mut place = Some(&mut *body);
+        while let (Some(step), Some(value)) = (steps.next(), place.take()) {
+            if steps.peek().is_some() {
+                place = match value {
+                    Value::Array(items) => step.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
+                    value => value.get_mut(step),
+                };
+                continue;
+            }
+            let mut letters = step.chars();
+            let capital: String =
+                letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+            if let Value::Object(fields) = value
+                && capital != step
+                && !fields.contains_key(&capital)
+                && let Some(moved) = fields.remove(step)
+            {
+                fields.insert(capital, moved);
+                changed = true;
+            }
+        }
+    }
+    changed
 }
 
 /// What stands at these paths. An optional value is a step of its own there, a question mark.

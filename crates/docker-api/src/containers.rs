@@ -51,7 +51,7 @@ pub(crate) async fn inspect(call: Call) -> Outcome {
     let container = call.engine().inspect(&call.name, call.query.flag("size")).await?;
     let mut container = respond::to_value(&container)?;
     legacy::container_network(&mut container);
-    legacy::container_mac(call.version, &mut container);
+    legacy::container_mac(call.engine().asked_mac(&call.name)?, &mut container);
     legacy::container_aliases(call.version, &mut container);
     respond::shaped(StatusCode::OK, &shapes::CONTAINER_INSPECT, &container)
 }
@@ -106,7 +106,8 @@ pub(crate) async fn rename(call: Call) -> Outcome {
 /// `DELETE /containers/{name}`
 pub(crate) async fn remove(call: Call) -> Outcome {
     if call.query.flag("link") {
-        return Err(ApiError::invalid("a link can't be removed by itself: it goes with its container"));
+        call.engine().remove_link(&call.name).await?;
+        return Ok(respond::empty(StatusCode::NO_CONTENT));
     }
     let options = RemoveOptions { force: call.query.flag("force"), volumes: call.query.flag("v") };
     call.engine().remove(&call.name, options).await?;

@@ -71,16 +71,10 @@ pub(crate) fn container_network(container: &mut Value) {
     settings.extend(repeated);
 }
 
-/// The address of a container's interface, which stood in its configuration before API 1.44.
-pub(crate) fn container_mac(version: ApiVersion, container: &mut Value) {
-    if version >= ApiVersion(1, 44) {
-        return;
-    }
-    let networks = container["NetworkSettings"]["Networks"].as_object();
-    let address =
-        networks.and_then(|networks| networks.values().find_map(|network| network["MacAddress"].as_str()));
-    let address = address.unwrap_or_default().to_owned();
-    if let Some(Value::Object(config)) = container.get_mut("Config") {
+/// The hardware address that was asked for, which stood in a container's configuration before API 1.44. Docker shows it in
+/// every version.
+pub(crate) fn container_mac(asked: Option<String>, container: &mut Value) {
+    if let (Some(Value::Object(config)), Some(address)) = (container.get_mut("Config"), asked) {
         config.insert("MacAddress".into(), address.into());
     }
 }
@@ -189,14 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_see_the_mac_address_and_no_annotations() {
-        let networks = json!({"Networks": {"bridge": {"MacAddress": "02:42:ac:11:00:02"}}});
-        let mut old = json!({"Config": {}, "NetworkSettings": networks});
-        container_mac(ApiVersion(1, 43), &mut old);
-        assert_eq!(old["Config"]["MacAddress"], "02:42:ac:11:00:02");
-        let mut new = json!({"Config": {}, "NetworkSettings": {"Networks": {}}});
-        container_mac(ApiVersion(1, 44), &mut new);
-        assert_eq!(new["Config"], json!({}));
+    fn a_mac_address_that_was_asked_for_is_shown_and_old_versions_see_no_annotations() {
+        let mut container = json!({"Config": {}});
+        container_mac(None, &mut container);
+        assert_eq!(container["Config"], json!({}));
+        container_mac(Some("02:42:ac:11:00:02".to_owned()), &mut container);
+        assert_eq!(container["Config"]["MacAddress"], "02:42:ac:11:00:02");
         let mut listed = json!({"HostConfig": {"NetworkMode": "host", "Annotations": {"a": "b"}}});
         assert!(summaries_differ(ApiVersion(1, 45)) && !summaries_differ(ApiVersion(1, 46)));
         container_summary(&mut listed);

@@ -85,13 +85,13 @@ pub static ROUTES: &[Route] = routes! {
     POST   "/containers/{name}/resize"     24 yes life::resize, "Resize a container's terminal";
     POST   "/containers/{name}/rename"     24 yes containers::rename, "Rename a container";
     POST   "/containers/{name}/update"     24 yes containers::update, "Change a container's limits";
-    DELETE "/containers/{name}"            24 yes containers::remove, "Remove a container";
     HEAD   "/containers/{name}/archive"    24 yes archive::stat, "What a path in a container is";
     GET    "/containers/{name}/archive"    24 yes archive::get, "Copy out of a container";
     PUT    "/containers/{name}/archive"    24 yes archive::put, "Copy into a container";
     GET    "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "List checkpoints";
     POST   "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "Make a checkpoint";
     DELETE "/containers/{name}/checkpoints/{checkpoint}" 25 no refusals::checkpoint, "Remove a checkpoint";
+    DELETE "/containers/{name*}"           24 yes containers::remove, "Remove a container, or a link of one";
     POST   "/commit"                       24 yes commit::commit, "Make an image of a container";
 
     POST   "/containers/{name}/exec"       24 yes exec::create, "Prepare a process in a container";

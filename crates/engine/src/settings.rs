@@ -58,7 +58,7 @@ impl Settings {
         match asked.filter(|name| !name.is_empty()).or(self.default_runtime.as_deref()) {
             None | Some(OWN_RUNTIME) => Ok(OWN_RUNTIME),
             Some(name) if self.runtimes.contains_key(name) => Ok(name),
-            Some(name) if DOCKERS_RUNTIMES.contains(&name) => Ok(OWN_RUNTIME),
+            Some(name) if DOCKERS_RUNTIMES.contains(&name) => Ok(name),
             Some(name) => Err(unknown_runtime(name)),
         }
     }
@@ -70,7 +70,10 @@ impl Settings {
     pub(crate) fn foreign_runtime(&self, name: Option<&str>) -> Result<Option<&RuntimeProgram>, Error> {
         match name.filter(|name| *name != OWN_RUNTIME) {
             None => Ok(None),
-            Some(name) => self.runtimes.get(name).map(Some).ok_or_else(|| unknown_runtime(name)),
+            Some(name) => match self.runtimes.get(name) {
+                None if DOCKERS_RUNTIMES.contains(&name) => Ok(None),
+                found => found.map(Some).ok_or_else(|| unknown_runtime(name)),
+            },
         }
     }
 
@@ -166,7 +169,8 @@ mod tests {
         let settings = with_crun(Some("crun"));
         assert_eq!(settings.runtime_name(None).unwrap(), "crun");
         assert_eq!(settings.runtime_name(Some("")).unwrap(), "crun");
-        assert_eq!(settings.runtime_name(Some("runc")).unwrap(), OWN_RUNTIME);
+        assert_eq!(settings.runtime_name(Some("runc")).unwrap(), "runc");
+        assert_eq!(settings.foreign_runtime(Some("runc")).unwrap(), None, "it means ours");
         assert_eq!(with_crun(None).runtime_name(None).unwrap(), OWN_RUNTIME);
         assert!(settings.runtime_name(Some("kata")).unwrap_err().to_string().contains("kata"));
     }

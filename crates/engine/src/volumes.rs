@@ -160,6 +160,7 @@ impl Volumes {
             let known =
                 self.lock().contains_key(&name) || new_volumes.iter().any(|volume| volume.name == name);
             if !known {
+                check_driver(host.volume_driver.as_deref())?;
                 new_volumes.push(new_volume(name, anonymous, mount)?);
             }
         }
@@ -246,6 +247,19 @@ fn asked(host: &HostConfig) -> Result<Vec<MountRecord>, Error> {
     Ok(mounts)
 }
 
+/// Whether a volume can be made with this driver.
+///
+/// # Errors
+/// `NotFound`, in Docker's words.
+pub(crate) fn check_driver(name: Option<&str>) -> Result<(), Error> {
+    match name.filter(|name| !name.is_empty() && *name != "local") {
+        None => Ok(()),
+        Some(name) => Err(Error::not_found(format!(
+            "error looking up volume plugin {name}: plugin \"{name}\" not found: there is only the local driver"
+        ))),
+    }
+}
+
 fn new_volume(name: String, anonymous: bool, mount: &MountRecord) -> Result<VolumeRecord, Error> {
     local::check(&mount.driver_options)?;
     Ok(VolumeRecord {
@@ -278,6 +292,17 @@ mod tests {
 
     fn list(entries: &[&str]) -> Option<Vec<String>> {
         Some(entries.iter().map(|entry| (*entry).to_owned()).collect())
+    }
+
+    #[test]
+    fn another_driver_matters_only_where_a_volume_is_to_be_made() {
+        let (_dir, volumes) = volumes();
+        let host = HostConfig { volume_driver: Some("nfs".to_owned()), ..HostConfig::default() };
+        assert!(settle(&volumes, &ContainerConfig::default(), &host).is_ok());
+        let config =
+            ContainerConfig { volumes: Some(vec!["/data".to_owned()]), ..ContainerConfig::default() };
+        let error = settle(&volumes, &config, &host).unwrap_err().to_string();
+        assert!(error.contains("error looking up volume plugin nfs"), "{error}");
     }
 
     #[test]

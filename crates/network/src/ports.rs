@@ -79,6 +79,7 @@ pub(crate) fn reserve_all(
             host_port: 0,
         });
         let routed: Vec<_> = routed.map(|port| Reservation { port, relayed: false, socket: None }).collect();
+        let before = reserved.len();
         if !on_host.is_empty() {
             // What this very request has already is ours as well.
             let taken = |address: IpAddr, protocol, port| {
@@ -89,6 +90,7 @@ pub(crate) fn reserve_all(
             reserved.extend(more);
         }
         reserved.extend(routed);
+        reserved[before..].sort_by_key(|reservation| reservation.port.host_address.is_ipv6());
     }
     Ok(reserved)
 }

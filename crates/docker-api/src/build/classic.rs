@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use minke_build::{BuildError, BuildResult, Event, Vertex, Warning};
+use minke_build::{BuildError, BuildResult, Event, LogStream, Vertex, Warning};
 use minke_model::Digest;
 use serde_json::{Value, json};
 
@@ -26,7 +26,27 @@ pub(super) struct Printer {
 struct Told {
     vertex: Vertex,
     is_begun: bool,
-    waiting: Vec<u8>,
+    waiting: Waiting,
+}
+
+/// What a step has said and nobody was told yet.
+#[derive(Default)]
+struct Waiting(Vec<(LogStream, Vec<u8>)>);
+
+impl Waiting {
+    /// Keeps what the step says for later, but for what is too much.
+    fn keep(&mut self, stream: LogStream, bytes: &[u8]) {
+        let waiting: usize = self.0.iter().map(|(_, bytes)| bytes.len()).sum();
+        match self.0.last_mut() {
+            _ if waiting >= MOST_WAITING => {}
+            Some((last, text)) if *last == stream => text.extend_from_slice(bytes),
+            _ => self.0.push((stream, bytes.to_vec())),
+        }
+    }
+
+    fn told(&mut self) -> impl Iterator<Item = Value> + use<> {
+        std::mem::take(&mut self.0).into_iter().map(|(stream, bytes)| log(stream, &bytes))
+    }
 }
 
 impl Printer {
@@ -56,19 +76,19 @@ impl Printer {
                     let told = self.steps.entry(step.number).or_insert_with(|| Told {
                         vertex: vertex.clone(),
                         is_begun: false,
-                        waiting: Vec::new(),
+                        waiting: Waiting::default(),
                     });
                     told.vertex = vertex.clone();
                     self.advance(&mut lines);
                 }
             }
-            Event::Log { vertex, bytes, .. } => {
+            Event::Log { vertex, stream, bytes, .. } => {
                 let Some(number) = self.numbers.get(vertex) else { return lines };
                 let Some(told) = self.steps.get_mut(number) else { return lines };
                 if *number == self.current && told.is_begun {
-                    lines.push(stream(String::from_utf8_lossy(bytes)));
-                } else if told.waiting.len() < MOST_WAITING {
-                    told.waiting.extend_from_slice(bytes);
+                    lines.push(log(*stream, bytes));
+                } else {
+                    told.waiting.keep(*stream, bytes);
                 }
             }
             Event::Status(status) => lines.push(json!({
@@ -105,9 +125,7 @@ impl Printer {
             if !told.is_begun {
                 return;
             }
-            if !told.waiting.is_empty() {
-                lines.push(stream(String::from_utf8_lossy(&std::mem::take(&mut told.waiting))));
-            }
+            lines.extend(told.waiting.told());
             if !is_done {
                 return;
             }
@@ -154,9 +172,7 @@ impl Printer {
             {
                 lines.push(stream(format!("Step {}/{} : {}\n", step.number, step.total, step.text)));
             }
-            if !told.waiting.is_empty() {
-                lines.push(stream(String::from_utf8_lossy(&std::mem::take(&mut told.waiting))));
-            }
+            lines.extend(told.waiting.told());
         }
         let mut lines = self.shown(lines);
         lines.push(match failure.root() {
@@ -166,6 +182,15 @@ impl Printer {
             other => error(&other.to_string(), None),
         });
         lines
+    }
+}
+
+/// What a step's program writes; to its standard error in red, as the classic builder has it.
+fn log(from: LogStream, bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
+    match from {
+        LogStream::Stderr => stream(format!("\x1b[91m{text}\x1b[0m")),
+        LogStream::Stdout => stream(text),
     }
 }
 
@@ -188,7 +213,7 @@ pub(super) fn error(message: &str, code: Option<i64>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use minke_build::{LogStream, Step};
+    use minke_build::Step;
     use time::OffsetDateTime;
 
     use super::*;
@@ -235,6 +260,30 @@ mod tests {
             rest,
             " ---> 010101010101\nStep 2/2 : RUN b\n ---> Running in 020202020202\nb\n ---> Removed intermediate container 020202020202\n ---> 020202020202\n"
         );
+    }
+
+    #[test]
+    fn what_comes_on_standard_error_is_red_whenever_it_is_told() {
+        let mut printer = Printer::new(false, true);
+        let red = |number: u8, text: &str| Event::Log {
+            vertex: Digest::from_bytes([number; 32]),
+            stream: LogStream::Stderr,
+            bytes: text.as_bytes().to_vec(),
+            time: OffsetDateTime::UNIX_EPOCH,
+        };
+        let mut told = String::new();
+        for event in [
+            step(1, "RUN a", false),
+            red(1, "now\n"),
+            step(2, "RUN b", false),
+            log(2, "out\n"),
+            red(2, "later\n"),
+            step(1, "RUN a", true),
+        ] {
+            told += &text(printer.event(&event));
+        }
+        assert!(told.contains("\u{1b}[91mnow\n\u{1b}[0m"), "{told}");
+        assert!(told.contains("out\n\u{1b}[91mlater\n\u{1b}[0m"), "{told}");
     }
 
     #[test]

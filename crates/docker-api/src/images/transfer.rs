@@ -21,7 +21,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) async fn load(call: Call) -> Outcome {
     let quiet = call.query.flag_or("quiet", true);
     let engine = call.engine().clone();
-    let mut events = engine.image_load(call.body.into_reader()).await?;
+    // As with Docker, what is wrong with the archive is told in the stream, and nothing else.
+    let mut events = match engine.image_load(call.body.into_reader()).await {
+        Ok(events) => events,
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    };
     if quiet {
         // The answer begins when all is done: clients that want no progress may not read it to its end.
         let all: Vec<_> = events
@@ -30,12 +34,7 @@ pub(crate) async fn load(call: Call) -> Outcome {
             .await;
         events = stream::iter(all).boxed();
     }
-    // An archive that is refused at once is an error of the request; later ones come in the stream, whose
-    // status is sent by then.
-    match events.next().await {
-        Some(Err(error)) => Err(error.into()),
-        first => Ok(progress(stream::iter(first).chain(events).boxed(), quiet)),
-    }
+    Ok(progress(events, quiet))
 }
 
 fn progress(events: LoadStream, quiet: bool) -> Response {

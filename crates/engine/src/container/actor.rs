@@ -422,6 +422,9 @@ impl Actor {
             // SIGKILL thaws by itself, and what has ended needs no thawing.
             let thawed = super::ending::means_ended(&error)
                 || supervisor.status().await.map_or(true, |status| status.paused == freeze);
+            if freeze && super::ending::means_ended(&error) {
+                return Err(Error::conflict(format!("container {} is not running", self.container.id)));
+            }
             if freeze || !thawed {
                 return Err(Error::internal(format!("{action} {}", self.container.id.short()), &error));
             }

@@ -28,6 +28,20 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The hardware address that was asked for on the network of a container's mode, if any.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`].
+    pub fn asked_mac(&self, name: &str) -> Result<Option<String>, Error> {
+        let record = self.inner().find(name)?.record();
+        let mode = record.host.network_mode.as_deref().filter(|mode| !matches!(*mode, "" | "default"));
+        let network = self.inner().network_table.find(mode.unwrap_or("bridge"));
+        let settings = network.ok().and_then(|network| record.networks.get(&network.name));
+        Ok(settings.and_then(|settings| settings.mac_address.clone()).filter(|mac| !mac.is_empty()))
+    }
+}
+
 fn inspect(inner: &Inner, container: &Container) -> ContainerInspectResponse {
     let (record, run) = (container.record(), container.run());
     let places = inner.places(&record.id);

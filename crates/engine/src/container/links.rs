@@ -15,9 +15,9 @@ use minke_network::{
     files::{ExtraHost, HostAddress},
 };
 
-use super::{Container, Record, ports, resolver, sandbox};
+use super::{Container, Record, ports, requests::Message, resolver, sandbox};
 use crate::{
-    Error,
+    Engine, Error,
     engine::Inner,
     networks,
     spec::{env, modes::Modes},
@@ -36,6 +36,33 @@ fn words(text: &str) -> (&str, &str) {
     // `/db:/web/alias`, as `inspect` shows it.
     let alias = alias.rsplit('/').next().unwrap_or(alias);
     (name, if alias.is_empty() { name } else { alias })
+}
+
+impl Engine {
+    /// Removes a link by its name, `/web/db`: the container loses the alias.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`]; [`crate::ErrorKind::Conflict`] for a name that is a container's own.
+    pub async fn remove_link(&self, name: &str) -> Result<(), Error> {
+        let inner = self.inner();
+        let Some((holder, alias)) = name.trim_start_matches('/').rsplit_once('/') else {
+            return Err(Error::conflict("Conflict, cannot remove the default link name of the container"));
+        };
+        let container = inner.find(holder)?;
+        let is_meant = |text: &String| words(text).1 == alias;
+        if !container.record().host.links.iter().flatten().any(is_meant) {
+            return Err(Error::not_found(format!("Could not find entity for /{holder}/{alias}")));
+        }
+        let alias = alias.to_owned();
+        let edit = Box::new(move |record: &mut Record| {
+            record.host.links.iter_mut().for_each(|links| links.retain(|text| words(text).1 != alias));
+        });
+        container.ask(|reply| Message::Replace { edit, reply }).await?;
+        if container.is_alive() {
+            tell(inner, &container);
+        }
+        Ok(())
+    }
 }
 
 /// Checks the links that were asked for and remembers the others by their ids, so that they may be renamed.
@@ -237,17 +264,21 @@ pub(super) fn close_to(inner: &Inner, ended: &Container) {
 /// A container that has started may have another address than before: whoever links to it is told.
 pub(super) fn refresh(inner: &Inner, started: &Container) {
     for container in inner.linked_from(&started.id) {
-        if !container.is_alive() {
-            continue;
+        if container.is_alive() {
+            tell(inner, &container);
         }
-        let record = container.record();
-        let Ok(modes) = Modes::parse(&record.host, inner.host.facts.resources.unified) else { continue };
-        let (places, attachment) = (inner.places(&record.id), container.run().attachment);
-        if let Err(error) = resolver::write_hosts(inner, &record, &modes, &places, attachment.as_ref()) {
-            tracing::warn!(%error, container = record.id.short(), "tell a container of a link's new address");
-        }
-        open_again(inner, &container);
     }
+}
+
+/// Tells a running container its links as they are now.
+fn tell(inner: &Inner, container: &Container) {
+    let record = container.record();
+    let Ok(modes) = Modes::parse(&record.host, inner.host.facts.resources.unified) else { return };
+    let (places, attachment) = (inner.places(&record.id), container.run().attachment);
+    if let Err(error) = resolver::write_hosts(inner, &record, &modes, &places, attachment.as_ref()) {
+        tracing::warn!(%error, container = record.id.short(), "tell a container of its links");
+    }
+    open_again(inner, container);
 }
 
 #[cfg(test)]

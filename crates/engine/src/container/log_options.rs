@@ -20,6 +20,8 @@ use crate::Error;
 
 /// The drivers that there are, as `info` lists them.
 pub(crate) const DRIVERS: [&str; 5] = ["fluentd", "json-file", "local", "none", "syslog"];
+/// Those that Docker has beside them.
+const DOCKERS: [&str; 6] = ["awslogs", "etwlogs", "gcplogs", "gelf", "journald", "splunk"];
 
 /// Docker's size of the buffer in front of a driver.
 const BUFFER: u64 = 1 << 20;
@@ -69,6 +71,9 @@ pub(super) fn parse(record: &Record, host_name: &str, path: &Path) -> Result<Log
         "fluentd" => {
             let (collector, endpoint) = fluentd::parse(&mut options, record, mode)?;
             remote(cache, collector, endpoint)
+        }
+        driver if !DOCKERS.contains(&driver) => {
+            return Err(Error::invalid(format!("logger: no log driver named '{driver}' is registered")));
         }
         driver => {
             return Err(Error::not_implemented(format!(

@@ -9,6 +9,8 @@ use super::{NetworkRecord, is_predefined, pools};
 use crate::{Error, container::Record};
 
 const INTERFACE: &str = "com.docker.network.endpoint.ifname";
+/// What the names of options begin with that are for the network drivers.
+const OWN_OPTIONS: &str = "com.docker.network.";
 const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
 /// The settings as types.
@@ -169,11 +171,13 @@ fn options(settings: &EndpointSettings, asked: &mut Asked, problems: &mut Vec<St
                     }
                 }
             }
-            _ => {
+            _ if key.starts_with(OWN_OPTIONS) => {
                 return Err(Error::not_implemented(format!(
                     "DriverOpts can't be honoured: the networks have no option {key:?}"
                 )));
             }
+            // Somebody else's, as labels are.
+            _ => {}
         }
     }
     Ok(())
@@ -232,7 +236,7 @@ mod tests {
                 r#"{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.eth0.log_martians=1"}}"#,
                 "unrecognised network interface sysctl",
             ),
-            (r#"{"DriverOpts":{"a":"b"}}"#, "DriverOpts can't be honoured"),
+            (r#"{"DriverOpts":{"com.docker.network.b":"c"}}"#, "DriverOpts can't be honoured"),
             (r#"{"GwPriority":9223372036854775807}"#, "invalid gateway priority"),
         ] {
             let told = problem("mine", json);
@@ -241,6 +245,7 @@ mod tests {
         let json = r#"{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.ifname.accept_ra=2","com.docker.network.endpoint.ifname":"lan0"}}"#;
         let asked = parse(&settings(json), &mut Vec::new()).unwrap();
         assert_eq!((asked.sysctls.len(), asked.interface.as_deref()), (2, Some("lan0")));
+        assert!(check("mine", None, &settings(r#"{"DriverOpts":{"org.example":"yes"}}"#)).is_ok());
     }
 
     #[test]

@@ -9,16 +9,11 @@ use crate::Error;
 /// # Errors
 /// `InvalidParameter` or `NotImplemented` that names the field.
 pub(crate) fn check(config: &ContainerConfig, host: &HostConfig) -> Result<(), Error> {
-    let unsupported: [(&str, bool, &str); 10] = [
+    let unsupported: [(&str, bool, &str); 9] = [
         (
             "StorageOpt",
             host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()),
             "overlay layers have no options here",
-        ),
-        (
-            "VolumeDriver",
-            text(&host.volume_driver).is_some_and(|name| name != "local"),
-            "there is only the local driver",
         ),
         ("CpuCount", nonzero(host.cpu_count), "it exists on Windows only"),
         ("CpuPercent", nonzero(host.cpu_percent), "it exists on Windows only"),

@@ -219,11 +219,7 @@ fn volume_options(
     mount.no_copy = options.no_copy.unwrap_or(false);
     mount.labels = options.labels.clone().unwrap_or_default().into_iter().collect();
     if let Some(driver) = &options.driver_config {
-        if let Some(name) = driver.name.as_deref().filter(|name| !name.is_empty() && *name != "local") {
-            return Err(Error::not_found(format!(
-                "error looking up volume plugin {name}: plugin \"{name}\" not found: there is only the local driver"
-            )));
-        }
+        super::check_driver(driver.name.as_deref())?;
         mount.driver_options = driver.options.clone().unwrap_or_default().into_iter().collect();
     }
     if let Some(subpath) = options.subpath.as_deref().filter(|path| !path.is_empty()) {

@@ -56,6 +56,26 @@ fn a_link_gives_a_name_an_address_and_variables(#[values(Cli::Docker, Cli::Minke
 }
 
 #[rstest]
+fn a_link_is_removed_by_its_name(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    let _ = host.cli(cli, ["run", "-d", "--name", "db", "busybox", "sleep", "600"]).ok();
+    let run = ["run", "-d", "--name", "box", "--link", "db:web", "--link", "db", "busybox", "sleep", "600"];
+    let _ = host.cli_args(cli, &run).ok();
+    assert!(host.cli(cli, ["exec", "box", "cat", "/etc/hosts"]).ok().contains("web"));
+    let _ = host.cli(cli, ["rm", "--link", "/box/web"]).ok();
+    let hosts = host.cli(cli, ["exec", "box", "cat", "/etc/hosts"]).ok();
+    assert!(!hosts.contains("web") && hosts.contains("db"), "{hosts}");
+    let links = host.cli(cli, ["inspect", "-f", "{{json .HostConfig.Links}}", "box"]).ok();
+    assert_eq!(links, "[\"/db:/box/db\"]");
+    let _ = host.cli(cli, ["rm", "--link", "box/web"]).expect_code(1).expect_stderr("Could not find entity");
+    let _ = host
+        .cli(cli, ["rm", "--link", "box"])
+        .expect_code(1)
+        .expect_stderr("cannot remove the default link name");
+    host.expect_nothing_left();
+}
+
+#[rstest]
 fn links_that_cannot_be_are_refused(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();
     let _ = host.cli(cli, ["create", "--name", "db", "busybox"]).ok();
