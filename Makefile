@@ -22,7 +22,8 @@ release: ## both programs, ready to copy, in target/dist
 	cargo build --profile small --locked -p minke-oci-runtime --target $(small)
 	cargo build $(aborting) --release --locked -p minke
 	mkdir -p target/dist
-	cp target/$(small)/small/minke-oci target/$(target)/release/minke target/dist/
+	@# Also where programs of theirs run.
+	install target/$(small)/small/minke-oci target/$(target)/release/minke target/dist/
 	@ls -l target/dist
 
 order: release ## lays out minke-oci's code anew by what a container's life calls (as root, on x86-64)
