@@ -141,15 +141,15 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
     let mut unknown = Vec::new();
     let strict = match strictly(body, &mut unknown) {
         Ok(value) if unknown.is_empty() => return Ok((value, Vec::new())),
-        Ok(value) => {
+        Ok(mut value) => {
             let mut whole = serde_json::from_slice(body).unwrap_or_default();
-            if capitalise(&mut whole, &unknown) {
-                let mut unknown = Vec::new();
+            // Once for each level: what is in a field that is unknown is not looked at.
+            while capitalise(&mut whole, &unknown) {
+                unknown.clear();
                 let renamed =
                     serde_ignored::deserialize(whole.clone(), |path| unknown.push(path.to_string()));
-                if let Ok(value) = renamed {
-                    return Ok((value, fields(&whole, unknown)));
-                }
+                value = renamed
+                    .map_err(|error| ApiError::invalid(one_line(&format!("invalid JSON: {error}"))))?;
             }
             return Ok((value, fields(&whole, unknown)));
         }

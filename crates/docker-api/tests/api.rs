@@ -206,6 +206,27 @@ async fn what_is_missing_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_hardware_address_is_shown_if_it_was_asked_for_and_fields_are_taken_in_lower_case() {
+    let rig = Rig::start().await;
+    let _ = rig.import("demo/app:1").await;
+    let client = rig.client(51);
+    let mac = "02:42:ac:11:00:42";
+    for (name, mode, asked) in
+        [("plain", "", None), ("web", "bridge", Some(mac)), ("far", "later", Some(mac))]
+    {
+        let network = if mode.is_empty() { "bridge" } else { mode };
+        let endpoints = json!({network: {"MacAddress": asked}});
+        let body = json!({"image": "demo/app:1", "hostConfig": {"networkMode": mode}, "NetworkingConfig": {"endpointsConfig": endpoints}});
+        let _: Value =
+            client.post("/containers/create", &[("name", name.into())], Some(&body)).await.unwrap();
+        let container: Value = client.get(&format!("/containers/{name}/json"), &[]).await.unwrap();
+        assert_eq!(container["Config"]["MacAddress"].as_str(), asked, "{name}");
+        client.delete::<()>(&format!("/containers/{name}"), &[]).await.unwrap();
+    }
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn a_created_container_has_every_field_that_docker_writes() {
     let rig = Rig::start().await;
     let id = rig.import("demo/app:1").await;

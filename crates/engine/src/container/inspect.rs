@@ -36,8 +36,10 @@ impl Engine {
     pub fn asked_mac(&self, name: &str) -> Result<Option<String>, Error> {
         let record = self.inner().find(name)?.record();
         let mode = record.host.network_mode.as_deref().filter(|mode| !matches!(*mode, "" | "default"));
-        let network = self.inner().network_table.find(mode.unwrap_or("bridge"));
-        let settings = network.ok().and_then(|network| record.networks.get(&network.name));
+        let mode = mode.unwrap_or("bridge");
+        // By its name, whether it is there or not, or by its id.
+        let by_id = || record.networks.get(&self.inner().network_table.find(mode).ok()?.name);
+        let settings = record.networks.get(mode).or_else(by_id);
         Ok(settings.and_then(|settings| settings.mac_address.clone()).filter(|mac| !mac.is_empty()))
     }
 }
