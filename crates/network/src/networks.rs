@@ -48,11 +48,8 @@ use crate::{
     firewall::{Change, Firewall, Item, Strangers},
     foreign::{Foreign, Ours},
     naming::Names,
-    pool, ports,
-    publish::{self, Relaying},
-    sandbox,
+    pool, ports, publish, sandbox,
     state::StateFile,
-    sysctl,
 };
 use book::Book;
 use devices::Devices;
@@ -220,11 +217,13 @@ impl Networks {
     /// # Errors
     /// [`PortError::Refused`] when a socket can't listen: somebody else does on its port, or there are no descriptors left.
     pub fn relays(&self, attachment: &Attachment) -> Result<Vec<Relay>, PortError> {
-        let relaying = self.0.relaying();
-        let held = locked(&self.0.held);
         let mut relays = Vec::new();
+        if !self.0.config.relay {
+            return Ok(relays);
+        }
+        let held = locked(&self.0.held);
         for (port, socket) in held.get(&attachment.id).into_iter().flatten() {
-            let target = publish::relay_target(attachment, port, &|id| self.0.spec(id), relaying);
+            let target = publish::relay_target(attachment, port, &|id| self.0.spec(id));
             let Some(target) = target else { continue };
             let socket = ports::open_up(socket, port.protocol)
                 .map_err(Into::into)
@@ -338,15 +337,6 @@ impl Inner {
         failures.extend(self.unlink(&attachment.id).err().map(|error| chain(&error)));
         locked(&self.held).remove(&attachment.id);
         failures
-    }
-
-    /// Which ports have relays as the host is set up now.
-    fn relaying(&self) -> Relaying {
-        match self.config.relay {
-            false => Relaying::Never,
-            true if sysctl::filters_bridged(false) => Relaying::MissingAndIpv6,
-            true => Relaying::Missing,
-        }
     }
 
     /// Whether a sandbox of this engine has a port.

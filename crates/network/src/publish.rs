@@ -49,23 +49,12 @@ pub(crate) fn guard(endpoint: &Endpoint) -> Option<Guard> {
     Some(Guard { interface: endpoint.host_interface.clone()?, mac: endpoint.mac, addresses })
 }
 
-/// Which ports are published with a [`Relay`](crate::Relay) behind what the rules do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Relaying {
-    /// None.
-    Never,
-    /// Those of a family that a sandbox has no address of.
-    Missing,
-    /// All of IPv6 as well: no rule leads from ::1 (br_netfilter).
-    MissingAndIpv6,
-}
-
-/// Where the ports of an attachment may be published.
-pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relaying: Relaying) -> Bindings {
+/// Where the ports of an attachment may be published. `relay`: with a [`Relay`](crate::Relay) where rules don't lead or not from
+/// everywhere.
+pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relay: bool) -> Bindings {
     let binding = |ipv4: bool| {
         let endpoint = match attachment.gateway(ipv4) {
-            None if relaying == Relaying::Never => None,
-            None => attachment.gateway(!ipv4).filter(|_| !attachment.has_address(ipv4)),
+            None => attachment.gateway(!ipv4).filter(|_| relay && !attachment.has_address(ipv4)),
             own => own,
         }?;
         let is_own = if ipv4 { endpoint.ipv4.is_some() } else { endpoint.ipv6.is_some() };
@@ -78,7 +67,8 @@ pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relaying: Rela
             false if only_ipv4 => options.host_binding_ipv6.map(IpAddr::V6),
             false => Some(options.host_binding_ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED).into()),
         };
-        let relayed = !is_own || !ipv4 && relaying == Relaying::MissingAndIpv6;
+        // What is sent to an address of one link can't be rewritten, nor what is sent to ::1 where br_netfilter is on.
+        let relayed = !is_own || !ipv4 && relay;
         match options.gateway_mode(ipv4 == is_own) {
             GatewayMode::Nat | GatewayMode::NatUnprotected if relayed => Some(Binding::Relayed(address)),
             GatewayMode::Nat | GatewayMode::NatUnprotected => Some(Binding::Host(address)),
@@ -89,13 +79,12 @@ pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relaying: Rela
     Bindings { ipv4: binding(true), ipv6: binding(false) }
 }
 
-/// Where a relay leads what no rule leads to a sandbox: to the same port in the other family, or else in its own. None for a
-/// port that needs no relay as things are.
+/// Where a relay leads what no rule leads to a sandbox: to the same port in IPv4, or else in IPv6. None for a port that needs no
+/// relay as things are.
 pub(crate) fn relay_target(
     attachment: &Attachment,
     port: &PublishedPort,
     specs: Specs<'_>,
-    relaying: Relaying,
 ) -> Option<SocketAddr> {
     let of = |ipv4: bool| {
         let endpoint = attachment.gateway(ipv4)?;
@@ -108,12 +97,8 @@ pub(crate) fn relay_target(
         is_open.then(|| SocketAddr::new(address, port.container_port))
     };
     let ipv4 = port.host_address.is_ipv4();
-    let needed = match relaying {
-        Relaying::Never => false,
-        Relaying::MissingAndIpv6 if !ipv4 => true,
-        Relaying::Missing | Relaying::MissingAndIpv6 => !attachment.has_address(ipv4),
-    };
-    (needed && port.protocol != Protocol::Sctp).then(|| of(!ipv4).or_else(|| of(ipv4)))?
+    let needed = !ipv4 || !attachment.has_address(true);
+    (needed && port.protocol != Protocol::Sctp).then(|| of(true).or_else(|| of(false)))?
 }
 
 /// What the firewall holds for the ports of an attachment. `direct`: other hosts reach them at its own addresses as well.

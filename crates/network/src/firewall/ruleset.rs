@@ -244,8 +244,17 @@ fn prerouting(obey_input: bool) -> Vec<Rule> {
             "to the host, from others",
             [family(true), not_loopback, to_the_host(), admitted(true), jump(PUBLISHED4)],
         ),
-        rule("to the host, from others", [family(false), to_the_host(), admitted(false), jump(PUBLISHED6)]),
+        rule(
+            "to the host, from others",
+            [family(false), not_link_local(), to_the_host(), admitted(false), jump(PUBLISHED6)],
+        ),
     ]
+}
+
+/// What is sent to an address of one link (fe80::/64) can't be led to another: it goes to a relay's socket (record 32).
+fn not_link_local() -> Vec<Expression> {
+    let (offset, _) = destination(false);
+    vec![NetworkHeader { offset, length: 2, to: R0 }, NotEqual(R0, vec![0xfe, 0x80])]
 }
 
 /// Who sends to which address, protocol and port, from register 0 on.
@@ -285,7 +294,9 @@ fn input() -> Vec<Rule> {
         let on_one = [load(destination(v4), R0), protocol_and_port(words), published(maps.on_one)].concat();
         let everywhere = [protocol_and_port(0), published(maps.everywhere)].concat();
         for found in [on_one, everywhere] {
-            rules.push(rule("let in by the host", [family(v4), from_others(), found, remember(), drop()]));
+            let reach = if v4 { Vec::new() } else { not_link_local() };
+            let let_in = [family(v4), from_others(), reach, found, remember(), drop()];
+            rules.push(rule("let in by the host", let_in));
         }
     }
     rules
@@ -295,7 +306,10 @@ fn output(loopback_ipv6: bool) -> Vec<Rule> {
     let not_loopback = if loopback_ipv6 { Vec::new() } else { is_not_loopback(destination(false)) };
     vec![
         rule("to the host, from itself", [family(true), to_the_host(), jump(PUBLISHED4)]),
-        rule("to the host, from itself", [family(false), not_loopback, to_the_host(), jump(PUBLISHED6)]),
+        rule(
+            "to the host, from itself",
+            [family(false), not_loopback, not_link_local(), to_the_host(), jump(PUBLISHED6)],
+        ),
     ]
 }
 

@@ -187,7 +187,7 @@ impl<'a> Making<'a> {
     }
 
     fn bindings(&self) -> ports::Bindings {
-        publish::bindings(&self.attachment, &|id| self.inner.spec(id), self.inner.relaying())
+        publish::bindings(&self.attachment, &|id| self.inner.spec(id), self.inner.config.relay)
     }
 
     /// A port whose socket the engine keeps.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
+    net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpStream, UdpSocket},
     process::Child,
     time::Duration,
 };
@@ -172,6 +172,39 @@ fn clients_by_ipv4_reach_a_container_with_ipv6_alone() {
     let _ = host.cli_args(Cli::Minke, &run).ok();
     assert!(host.fetch("127.0.0.1:8080").ends_with("page\n"));
     assert!(page(&lan, Lan::HOST[0], 8080).is_ok_and(|answer| answer.ends_with("page\n")));
+    drop(lan);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn an_address_of_one_link_leads_to_a_container_with_both_families() {
+    let host = Host::with_busybox();
+    let lan = Lan::of(host.netns());
+    let _ = host.minke(["network", "create", "--ipv6", "--subnet", "fd66::/64", "both"]).ok();
+    let run =
+        ["run", "-d", "--name", "web", "--network", "both", "-p", "8080:80", "busybox", "sh", "-c", SERVER];
+    let _ = host.cli_args(Cli::Minke, &run).ok();
+    for address in ["127.0.0.1:8080", "[::1]:8080"] {
+        assert!(host.fetch(address).ends_with("page\n"), "{address}");
+    }
+    for address in Lan::HOST {
+        assert!(page(&lan, address, 8080).is_ok_and(|answer| answer.ends_with("page\n")), "{address}");
+    }
+    let shown = Run::new("ip", ["-6", "-o", "addr", "show", "dev", "lan0", "scope", "link"])
+        .within(host.netns())
+        .ok();
+    let own =
+        shown.split_whitespace().find_map(|word| word.strip_suffix("/64")).expect("it has one").to_owned();
+    let link = Run::new("ip", ["-o", "link", "show", "eth0"]).within(&lan.netns).ok();
+    let index: u32 = link.split(':').next().and_then(|index| index.parse().ok()).expect("an index");
+    let address = SocketAddr::V6(SocketAddrV6::new(own.parse().expect("an address"), 8080, 0, index));
+    let answer = lan.netns.enter(|| {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    });
+    assert!(answer.as_deref().is_ok_and(|answer| answer.ends_with("page\n")), "{address}: {answer:?}");
     drop(lan);
     host.expect_nothing_left();
 }
