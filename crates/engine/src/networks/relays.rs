@@ -51,6 +51,13 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+impl Running {
+    /// Leads it elsewhere, or nowhere; datagrams of clients that it knows go there too.
+    fn lead(&self, target: Option<SocketAddr>) {
+        self.target.send_if_modified(|before| std::mem::replace(before, target) != target);
+    }
+}
+
 impl Relays {
     /// None yet; they will run here.
     pub(crate) fn new(runtime: Handle) -> Self {
@@ -76,13 +83,13 @@ impl Relays {
         let own = running.entry(id.clone()).or_default();
         for (port, relay) in own.iter() {
             if wanted.iter().all(|wanted| wanted.port != *port) {
-                relay.target.send_replace(None);
+                relay.lead(None);
             }
         }
         for relay in wanted {
             let (port, target) = (relay.port, relay.target);
             if let Some(known) = own.get(&port) {
-                known.target.send_replace(Some(target));
+                known.lead(Some(target));
                 continue;
             }
             match self.start(relay) {

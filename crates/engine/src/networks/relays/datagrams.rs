@@ -69,7 +69,9 @@ pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>
                 continue;
             }
         };
-        let Some(target) = *target.borrow() else { continue };
+        if target.borrow().is_none() {
+            continue;
+        }
         let is_full = flows.len() >= FLOWS;
         let flow = match flows.entry(peers) {
             // One that is just ending takes nothing more, and is in the way until it has.
@@ -79,11 +81,11 @@ pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>
             Entry::Vacant(vacant) => {
                 let Ok(permit) = Arc::clone(&budget).try_acquire_owned() else { continue };
                 let (sender, datagrams) = mpsc::channel(QUEUE);
-                let socket = Arc::clone(&socket);
+                let (socket, target) = (Arc::clone(&socket), target.clone());
                 running.spawn(async move {
                     let _permit = permit;
                     if let Err(error) = flow(&socket, peers, target, datagrams).await {
-                        tracing::debug!(%error, %target, "datagrams to a published port");
+                        tracing::debug!(%error, client = %peers.0, "datagrams to a published port");
                     }
                     peers
                 });
@@ -94,17 +96,18 @@ pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>
     }
 }
 
-/// One client's datagrams, and the container's answers.
+/// One client's datagrams, and the container's answers, as long as the container is where it is.
 async fn flow(
     socket: &Socket,
     client: Peers,
-    target: SocketAddr,
+    mut target: Target,
     mut datagrams: mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
+    let Some(address) = *target.borrow_and_update() else { return Ok(()) };
     let any: IpAddr =
-        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let server = UdpSocket::bind((any, 0)).await?;
-    server.connect(target).await?;
+    server.connect(address).await?;
     loop {
         let turn = async {
             tokio::select! {
@@ -112,6 +115,7 @@ async fn flow(
                     let Some(datagram) = datagram else { return Ok(false) };
                     ignore_refused(server.send(&datagram).await)?;
                 }
+                _ = target.changed() => return Ok(false),
                 readable = server.readable() => {
                     readable?;
                     // Here and not longer: most flows are silent most of the time.

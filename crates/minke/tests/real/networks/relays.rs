@@ -150,6 +150,20 @@ fn clients_by_ipv6_reach_a_container_with_ipv4_alone() {
     assert!(host.fetch("[::1]:8080").ends_with("page\n"));
     let _ = host.minke(["network", "disconnect", "six", "web"]).ok();
     assert!(host.fetch("[::1]:8080").ends_with("page\n"));
+    // At another address, for a client too that has been sending.
+    let _ = host.minke(["network", "create", "other"]).ok();
+    let _ = host.minke(["network", "connect", "other", "web"]).ok();
+    let chatting = host.netns().enter(|| {
+        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("a socket");
+        socket.connect(v6("::1", 8053)).expect("a port");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a setting");
+        socket
+    });
+    let chat = || chatting.send(b"x").and_then(|_| chatting.recv(&mut [0; 9])).is_ok();
+    host.until("a first answer", chat);
+    let _ = host.minke(["network", "disconnect", "bridge", "web"]).ok();
+    host.until("an answer from the other address", chat);
+    assert!(host.fetch("[::1]:8080").ends_with("page\n"));
 
     // At once free, with a client that is still connected.
     let client = host.netns().enter(|| TcpStream::connect(v6("::1", 8080))).expect("a connection");
