@@ -231,7 +231,8 @@ impl Attachment {
 }
 
 /// A way to a published port where no rule can lead: in the family that its sandbox has no address of, and in IPv6 from
-/// addresses of one link (fe80::/64) and, where br_netfilter is on, from ::1. Somebody has to take connections and datagrams at the socket and pass them on.
+/// addresses of one link (fe80::/64) and, where br_netfilter is on, from ::1. Somebody has to take connections and datagrams at
+/// the socket and pass them on.
 #[derive(Debug)]
 pub struct Relay {
     /// The port.

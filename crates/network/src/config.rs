@@ -56,8 +56,7 @@ pub struct NetworkConfig {
     pub forward_for_others: bool,
     /// `--allow-direct-routing`: whether other hosts reach published ports at the containers' own addresses as well.
     pub direct_routing: bool,
-    /// `--userland-proxy`: whether a port of the one family is published for a sandbox that has the other alone, which takes a
-    /// [`Relay`](crate::Relay).
+    /// `--userland-proxy`: whether ports have a [`Relay`](crate::Relay) where no rule can lead.
     pub relay: bool,
 }
 

@@ -1,7 +1,8 @@
 //! Connections of TCP.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -13,6 +14,8 @@ use super::Target;
 
 /// How long nobody is let in after that failed: the host or the engine has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
+/// After how many seconds of silence a peer is asked whether it is there, and again. Docker's (Go's default).
+const KEEP_ALIVE: u32 = 15;
 
 /// Lets clients in and passes on what they and the container say, until it is dropped. Who finds the budget spent waits.
 pub(super) async fn relay(listener: TcpListener, target: Target, budget: Arc<Semaphore>) {
@@ -39,12 +42,21 @@ pub(super) async fn relay(listener: TcpListener, target: Target, budget: Arc<Sem
     }
 }
 
+/// Small words go out at once, and a silent peer is asked whether it is still there, so that one that has vanished holds
+/// nothing for ever.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &KEEP_ALIVE)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &KEEP_ALIVE)?;
+    stream.set_nodelay(true)
+}
+
 /// Passes on what both sides say until both have said their last, or one is gone.
 async fn pass_on(mut client: TcpStream, target: SocketAddr) {
     let passed = async {
         let mut server = TcpStream::connect(target).await?;
-        client.set_nodelay(true)?;
-        server.set_nodelay(true)?;
+        prepare(&client)?;
+        prepare(&server)?;
         copy_bidirectional(&mut client, &mut server).await
     };
     if let Err(error) = passed.await {

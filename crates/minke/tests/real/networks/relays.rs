@@ -167,6 +167,10 @@ fn clients_by_ipv6_reach_a_container_with_ipv4_alone() {
 
     // At once free, with a client that is still connected.
     let client = host.netns().enter(|| TcpStream::connect(v6("::1", 8080))).expect("a connection");
+    host.until("a silent client is asked whether it is there", || {
+        let relayed = ["-Htno", "state", "established", "sport = :8080"];
+        Run::new("ss", relayed).within(host.netns()).ok().contains("keepalive")
+    });
     let _ = host.minke(["stop", "-t", "0", "web"]).ok();
     assert!(host.netns().enter(|| TcpStream::connect(v6("::1", 8080)).is_err()));
     let _ = host.minke(["start", "web"]).ok();
