@@ -186,7 +186,9 @@ fn made(container: &Value) -> Value {
         .map(|(name, endpoint)| {
             let mut aliases: Vec<&str> =
                 endpoint["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            aliases.retain(|alias| !container["Id"].as_str().expect("an id").starts_with(alias));
+            // An id may well begin with "db".
+            let id = container["Id"].as_str().expect("an id");
+            aliases.retain(|alias| *alias != &id[..12] && *alias != id);
             aliases.sort_unstable();
             (name.clone(), json!([aliases, endpoint["IPAMConfig"]["IPv4Address"]]))
         })
