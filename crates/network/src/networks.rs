@@ -32,7 +32,7 @@ mod running;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
@@ -218,13 +218,9 @@ impl Networks {
     /// [`PortError::Refused`] when a socket can't listen: somebody else does on its port, or there are no descriptors left.
     pub fn relays(&self, attachment: &Attachment) -> Result<Vec<Relay>, PortError> {
         let mut relays = Vec::new();
-        if !self.0.config.relay {
-            return Ok(relays);
-        }
         let held = locked(&self.0.held);
         for (port, socket) in held.get(&attachment.id).into_iter().flatten() {
-            let target = publish::relay_target(attachment, port, &|id| self.0.spec(id));
-            let Some(target) = target else { continue };
+            let Some(target) = self.0.relay_target(attachment, port) else { continue };
             let socket = ports::open_up(socket, port.protocol)
                 .map_err(Into::into)
                 .and_then(|()| socket.try_clone())
@@ -337,6 +333,11 @@ impl Inner {
         failures.extend(self.unlink(&attachment.id).err().map(|error| chain(&error)));
         locked(&self.held).remove(&attachment.id);
         failures
+    }
+
+    /// Where a relay leads from a published port, if it needs one.
+    fn relay_target(&self, attachment: &Attachment, port: &PublishedPort) -> Option<SocketAddr> {
+        publish::relay_target(attachment, port, &|id| self.spec(id)).filter(|_| self.config.relay)
     }
 
     /// Whether a sandbox of this engine has a port.

@@ -33,8 +33,6 @@ const RELAY_BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(crate) struct Reservation {
     pub(crate) port: PublishedPort,
-    /// Whether it needs a [`Relay`].
-    pub(crate) relayed: bool,
     pub(crate) socket: Option<OwnedFd>,
 }
 
@@ -50,7 +48,7 @@ pub(crate) struct Bindings {
 pub(crate) enum Binding {
     /// On the host; on this address when none is named, or not at all.
     Host(Option<IpAddr>),
-    /// The same, with a relay for what no rule leads to the sandbox.
+    /// The same by a relay alone, since the sandbox has no address of this family.
     Relayed(Option<IpAddr>),
     /// At the sandbox's own address; the host's ports don't matter.
     Routed,
@@ -71,14 +69,15 @@ pub(crate) fn reserve_all(
             return Err(PortError::ZeroPort);
         }
         let (routed, on_host): (Vec<_>, Vec<_>) =
-            addresses(request, bindings)?.into_iter().partition(|(_, way)| *way == Way::Routed);
+            addresses(request, bindings)?.into_iter().partition(|(_, routed)| *routed);
         let routed = routed.into_iter().map(|(host_address, _)| PublishedPort {
             container_port: request.container_port,
             protocol: request.protocol,
             host_address,
             host_port: 0,
         });
-        let routed: Vec<_> = routed.map(|port| Reservation { port, relayed: false, socket: None }).collect();
+        let routed: Vec<_> = routed.map(|port| Reservation { port, socket: None }).collect();
+        let on_host: Vec<IpAddr> = on_host.into_iter().map(|(address, _)| address).collect();
         let before = reserved.len();
         if !on_host.is_empty() {
             // What this very request has already is ours as well.
@@ -177,24 +176,13 @@ pub(crate) fn cannot_listen(port: &PublishedPort, error: &io::Error) -> PortErro
     }
 }
 
-/// How traffic comes from an address of the host's to the sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// It is rewritten.
-    Rewritten,
-    /// A relay passes it on.
-    Relayed,
-    /// It doesn't: the address stands for the sandbox's own.
-    Routed,
-}
-
-/// The host's addresses of a request.
-fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, Way)>, PortError> {
+/// The host's addresses of a request, and whether they only stand for the sandbox's own. Nobody relays SCTP.
+fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, bool)>, PortError> {
     let relays = request.protocol != Protocol::Sctp;
     let named = |address: IpAddr, binding: Option<Binding>| match binding {
-        Some(Binding::Host(_)) => Ok(vec![(address, Way::Rewritten)]),
-        Some(Binding::Relayed(_)) if relays => Ok(vec![(address, Way::Relayed)]),
-        Some(Binding::Routed) => Ok(vec![(address, Way::Routed)]),
+        Some(Binding::Host(_)) => Ok(vec![(address, false)]),
+        Some(Binding::Relayed(_)) if relays => Ok(vec![(address, false)]),
+        Some(Binding::Routed) => Ok(vec![(address, true)]),
         Some(Binding::Relayed(_)) | None => Err(PortError::NoTarget(address)),
     };
     match request.host_address {
@@ -206,11 +194,9 @@ fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, W
                 (Ipv6Addr::UNSPECIFIED.into(), bindings.ipv6),
             ];
             let found = any.into_iter().filter_map(|(any, binding)| match binding? {
-                Binding::Host(address) => address.map(|address| (address, Way::Rewritten)),
-                Binding::Relayed(address) => {
-                    address.filter(|_| relays).map(|address| (address, Way::Relayed))
-                }
-                Binding::Routed => Some((any, Way::Routed)),
+                Binding::Host(address) => address.map(|address| (address, false)),
+                Binding::Relayed(address) => address.filter(|_| relays).map(|address| (address, false)),
+                Binding::Routed => Some((any, true)),
             });
             Ok(found.collect())
         }
@@ -220,7 +206,7 @@ fn addresses(request: &PortRequest, bindings: Bindings) -> Result<Vec<(IpAddr, W
 /// The same port on all of these addresses.
 fn reserve(
     request: &PortRequest,
-    addresses: &[(IpAddr, Way)],
+    addresses: &[IpAddr],
     ours: Ours<'_>,
 ) -> Result<Vec<Reservation>, PortError> {
     let (first, last) = match &request.host_ports {
@@ -238,18 +224,18 @@ fn reserve(
             }
         }
     }
-    let address = addresses.first().map_or(Ipv4Addr::UNSPECIFIED.into(), |(address, _)| *address);
+    let address = addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     Err(PortError::RangeExhausted { address, first, last, protocol: request.protocol })
 }
 
 fn on_all(
     request: &PortRequest,
-    addresses: &[(IpAddr, Way)],
+    addresses: &[IpAddr],
     port: u16,
     ours: Ours<'_>,
 ) -> Result<Vec<Reservation>, (Errno, IpAddr)> {
     let mut reserved: Vec<Reservation> = Vec::with_capacity(addresses.len());
-    for &(address, way) in addresses {
+    for &address in addresses {
         // A port that was free in IPv4 is the one for IPv6 as well.
         let port = reserved.first().map_or(port, |first| first.port.host_port);
         // The socket of a sandbox that is ours may be gone before its port is withdrawn.
@@ -270,7 +256,7 @@ fn on_all(
         };
         let (container_port, protocol) = (request.container_port, request.protocol);
         let port = PublishedPort { container_port, protocol, host_address: address, host_port };
-        reserved.push(Reservation { port, relayed: way == Way::Relayed, socket });
+        reserved.push(Reservation { port, socket });
     }
     Ok(reserved)
 }
@@ -408,17 +394,17 @@ mod tests {
         let any4: IpAddr = Ipv4Addr::UNSPECIFIED.into();
         let any6: IpAddr = Ipv6Addr::UNSPECIFIED.into();
         let both = Bindings { ipv4: Some(Binding::Host(Some(any4))), ipv6: Some(Binding::Host(Some(any6))) };
-        let rewritten = |address| (address, Way::Rewritten);
-        assert_eq!(addresses(&request(None), both).unwrap(), [any4, any6].map(rewritten));
-        assert_eq!(addresses(&request(Some("0.0.0.0")), both).unwrap(), [rewritten(any4)]);
+        let on_host = |address| (address, false);
+        assert_eq!(addresses(&request(None), both).unwrap(), [any4, any6].map(on_host));
+        assert_eq!(addresses(&request(Some("0.0.0.0")), both).unwrap(), [on_host(any4)]);
         let only4 = Bindings { ipv6: None, ..both };
-        assert_eq!(addresses(&request(None), only4).unwrap(), [rewritten(any4)]);
+        assert_eq!(addresses(&request(None), only4).unwrap(), [on_host(any4)]);
         assert!(matches!(addresses(&request(Some("::1")), only4), Err(PortError::NoTarget(_))));
         let mixed = Bindings { ipv4: Some(Binding::Host(None)), ipv6: Some(Binding::Routed) };
-        assert_eq!(addresses(&request(None), mixed).unwrap(), [(any6, Way::Routed)]);
+        assert_eq!(addresses(&request(None), mixed).unwrap(), [(any6, true)]);
         let relayed = Bindings { ipv6: Some(Binding::Relayed(Some(any6))), ..both };
-        assert_eq!(addresses(&request(None), relayed).unwrap(), [rewritten(any4), (any6, Way::Relayed)]);
+        assert_eq!(addresses(&request(None), relayed).unwrap(), [on_host(any4), (any6, false)]);
         let sctp = PortRequest { protocol: Protocol::Sctp, ..request(None) };
-        assert_eq!(addresses(&sctp, relayed).unwrap(), [rewritten(any4)], "nobody relays it");
+        assert_eq!(addresses(&sctp, relayed).unwrap(), [on_host(any4)], "nobody relays it");
     }
 }

@@ -49,8 +49,7 @@ pub(crate) fn guard(endpoint: &Endpoint) -> Option<Guard> {
     Some(Guard { interface: endpoint.host_interface.clone()?, mac: endpoint.mac, addresses })
 }
 
-/// Where the ports of an attachment may be published. `relay`: with a [`Relay`](crate::Relay) where rules don't lead or not from
-/// everywhere.
+/// Where the ports of an attachment may be published. `relay`: also in the family that it has no address of.
 pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relay: bool) -> Bindings {
     let binding = |ipv4: bool| {
         let endpoint = match attachment.gateway(ipv4) {
@@ -67,11 +66,9 @@ pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relay: bool) -
             false if only_ipv4 => options.host_binding_ipv6.map(IpAddr::V6),
             false => Some(options.host_binding_ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED).into()),
         };
-        // What is sent to an address of one link can't be rewritten, nor what is sent to ::1 where br_netfilter is on.
-        let relayed = !is_own || !ipv4 && relay;
         match options.gateway_mode(ipv4 == is_own) {
-            GatewayMode::Nat | GatewayMode::NatUnprotected if relayed => Some(Binding::Relayed(address)),
-            GatewayMode::Nat | GatewayMode::NatUnprotected => Some(Binding::Host(address)),
+            GatewayMode::Nat | GatewayMode::NatUnprotected if is_own => Some(Binding::Host(address)),
+            GatewayMode::Nat | GatewayMode::NatUnprotected => Some(Binding::Relayed(address)),
             GatewayMode::Routed if is_own => Some(Binding::Routed),
             GatewayMode::Routed | GatewayMode::Isolated => None,
         }
@@ -97,6 +94,7 @@ pub(crate) fn relay_target(
         is_open.then(|| SocketAddr::new(address, port.container_port))
     };
     let ipv4 = port.host_address.is_ipv4();
+    // What is sent to an address of one link can't be rewritten, nor what is sent to ::1 where br_netfilter is on.
     let needed = !ipv4 || !attachment.has_address(true);
     (needed && port.protocol != Protocol::Sctp).then(|| of(true).or_else(|| of(false)))?
 }

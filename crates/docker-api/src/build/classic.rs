@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// Most bytes of a later step's log that wait.
 const MOST_WAITING: usize = 4 << 20;
+/// Bytes that a piece of it takes beside its own.
+const PIECE: usize = 64;
 
 /// Tells one build.
 pub(super) struct Printer {
@@ -31,21 +33,30 @@ struct Told {
 
 /// What a step has said and nobody was told yet.
 #[derive(Default)]
-struct Waiting(Vec<(LogStream, Vec<u8>)>);
+struct Waiting {
+    pieces: Vec<(LogStream, Vec<u8>)>,
+    /// Bytes, with what each piece takes beside its own.
+    size: usize,
+}
 
 impl Waiting {
     /// Keeps what the step says for later, but for what is too much.
     fn keep(&mut self, stream: LogStream, bytes: &[u8]) {
-        let waiting: usize = self.0.iter().map(|(_, bytes)| bytes.len()).sum();
-        match self.0.last_mut() {
-            _ if waiting >= MOST_WAITING => {}
+        if self.size >= MOST_WAITING {
+            return;
+        }
+        self.size += bytes.len();
+        match self.pieces.last_mut() {
             Some((last, text)) if *last == stream => text.extend_from_slice(bytes),
-            _ => self.0.push((stream, bytes.to_vec())),
+            _ => {
+                self.size += PIECE;
+                self.pieces.push((stream, bytes.to_vec()));
+            }
         }
     }
 
     fn told(&mut self) -> impl Iterator<Item = Value> + use<> {
-        std::mem::take(&mut self.0).into_iter().map(|(stream, bytes)| log(stream, &bytes))
+        std::mem::take(self).pieces.into_iter().map(|(stream, bytes)| log(stream, &bytes))
     }
 }
 

@@ -80,6 +80,9 @@ impl Relays {
             Vec::new()
         });
         let mut running = self.running();
+        if wanted.is_empty() && !running.contains_key(id) {
+            return;
+        }
         let own = running.entry(id.clone()).or_default();
         for (port, relay) in own.iter() {
             if wanted.iter().all(|wanted| wanted.port != *port) {

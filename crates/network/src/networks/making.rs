@@ -175,7 +175,7 @@ impl<'a> Making<'a> {
         let ours = |address, protocol, port| inner.has_port(address, protocol, port);
         let mut of_sandbox = Vec::new();
         for reservation in ports::reserve_all(requests, bindings, &ours)? {
-            match reservation.relayed {
+            match self.inner.relay_target(&self.attachment, &reservation.port).is_some() {
                 true => self.keep_port(reservation),
                 false => {
                     self.attachment.ports.push(reservation.port);

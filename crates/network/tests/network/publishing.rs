@@ -280,3 +280,17 @@ fn ports_of_the_family_that_a_sandbox_has_not_are_for_relays() {
     let again = world.attach(&networks, vec![tcp(8080, 80)]);
     assert_eq!(again.attachment.ports.len(), 2);
 }
+
+#[test]
+fn sctp_is_published_in_both_families_that_a_sandbox_has() {
+    let world = World::new();
+    let networks = world.configured("sctpsix", |config| config.relay = true);
+    let both = world.create(&networks, "bridge", &[], |request| {
+        request.ipv6 = Some(minke_network::PoolRequest::default());
+    });
+    let sctp = PortRequest { protocol: Protocol::Sctp, ..tcp(8082, 82) };
+    let web = world.on(&networks, &[&both], vec![sctp]);
+    let shown: Vec<_> = web.attachment.ports.iter().map(|port| port.host_address.to_string()).collect();
+    assert_eq!(shown, ["0.0.0.0", "::"]);
+    assert!(world.on_host(|| networks.relays(&web.attachment)).unwrap().is_empty());
+}

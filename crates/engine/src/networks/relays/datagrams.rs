@@ -19,7 +19,7 @@ use nix::{
 use tokio::{
     io::Interest,
     net::UdpSocket,
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
     time::timeout,
 };
@@ -30,6 +30,8 @@ use super::Target;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How many datagrams wait for a flow; more are lost.
 const QUEUE: usize = 64;
+/// How many bytes of datagrams wait for a port's flows together.
+const MOST_WAITING: usize = 4 << 20;
 /// How many clients of one port may have a flow at the same time.
 const FLOWS: usize = 1024;
 /// The longest datagram, in bytes.
@@ -37,6 +39,8 @@ const LONGEST: usize = 65_535;
 
 /// Whom a datagram is from, and which of the host's addresses it was sent to: the answer has to come from there.
 type Peers = (SocketAddr, Local);
+/// A datagram on its way to a flow, and the room that it takes.
+type Waiting = (Vec<u8>, OwnedSemaphorePermit);
 
 /// An address of the host's and the interface, where one is needed to name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,7 +52,8 @@ struct Local {
 /// Passes on datagrams until it is dropped. Where there is neither room nor budget for a further client, its are lost.
 pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>) {
     let socket = Arc::new(socket);
-    let mut flows: HashMap<Peers, mpsc::Sender<Vec<u8>>> = HashMap::new();
+    let mut flows: HashMap<Peers, mpsc::Sender<Waiting>> = HashMap::new();
+    let room = Arc::new(Semaphore::new(MOST_WAITING));
     let mut running = JoinSet::new();
     let mut buffer = vec![0; LONGEST];
     loop {
@@ -92,7 +97,9 @@ pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>
                 vacant.insert(sender)
             }
         };
-        let _ = flow.try_send(buffer[..length].to_vec());
+        let size = u32::try_from(length).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&room).try_acquire_many_owned(size) else { continue };
+        let _ = flow.try_send((buffer[..length].to_vec(), room));
     }
 }
 
@@ -101,7 +108,7 @@ async fn flow(
     socket: &Socket,
     client: Peers,
     mut target: Target,
-    mut datagrams: mpsc::Receiver<Vec<u8>>,
+    mut datagrams: mpsc::Receiver<Waiting>,
 ) -> io::Result<()> {
     let Some(address) = *target.borrow_and_update() else { return Ok(()) };
     let any: IpAddr =
@@ -112,7 +119,7 @@ async fn flow(
         let turn = async {
             tokio::select! {
                 datagram = datagrams.recv() => {
-                    let Some(datagram) = datagram else { return Ok(false) };
+                    let Some((datagram, _room)) = datagram else { return Ok(false) };
                     ignore_refused(server.send(&datagram).await)?;
                 }
                 _ = target.changed() => return Ok(false),
