@@ -19,9 +19,6 @@ use crate::{
     prepare,
 };
 
-/// The cache is trimmed to this after a build, the least recently used first.
-const MOST_CACHED: u64 = 20 << 30;
-
 /// The builder of one engine; clones are the same.
 #[derive(Clone)]
 pub struct Builder(Arc<Inner>);
@@ -89,11 +86,26 @@ impl Builder {
         &self.0.mounts
     }
 
+    /// Whether builds on this engine may be allowed all of it.
+    ///
+    /// # Errors
+    /// `Invalid` names what they may not.
+    pub fn check_entitlements(&self, asked: &[String]) -> Result<(), BuildError> {
+        let granted = self.0.engine.build_settings().entitlements();
+        match asked.iter().find(|name| !granted.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(denied) => Err(BuildError::Invalid(format!(
+                "granting entitlement {denied} is not allowed by build daemon configuration"
+            ))),
+        }
+    }
+
     /// Builds. Dropping the future ends everything that is under way.
     ///
     /// # Errors
     /// [`BuildError`]; steps that were finished stay in the cache.
     pub async fn build(&self, request: BuildRequest, client: Client) -> Result<BuildResult, BuildError> {
+        self.check_entitlements(&request.entitlements)?;
         let check_only = request.check_only;
         let prepared = prepare::prepare(self, request, client).await?;
         if check_only {
@@ -181,11 +193,12 @@ impl Builder {
         Ok(pruned)
     }
 
+    /// Forgets what was used least recently, where the cache holds more than it may.
     fn trim(&self) {
+        let Some(most) = self.0.engine.build_settings().keep_bytes else { return };
         let total: u64 = self.0.cache.entries().iter().map(|(_, entry)| entry.size).sum();
-        if total > MOST_CACHED {
-            let options =
-                PruneOptions { all: true, keep_bytes: Some(MOST_CACHED), ..PruneOptions::default() };
+        if total > most {
+            let options = PruneOptions { all: true, keep_bytes: Some(most), ..PruneOptions::default() };
             if let Err(error) = self.prune(&options) {
                 tracing::warn!(%error, "trim the build cache");
             }

@@ -19,6 +19,12 @@ pub trait Builder: Send + Sync {
     /// Why it failed.
     fn build(&self, request: BuildRequest, client: Client) -> BoxFuture<'_, Result<BuildResult, BuildError>>;
 
+    /// Whether builds may be allowed these entitlements.
+    ///
+    /// # Errors
+    /// Names the one that they may not.
+    fn check(&self, entitlements: &[String]) -> Result<(), BuildError>;
+
     /// Makes a context of an archive that the client sends.
     ///
     /// # Errors

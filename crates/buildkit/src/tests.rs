@@ -93,6 +93,13 @@ impl Builder for SmallBuilder {
         })
     }
 
+    fn check(&self, entitlements: &[String]) -> Result<(), BuildError> {
+        match entitlements.is_empty() {
+            true => Ok(()),
+            false => Err(BuildError::Invalid(format!("{} is not allowed", entitlements.join(", ")))),
+        }
+    }
+
     fn unpack(&self, _: ByteStream) -> BoxFuture<'_, Result<Arc<dyn Context>, ContextError>> {
         Box::pin(async { Err(ContextError::failed("not here")) })
     }

@@ -21,8 +21,23 @@ impl ProxySettings {
     /// # Errors
     /// [`SettingsError::Proxy`] when one of them is no address.
     pub fn from_environment() -> Result<Self, SettingsError> {
-        let read = |name: &str| env::var(name).or_else(|_| env::var(name.to_lowercase())).unwrap_or_default();
-        Self::new(&read("HTTP_PROXY"), &read("HTTPS_PROXY"), &read("NO_PROXY"))
+        Self::with_environment(None, None, None)
+    }
+
+    /// As they are given; from the environment what is not.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn with_environment(
+        http: Option<&str>,
+        https: Option<&str>,
+        no_proxy: Option<&str>,
+    ) -> Result<Self, SettingsError> {
+        let read = |given: Option<&str>, name: &str| match given {
+            Some(given) => given.to_owned(),
+            None => env::var(name).or_else(|_| env::var(name.to_lowercase())).unwrap_or_default(),
+        };
+        Self::new(&read(http, "HTTP_PROXY"), &read(https, "HTTPS_PROXY"), &read(no_proxy, "NO_PROXY"))
     }
 
     /// From the same three in text; an empty one is none. `no_proxy` names hosts that are reached directly:

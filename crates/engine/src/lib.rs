@@ -20,6 +20,7 @@ mod attach;
 mod build;
 mod config;
 mod container;
+mod defaults;
 mod detach_keys;
 mod disk;
 mod engine;
@@ -59,6 +60,7 @@ pub use crate::{
     },
     config::{AddressPool, DefaultBridge, EngineConfig, IpNet, NetworkDefaults},
     container::Waiter,
+    defaults::ContainerDefaults,
     engine::Engine,
     error::{Error, ErrorKind, OpenError},
     filters::Filters,
@@ -73,7 +75,7 @@ pub use crate::{
         PutOptions, RemoveOptions, WaitCondition,
     },
     session::AttachSession,
-    settings::{RuntimeProgram, Settings},
+    settings::{BuildSettings, RuntimeProgram, Settings},
     time_text::until as time_before,
     volumes::{Seen as LayersAt, seen as layers_at},
 };

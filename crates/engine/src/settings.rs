@@ -9,7 +9,7 @@ use std::{
 use minke_distribution::RegistrySettings;
 
 use crate::{
-    Engine, Error,
+    ContainerDefaults, Engine, Error,
     engine::Inner,
     events::About,
     images::{DOWNLOADS_AT_ONCE, Registries, UPLOADS_AT_ONCE},
@@ -29,6 +29,31 @@ pub struct RuntimeProgram {
     pub args: Vec<String>,
 }
 
+/// What builds may be allowed, and how much their cache holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSettings {
+    /// Steps may have the host's network, where their client allows it (`network.host`).
+    pub host_network: bool,
+    /// Steps may be privileged, where their client allows it (`security.insecure`).
+    pub insecure: bool,
+    /// The bytes that the cache is trimmed to after a build; `None` lets it grow.
+    pub keep_bytes: Option<u64>,
+}
+
+impl Default for BuildSettings {
+    fn default() -> Self {
+        Self { host_network: true, insecure: false, keep_bytes: Some(20 << 30) }
+    }
+}
+
+impl BuildSettings {
+    /// The entitlements that a build may be given, by BuildKit's names.
+    pub fn entitlements(&self) -> Vec<&'static str> {
+        let all = [(self.host_network, "network.host"), (self.insecure, "security.insecure")];
+        all.into_iter().filter(|(granted, _)| *granted).map(|(_, name)| name).collect()
+    }
+}
+
 /// The settings that [`Engine::reload`] may replace.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -41,6 +66,10 @@ pub struct Settings {
     pub labels: Vec<String>,
     /// `--debug`, as `info` tells it.
     pub debug: bool,
+    /// What builds may do.
+    pub builds: BuildSettings,
+    /// What containers have that don't say otherwise.
+    pub containers: ContainerDefaults,
     /// How registries are reached.
     pub registries: RegistrySettings,
     /// How many layers are pulled at the same time; `None` is the engine's own choice.
@@ -50,6 +79,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether they make sense.
+    ///
+    /// # Errors
+    /// `InvalidParameter` names what does not.
+    pub fn check(&self) -> Result<(), Error> {
+        Live::new(self.clone()).map(drop)
+    }
+
     /// The name of the runtime that a container asks for.
     ///
     /// # Errors
@@ -121,6 +158,7 @@ impl Live {
     /// `InvalidParameter` when the settings make no sense.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         settings.runtime_name(None)?;
+        settings.containers.check()?;
         let registries = Registries::new(settings.registries.clone());
         registries.check()?;
         Ok(Self { settings, registries })
@@ -135,6 +173,11 @@ impl Inner {
 }
 
 impl Engine {
+    /// What builds may do as it is set now.
+    pub fn build_settings(&self) -> BuildSettings {
+        self.inner().live().settings.builds.clone()
+    }
+
     /// Replaces the settings and says so in an event `reload`. What goes on already, goes on as it began.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use bollard_stubs::models::{
 use minke_model::ImageId;
 
 use crate::{
-    Engine, Error, ImageListOptions, ListOptions, RegistrySettings,
+    ContainerDefaults, Engine, Error, ImageListOptions, ListOptions, RegistrySettings,
     container::{Phase, log_options},
     engine::Inner,
     settings::{OWN_RUNTIME, Settings},
@@ -220,7 +220,7 @@ impl Inner {
                 .ok()
                 .and_then(|entries| i64::try_from(entries.count()).ok()),
             system_time: Some(time_text::now()),
-            logging_driver: text("json-file"),
+            logging_driver: text(settings.containers.log_driver()),
             cgroup_driver: Some(SystemInfoCgroupDriverEnum::CGROUPFS),
             cgroup_version: Some(if unified {
                 SystemInfoCgroupVersionEnum::_2
@@ -260,7 +260,7 @@ impl Inner {
             containerd_commit: Some(Commit { id: text("") }),
             runc_commit: Some(Commit { id: text("") }),
             init_commit: Some(Commit { id: text(self.config.version) }),
-            security_options: Some(self.security_options()),
+            security_options: Some(self.security_options(&settings.containers)),
             warnings: Some(self.warnings()),
             firewall_backend: Some(FirewallInfo { driver: text("nftables"), info: None }),
             ..SystemInfo::default()
@@ -295,12 +295,19 @@ impl Inner {
         hierarchy.is_some_and(|hierarchy| name.is_empty() || hierarchy.mount_point.join(name).exists())
     }
 
-    fn security_options(&self) -> Vec<String> {
-        let mut options = vec!["name=seccomp,profile=builtin".to_owned()];
-        if !self.host.facts.resources.unified {
-            return options;
+    fn security_options(&self, defaults: &ContainerDefaults) -> Vec<String> {
+        let profile = match defaults.seccomp_profile.as_deref() {
+            None | Some("" | "builtin") => "builtin",
+            Some("unconfined") => "unconfined",
+            Some(_) => "custom",
+        };
+        let mut options = vec![format!("name=seccomp,profile={profile}")];
+        if self.host.facts.resources.unified {
+            options.push("name=cgroupns".to_owned());
         }
-        options.push("name=cgroupns".to_owned());
+        if defaults.no_new_privileges {
+            options.push("name=no-new-privileges".to_owned());
+        }
         options
     }
 

@@ -7,11 +7,15 @@
 //! ```
 
 mod builds;
+mod containers;
+mod dockerds;
 mod idle;
 mod listen;
 mod log;
 mod metrics;
 mod networks;
+mod pid_file;
+mod proxies;
 mod reload;
 mod service_manager;
 mod settings;
@@ -27,7 +31,7 @@ use std::{
 use clap::{ArgMatches, CommandFactory, Parser, parser::ValueSource};
 use listenfd::ListenFd;
 use minke_docker_api::{BuildKit, Server};
-use minke_engine::{Engine, EngineConfig, ProxySettings, RegistrySettings, RuntimeProgram, Settings};
+use minke_engine::{BuildSettings, Engine, EngineConfig, RegistrySettings, RuntimeProgram, Settings};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -37,8 +41,12 @@ use tokio::{
 
 pub(crate) use self::log::Log;
 use self::{
+    containers::ContainerArgs,
+    dockerds::DockerdArgs,
     listen::{Address, Listening},
     networks::NetworkArgs,
+    pid_file::PidFile,
+    proxies::ProxyArgs,
     settings::FileSettings,
     transport::{Tcp, Transport},
 };
@@ -66,9 +74,18 @@ pub(crate) struct Daemon {
     /// Further OCI runtime that containers may ask for by name; may be given several times
     #[arg(long, value_name = "name=path", value_parser = settings::runtime)]
     add_runtime: Vec<(String, RuntimeProgram)>,
+    #[command(flatten)]
+    containers: ContainerArgs,
+    #[command(flatten)]
+    dockerds: DockerdArgs,
+    #[command(flatten)]
+    proxies: ProxyArgs,
     /// Configuration file, with dockerd's names; command line and file may not both set the same. Read again at SIGHUP
     #[arg(long, value_name = "file", default_value = settings::DEFAULT_FILE)]
     config_file: PathBuf,
+    /// What builds may do; only the file says it.
+    #[arg(skip)]
+    builds: BuildSettings,
     /// Enable debug mode
     #[arg(short = 'D', long)]
     debug: bool,
@@ -110,6 +127,9 @@ pub(crate) struct Daemon {
     name_prefix: String,
     #[command(flatten)]
     networks: NetworkArgs,
+    /// File that the engine's process id is written to
+    #[arg(short, long, value_name = "file")]
+    pidfile: Option<PathBuf>,
     /// Mirror of Docker Hub, tried before it; may be given several times
     #[arg(long, value_name = "list")]
     registry_mirror: Vec<String>,
@@ -144,6 +164,14 @@ pub(crate) struct Daemon {
 
 /// Docker's names of how much is logged, and one more.
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
+
+impl Daemon {
+    /// Settings that are read at the start alone.
+    fn check(&self) -> Result<(), Failure> {
+        self.networks.defaults()?;
+        self.dockerds.check().map_err(|problem| Failure::new(format!("minke daemon: {problem}")))
+    }
+}
 
 pub(crate) static DAEMON: Verb = Verb {
     about: "Run the engine",
@@ -192,13 +220,14 @@ impl Command<'_> {
             runtimes: args.add_runtime.iter().cloned().collect(),
             default_runtime: args.default_runtime.clone(),
             labels: args.label.clone(),
+            builds: args.builds.clone(),
+            containers: args.containers.defaults()?,
             debug: matches!(self.level(args).as_deref(), Some("debug" | "trace")),
             registries: RegistrySettings {
                 insecure_registries: args.insecure_registry.clone(),
                 mirrors: args.registry_mirror.clone(),
                 certificate_folders: CERTIFICATE_FOLDERS.map(PathBuf::from).into(),
-                proxies: ProxySettings::from_environment()
-                    .map_err(|error| Failure::new(format!("minke daemon: {error}")))?,
+                proxies: args.proxies.settings()?,
                 ..RegistrySettings::default()
             },
             downloads_at_once: args.max_concurrent_downloads,
@@ -217,7 +246,8 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     for address in &addresses {
         address.check(&tcp)?;
     }
-    args.networks.defaults()?;
+    args.check()?;
+    command.settings(&args)?.check().map_err(|error| Failure::new(format!("minke daemon: {error}")))?;
     if args.validate {
         return output::line("configuration OK");
     }
@@ -232,6 +262,9 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     let log = Log::start(command.level(&args).as_deref())?;
     if let Some(told) = args.networks.without_effect() {
         tracing::info!("{told}");
+    }
+    for (key, why) in args.dockerds.without_effect() {
+        tracing::info!("{key} has no effect: {why}");
     }
     let runtime = runtime_program(args.runtime.as_deref())?;
     // Before there are threads, since it clears the variables that tell of the sockets.
@@ -313,6 +346,7 @@ async fn run(
     let metrics = args.metrics_addr.as_deref().map(metrics::Listener::bind).transpose()?;
     let settings = command.settings(&args)?;
     let networks = args.networks.defaults()?;
+    let _pid_file = args.pidfile.as_deref().map(PidFile::write).transpose()?;
     let config = EngineConfig {
         root: absolute("--root", &args.root)?,
         state: absolute("--state", &args.state)?,

@@ -37,6 +37,10 @@ impl Builder for EngineBuilder {
         Box::pin(self.builder.build(request, client))
     }
 
+    fn check(&self, entitlements: &[String]) -> Result<(), BuildError> {
+        self.builder.check_entitlements(entitlements)
+    }
+
     fn unpack(&self, mut archive: ByteStream) -> BoxFuture<'_, Result<Arc<dyn Context>, ContextError>> {
         Box::pin(async move {
             let failed = |error: minke_engine::Error| ContextError::failed(error.to_string());

@@ -28,15 +28,13 @@ use crate::grpc::{Code, Status};
 use crate::pb::control::{SolveRequest, SolveResponse};
 use crate::session::Session;
 
-/// What builds on this engine may be allowed: as in Docker without settings, the host's network and no more.
-const GRANTED: [&str; 1] = ["network.host"];
-
 /// `Solve`
 ///
 /// # Errors
 /// Why the build failed, with what clients print.
 pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result<SolveResponse, Status> {
     check(&request)?;
+    shared.builder.check(&request.entitlements).map_err(|error| Status::unknown(error.to_string()))?;
     let mut running = shared.builds.begin(request)?;
     let record = shared.history.begin(&running.build);
     let began = SystemTime::now();
@@ -59,11 +57,6 @@ fn check(request: &SolveRequest) -> Result<(), Status> {
     }
     if request.source_policy.is_some() {
         return Err(Status::unimplemented("source policies aren't applied here: build without one"));
-    }
-    if let Some(denied) = request.entitlements.iter().find(|name| !GRANTED.contains(&name.as_str())) {
-        return Err(Status::unknown(format!(
-            "granting entitlement {denied} is not allowed by build daemon configuration"
-        )));
     }
     match request.frontend.is_empty() {
         true => Ok(()),
@@ -207,20 +200,18 @@ mod tests {
     use crate::pb::source::Definition;
 
     #[test]
-    fn graphs_policies_and_privileges_are_refused() {
+    fn graphs_and_policies_are_refused() {
         let refused = [
             SolveRequest {
                 definition: Some(Definition { def: vec!["x".into()], ..Definition::default() }),
                 ..SolveRequest::default()
             },
             SolveRequest { source_policy: Some(crate::pb::Empty {}), ..SolveRequest::default() },
-            SolveRequest { entitlements: vec!["security.insecure".into()], ..SolveRequest::default() },
             SolveRequest { frontend: "other".into(), ..SolveRequest::default() },
         ];
         for request in refused {
             assert!(check(&request).is_err(), "{request:?}");
         }
-        let fine = SolveRequest { entitlements: vec!["network.host".into()], ..SolveRequest::default() };
-        assert!(check(&fine).is_ok());
+        assert!(check(&SolveRequest::default()).is_ok());
     }
 }

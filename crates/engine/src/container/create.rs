@@ -14,7 +14,7 @@ use super::{
     ready::Ready, record::NewRecord, resolver,
 };
 use crate::{
-    Engine, Error,
+    ContainerDefaults, Engine, Error,
     engine::Inner,
     files,
     metrics::ContainerAction,
@@ -98,7 +98,7 @@ fn create(
         // What the field was there for before networks had modes.
         host.network_mode = Some("none".to_owned());
     }
-    adapt(&mut host, inner.host.facts.resources)?;
+    adapt(&mut host, inner.host.facts.resources, &inner.live().settings.containers)?;
     pin_donors(inner, &mut host);
     let id = ContainerId::from_random(random::bytes()?);
     // Docker shows the host name that the container will see.
@@ -156,7 +156,12 @@ fn pin_donors(inner: &Inner, host: &mut HostConfig) {
 }
 
 /// Defaults that Docker writes into the configuration.
-pub(super) fn adapt(host: &mut HostConfig, on: HostResources) -> Result<(), Error> {
+pub(super) fn adapt(
+    host: &mut HostConfig,
+    on: HostResources,
+    defaults: &ContainerDefaults,
+) -> Result<(), Error> {
+    defaults.fill(host)?;
     spec::resources::adapt(host, on);
     let privileged = host.privileged == Some(true);
     if host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY) {
@@ -171,21 +176,9 @@ pub(super) fn adapt(host: &mut HostConfig, on: HostResources) -> Result<(), Erro
         host.masked_paths.get_or_insert_with(|| list(&spec::MASKED));
         host.readonly_paths.get_or_insert_with(|| list(&spec::READ_ONLY));
     }
-    let empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
-    if empty(&host.network_mode) || host.network_mode.as_deref() == Some("default") {
+    if matches!(host.network_mode.as_deref(), None | Some("" | "default")) {
         host.network_mode = Some("bridge".to_owned());
     }
-    if empty(&host.ipc_mode) {
-        host.ipc_mode = Some("private".to_owned());
-    }
-    if host.shm_size.unwrap_or(0) == 0 {
-        host.shm_size = Some(64 << 20);
-    }
-    let log = host.log_config.get_or_insert_default();
-    if empty(&log.typ) {
-        log.typ = Some("json-file".to_owned());
-    }
-    log.config.get_or_insert_default();
     let policy = host.restart_policy.get_or_insert_with(WirePolicy::default);
     if policy.name.is_none_or(|name| name == RestartPolicyNameEnum::EMPTY) {
         policy.name = Some(RestartPolicyNameEnum::NO);
@@ -383,7 +376,7 @@ mod tests {
     #[test]
     fn dockers_defaults_are_written_out() {
         let mut host = HostConfig::default();
-        adapt(&mut host, HostResources { cpus: 2, unified: false }).unwrap();
+        adapt(&mut host, HostResources { cpus: 2, unified: false }, &ContainerDefaults::default()).unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("bridge"));
         assert_eq!(host.log_config.unwrap().typ.as_deref(), Some("json-file"));
         assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
@@ -392,7 +385,7 @@ mod tests {
         assert!(host.masked_paths.unwrap().contains(&"/proc/kcore".to_owned()));
         let mut host =
             HostConfig { privileged: Some(true), memory_swappiness: Some(-1), ..HostConfig::default() };
-        adapt(&mut host, HostResources { cpus: 2, unified: true }).unwrap();
+        adapt(&mut host, HostResources { cpus: 2, unified: true }, &ContainerDefaults::default()).unwrap();
         assert_eq!((host.masked_paths, host.readonly_paths), (None, None));
         assert_eq!((host.oom_kill_disable, host.memory_swappiness), (None, None));
     }

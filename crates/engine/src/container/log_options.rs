@@ -9,13 +9,17 @@ mod file;
 mod fluentd;
 mod syslog;
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
-use minke_model::quantity;
+use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigLogConfig};
+use minke_model::{ContainerId, ImageId, quantity};
 use minke_supervisor::{CollectorConfig, LogConfig, Overflow};
 
 use self::address::Endpoint;
-use super::Record;
+use super::{Record, record::NewRecord};
 use crate::Error;
 
 /// The drivers that there are, as `info` lists them.
@@ -84,6 +88,24 @@ pub(super) fn parse(record: &Record, host_name: &str, path: &Path) -> Result<Log
     };
     options.refuse_rest()?;
     Ok(plan)
+}
+
+/// Checks options as they are for a container without a name, labels or variables.
+///
+/// # Errors
+/// As for [`parse`].
+pub(crate) fn check(driver: &str, options: &HashMap<String, String>) -> Result<(), Error> {
+    let log = HostConfigLogConfig { typ: Some(driver.to_owned()), config: Some(options.clone()) };
+    let record = Record::from(NewRecord {
+        id: ContainerId::from_random([0; 32]),
+        name: String::new(),
+        image: ImageId::from_bytes([0; 32]),
+        config: ContainerConfig::default(),
+        host: HostConfig { log_config: Some(log), ..HostConfig::default() },
+        networks: BTreeMap::new(),
+        mounts: Vec::new(),
+    });
+    parse(&record, "", Path::new("/")).map(drop)
 }
 
 /// Whether a container's log can be read.

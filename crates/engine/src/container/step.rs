@@ -30,7 +30,8 @@ use super::{
     resolver, sandbox,
 };
 use crate::{
-    Engine, Error, StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace,
+    ContainerDefaults, Engine, Error, StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream,
+    Workspace,
     engine::Inner,
     files::engine_made,
     networks::wanted,
@@ -245,7 +246,9 @@ fn record(workspace: &Workspace, step: &StepSpec) -> Result<Record, Error> {
         ..HostConfig::default()
     };
     let resources = workspace.inner.host.facts.resources;
-    create::adapt(&mut host, resources)?;
+    let cgroup_parent = workspace.inner.live().settings.containers.cgroup_parent.clone();
+    let defaults = ContainerDefaults { cgroup_parent, ..ContainerDefaults::default() };
+    create::adapt(&mut host, resources, &defaults)?;
     spec::resources::check(&host, resources)?;
     let mode = Modes::parse(&host, resources.unified)?.network;
     let networks = wanted(&workspace.inner.network_table, &mode, &mut host, NetworkingConfig::default())?;

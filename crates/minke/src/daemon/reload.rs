@@ -53,7 +53,7 @@ pub(super) async fn at_signals(
 
 fn reload(command: &Command<'_>, engine: &Engine, log: &Log) -> Result<FileSettings, Failure> {
     let (args, file) = command.with_file()?;
-    args.networks.defaults()?;
+    args.check()?;
     engine
         .reload(command.settings(&args)?)
         .map_err(|error| Failure::new(format!("{}: {error}", command.args.config_file.display())))?;

@@ -16,7 +16,7 @@ use std::{
 use minke_engine::RuntimeProgram;
 use serde::Deserialize;
 
-use super::{LEVELS, networks::Pool};
+use super::{LEVELS, containers, networks::Pool};
 use crate::failure::Failure;
 
 /// The file that is read when it is there.
@@ -30,17 +30,29 @@ pub(super) struct FileSettings {
     bip: Option<String>,
     bip6: Option<String>,
     bridge: Option<String>,
+    builder: Option<Builder>,
+    cgroup_parent: Option<String>,
+    containerd: Option<String>,
+    containerd_namespace: Option<String>,
+    containerd_plugin_namespace: Option<String>,
     data_root: Option<String>,
     debug: Option<bool>,
     default_address_pools: Option<Vec<Pool>>,
+    default_cgroupns_mode: Option<String>,
     default_gateway: Option<Ipv4Addr>,
     default_gateway_v6: Option<Ipv6Addr>,
+    default_ipc_mode: Option<String>,
     default_network_opts: Option<BTreeMap<String, BTreeMap<String, String>>>,
     default_runtime: Option<String>,
+    default_shm_size: Option<Bytes>,
+    default_ulimits: Option<BTreeMap<String, Ulimit>>,
     dns: Option<Vec<IpAddr>>,
     dns_opts: Option<Vec<String>>,
     dns_search: Option<Vec<String>>,
+    exec_opts: Option<Vec<String>>,
     exec_root: Option<String>,
+    experimental: Option<bool>,
+    features: Option<BTreeMap<String, bool>>,
     firewall_backend: Option<String>,
     fixed_cidr: Option<String>,
     fixed_cidr_v6: Option<String>,
@@ -49,6 +61,8 @@ pub(super) struct FileSettings {
     host_gateway_ips: Option<Vec<IpAddr>>,
     hosts: Option<Vec<String>>,
     icc: Option<bool>,
+    init: Option<bool>,
+    init_path: Option<PathBuf>,
     insecure_registries: Option<Vec<String>>,
     ip: Option<Ipv4Addr>,
     ip_forward: Option<bool>,
@@ -59,14 +73,24 @@ pub(super) struct FileSettings {
     ipv6: Option<bool>,
     labels: Option<Vec<String>>,
     live_restore: Option<bool>,
+    log_driver: Option<String>,
     log_level: Option<String>,
+    log_opts: Option<BTreeMap<String, String>>,
     max_concurrent_downloads: Option<usize>,
     max_concurrent_uploads: Option<usize>,
     metrics_addr: Option<String>,
     mtu: Option<u32>,
+    no_new_privileges: Option<bool>,
     obey_input: Option<bool>,
+    pidfile: Option<PathBuf>,
+    proxies: Option<Proxies>,
     registry_mirrors: Option<Vec<String>>,
     runtimes: Option<BTreeMap<String, Runtime>>,
+    seccomp_profile: Option<String>,
+    selinux_enabled: Option<bool>,
+    shutdown_timeout: Option<i64>,
+    storage_driver: Option<String>,
+    storage_opts: Option<Vec<String>>,
     tls: Option<bool>,
     tlscacert: Option<PathBuf>,
     tlscert: Option<PathBuf>,
@@ -74,6 +98,81 @@ pub(super) struct FileSettings {
     tlsverify: Option<bool>,
     userland_proxy: Option<bool>,
     userland_proxy_path: Option<PathBuf>,
+    userns_remap: Option<String>,
+}
+
+/// What builds may do, and how much their cache may hold.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Builder {
+    #[serde(default, alias = "Entitlements")]
+    entitlements: Entitlements,
+    #[serde(default, alias = "GC")]
+    gc: Collection,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Entitlements {
+    network_host: Option<bool>,
+    security_insecure: Option<bool>,
+}
+
+/// How the build cache is kept small: as far as one size says it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Collection {
+    #[serde(alias = "Enabled")]
+    enabled: Option<bool>,
+    #[serde(alias = "DefaultReservedSpace", alias = "defaultKeepStorage", alias = "DefaultKeepStorage")]
+    default_reserved_space: Option<Bytes>,
+    #[serde(alias = "DefaultMaxUsedSpace")]
+    default_max_used_space: Option<Bytes>,
+}
+
+/// A number of bytes, as a number or as `64m`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "Number")]
+struct Bytes(i64);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Bytes(i64),
+    Text(String),
+}
+
+impl TryFrom<Number> for Bytes {
+    type Error = String;
+
+    fn try_from(number: Number) -> Result<Self, String> {
+        match number {
+            Number::Bytes(bytes) => Ok(Self(bytes)),
+            Number::Text(text) => containers::bytes(&text).map(Self),
+        }
+    }
+}
+
+/// A limit in Docker's shape.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Ulimit {
+    /// The key says it too.
+    #[serde(alias = "name")]
+    name: Option<String>,
+    #[serde(alias = "hard")]
+    hard: i64,
+    #[serde(alias = "soft")]
+    soft: i64,
+}
+
+/// How registries are reached.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Proxies {
+    http_proxy: Option<String>,
+    https_proxy: Option<String>,
+    no_proxy: Option<String>,
 }
 
 /// A further OCI runtime, in Docker's shape.
@@ -120,11 +219,6 @@ fn parse(text: &str) -> Result<FileSettings, String> {
 impl FileSettings {
     /// Values that are well-formed and mean nothing here.
     fn check(&self) -> Result<(), String> {
-        if self.live_restore == Some(false) {
-            return Err(
-                "live-restore: containers always outlive the engine: leave it away, or say true".to_owned()
-            );
-        }
         if let Some(level) = self.log_level.as_deref().filter(|level| !LEVELS.contains(level)) {
             return Err(format!("log-level: {level:?} is none of {}", LEVELS.join(", ")));
         }
@@ -204,15 +298,47 @@ mod tests {
 
     #[test]
     fn values_that_mean_nothing_here_are_refused_by_name() {
-        for (text, part) in [
-            (r#"{"live-restore": false}"#, "live-restore"),
-            (r#"{"log-level": "loud"}"#, "log-level"),
-            (r#"{"labels": ["x"]}"#, "labels: \"x\""),
-        ] {
+        for (text, part) in
+            [(r#"{"log-level": "loud"}"#, "log-level"), (r#"{"labels": ["x"]}"#, "labels: \"x\"")]
+        {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(part), "{error}");
         }
         assert!(parse(r#"{"live-restore": true, "labels": ["a=b"], "tlsverify": true}"#).is_ok());
+    }
+
+    #[test]
+    fn dockers_keys_about_containers_are_known() {
+        let text = r#"{"log-driver": "local", "log-opts": {"max-size": "10m"}, "default-shm-size": "128M", "init": true,
+            "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 64, "Soft": 32}}, "no-new-privileges": true,
+            "seccomp-profile": "unconfined", "cgroup-parent": "/jobs", "default-ipc-mode": "shareable", "default-cgroupns-mode": "host",
+            "exec-opts": ["native.cgroupdriver=cgroupfs"], "storage-driver": "overlay2", "features": {"buildkit": true}, "live-restore": true,
+            "builder": {"gc": {"enabled": true, "defaultKeepStorage": "3GB"}, "entitlements": {"security-insecure": true}},
+            "proxies": {"http-proxy": "http://10.0.0.1:3128"}, "pidfile": "/run/x.pid"}"#;
+        let mut args = args();
+        parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
+        args.check().unwrap();
+        let containers = args.containers.defaults().unwrap();
+        assert_eq!(
+            (containers.log_driver.as_deref(), &*containers.log_options["max-size"]),
+            (Some("local"), "10m")
+        );
+        assert_eq!(
+            (containers.shm_size, containers.init, containers.no_new_privileges),
+            (Some(128 << 20), true, true)
+        );
+        assert_eq!((containers.ulimits[0].soft, containers.ulimits[0].hard), (Some(32), Some(64)));
+        assert_eq!(args.builds.entitlements(), ["network.host", "security.insecure"]);
+        assert_eq!((args.builds.keep_bytes, args.pidfile.is_some()), (Some(3 << 30), true));
+        assert_eq!(args.proxies.http_proxy.as_deref(), Some("http://10.0.0.1:3128"));
+    }
+
+    #[test]
+    fn a_build_cache_that_nobody_collects_may_grow() {
+        let mut args = args();
+        let text = r#"{"builder": {"GC": {"Enabled": false}, "Entitlements": {"network-host": false}}}"#;
+        parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
+        assert_eq!((args.builds.keep_bytes, args.builds.host_network), (None, false));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use minke_engine::RuntimeProgram;
+use bollard_stubs::models::ResourcesUlimits;
+use minke_engine::{BuildSettings, RuntimeProgram};
 
-use super::FileSettings;
+use super::{Builder, Bytes, FileSettings, Ulimit};
 use crate::{daemon::Daemon, failure::Failure};
 
 impl FileSettings {
@@ -85,6 +86,77 @@ impl FileSettings {
         merge.set("ip-masq", "ip_masq", self.ip_masq, &mut networks.ip_masq);
         merge.set("ipv6", "ipv6", self.ipv6, &mut networks.ipv6);
         merge.set("mtu", "mtu", self.mtu.map(Some), &mut networks.mtu);
+        let containers = &mut args.containers;
+        merge.set(
+            "cgroup-parent",
+            "cgroup_parent",
+            self.cgroup_parent.map(Some),
+            &mut containers.cgroup_parent,
+        );
+        let mode = self.default_cgroupns_mode.map(Some);
+        merge.set(
+            "default-cgroupns-mode",
+            "default_cgroupns_mode",
+            mode,
+            &mut containers.default_cgroupns_mode,
+        );
+        let mode = self.default_ipc_mode.map(Some);
+        merge.set("default-ipc-mode", "default_ipc_mode", mode, &mut containers.default_ipc_mode);
+        let size = self.default_shm_size.map(|Bytes(size)| Some(size));
+        merge.set("default-shm-size", "default_shm_size", size, &mut containers.default_shm_size);
+        let limits = self.default_ulimits.map(|limits| limits.into_iter().map(Ulimit::named).collect());
+        merge.set("default-ulimits", "default_ulimit", limits, &mut containers.default_ulimit);
+        merge.set("init", "init", self.init, &mut containers.init);
+        merge.set("log-driver", "log_driver", self.log_driver.map(Some), &mut containers.log_driver);
+        let options = self.log_opts.map(|options| options.into_iter().collect());
+        merge.set("log-opts", "log_opt", options, &mut containers.log_opt);
+        let nothing_new = self.no_new_privileges;
+        merge.set("no-new-privileges", "no_new_privileges", nothing_new, &mut containers.no_new_privileges);
+        let profile = self.seccomp_profile.map(Some);
+        merge.set("seccomp-profile", "seccomp_profile", profile, &mut containers.seccomp_profile);
+        let others = &mut args.dockerds;
+        merge.set("containerd", "containerd", self.containerd.map(Some), &mut others.containerd);
+        let namespace = self.containerd_namespace.map(Some);
+        merge.set(
+            "containerd-namespace",
+            "containerd_namespace",
+            namespace,
+            &mut others.containerd_namespace,
+        );
+        let namespace = self.containerd_plugin_namespace.map(Some);
+        merge.set(
+            "containerd-plugin-namespace",
+            "containerd_plugins_namespace",
+            namespace,
+            &mut others.containerd_plugins_namespace,
+        );
+        merge.set("exec-opts", "exec_opt", self.exec_opts, &mut others.exec_opt);
+        merge.set("experimental", "experimental", self.experimental, &mut others.experimental);
+        let features = self.features.map(|features| features.into_keys().collect());
+        merge.set("features", "feature", features, &mut others.feature);
+        merge.set("init-path", "init_path", self.init_path.map(Some), &mut others.init_path);
+        merge.set("live-restore", "live_restore", self.live_restore.map(Some), &mut others.live_restore);
+        merge.set("selinux-enabled", "selinux_enabled", self.selinux_enabled, &mut others.selinux_enabled);
+        let timeout = self.shutdown_timeout.map(Some);
+        merge.set("shutdown-timeout", "shutdown_timeout", timeout, &mut others.shutdown_timeout);
+        merge.set(
+            "storage-driver",
+            "storage_driver",
+            self.storage_driver.map(Some),
+            &mut others.storage_driver,
+        );
+        merge.set("storage-opts", "storage_opt", self.storage_opts, &mut others.storage_opt);
+        merge.set("userns-remap", "userns_remap", self.userns_remap.map(Some), &mut others.userns_remap);
+        if let Some(proxies) = self.proxies {
+            let target = &mut args.proxies;
+            merge.set("http-proxy", "http_proxy", proxies.http_proxy.map(Some), &mut target.http_proxy);
+            merge.set("https-proxy", "https_proxy", proxies.https_proxy.map(Some), &mut target.https_proxy);
+            merge.set("no-proxy", "no_proxy", proxies.no_proxy.map(Some), &mut target.no_proxy);
+        }
+        if let Some(builder) = self.builder {
+            args.builds = builder.settings();
+        }
+        merge.set("pidfile", "pidfile", self.pidfile.map(Some), &mut args.pidfile);
         merge.set("data-root", "root", self.data_root.map(PathBuf::from), &mut args.root);
         merge.set("debug", "debug", self.debug, &mut args.debug);
         merge.set(
@@ -147,6 +219,7 @@ impl FileSettings {
             ("bip6", self.bip6 != new.bip6),
             ("bridge", self.bridge != new.bridge),
             ("data-root", self.data_root != new.data_root),
+            ("pidfile", self.pidfile != new.pidfile),
             ("default-address-pools", self.default_address_pools != new.default_address_pools),
             ("default-gateway", self.default_gateway != new.default_gateway),
             ("default-gateway-v6", self.default_gateway_v6 != new.default_gateway_v6),
@@ -181,6 +254,26 @@ impl FileSettings {
             ("userland-proxy-path", self.userland_proxy_path != new.userland_proxy_path),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+impl Ulimit {
+    /// As containers have it; the key of the map is its name.
+    fn named((name, limit): (String, Self)) -> ResourcesUlimits {
+        ResourcesUlimits { name: Some(name), soft: Some(limit.soft), hard: Some(limit.hard) }
+    }
+}
+
+impl Builder {
+    fn settings(&self) -> BuildSettings {
+        let usual = BuildSettings::default();
+        let size = self.gc.default_max_used_space.or(self.gc.default_reserved_space);
+        let keep = size.and_then(|Bytes(size)| u64::try_from(size).ok()).or(usual.keep_bytes);
+        BuildSettings {
+            host_network: self.entitlements.network_host.unwrap_or(usual.host_network),
+            insecure: self.entitlements.security_insecure.unwrap_or(usual.insecure),
+            keep_bytes: keep.filter(|_| self.gc.enabled.unwrap_or(true)),
+        }
     }
 }
 
