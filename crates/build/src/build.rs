@@ -34,7 +34,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use crate::{
     BuildError, BuildRequest, Client, Tree, Wanted,
     cache::{Cache, Cached},
-    caches::CacheMounts,
+    caches::{CacheMounts, Fresh},
     exchange::Imports,
     exclude::Ignored,
     images::BaseImage,
@@ -49,6 +49,8 @@ pub(crate) struct Build {
     pub(crate) engine: Engine,
     pub(crate) cache: Arc<Cache>,
     pub(crate) mounts: Arc<CacheMounts>,
+    /// Those of stages without cache.
+    pub(crate) fresh: Arc<Fresh>,
     pub(crate) client: Client,
     pub(crate) request: Arc<BuildRequest>,
     /// What it is for.
@@ -109,8 +111,6 @@ pub(crate) enum StageBase {
     Nothing,
     Image(String),
     Stage(StageId),
-    /// The files of a named context.
-    Files(String),
 }
 
 /// What a stage has come to after some step.
@@ -129,7 +129,16 @@ pub(crate) struct State {
 pub(crate) struct Fetched {
     pub(crate) wanted: Wanted,
     pub(crate) main: OnceCell<Tree>,
-    pub(crate) named: Mutex<HashMap<String, Arc<OnceCell<Tree>>>>,
+    /// Those of named contexts.
+    pub(crate) named: HashMap<String, Named>,
+}
+
+/// The files of a named context.
+pub(crate) struct Named {
+    /// What is wanted of it.
+    pub(crate) paths: Vec<String>,
+    /// The files, and which of them its `.dockerignore` leaves out.
+    pub(crate) fetched: OnceCell<(Tree, Ignored)>,
 }
 
 impl Stage {
@@ -202,9 +211,6 @@ impl Build {
                 let layers = image.layers.clone();
                 Ok(State { key: image.key(), layers, times: Vec::new(), _held: None })
             }
-            StageBase::Files(name) => Err(BuildError::Invalid(format!(
-                "build context {name:?} has files and no image: it can be copied and mounted from, not built on"
-            ))),
         }
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::BuildError;
+use crate::{BuildError, remote::Remembered};
 
 /// Definition keys that are remembered for one result, the latest.
 const MOST_ALIASES: usize = 16;
@@ -99,6 +99,8 @@ pub(crate) struct Cache {
     used: Mutex<HashSet<Digest>>,
     /// Who works on a result.
     working: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
+    /// What was at URLs.
+    pub(crate) urls: Remembered,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -112,7 +114,13 @@ impl Cache {
             let note: Note = serde_json::from_str(&pin.note).unwrap_or_default();
             aliases.extend(note.aliases.into_iter().map(|alias| (alias, pin.key)));
         }
-        Self { store, aliases: Mutex::new(aliases), used: Mutex::default(), working: Mutex::default() }
+        Self {
+            store,
+            aliases: Mutex::new(aliases),
+            used: Mutex::default(),
+            working: Mutex::default(),
+            urls: Remembered::default(),
+        }
     }
 
     /// The result that a definition key leads to.

@@ -5,13 +5,21 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use minke_dockerfile::evaluate::Sharing;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{CacheEntry, Key, now};
+
+/// What the names of directories begin with that are being deleted.
+const TRASH: &str = ".trash-";
+/// The same of those that go with their build.
+const FRESH: &str = "fresh-";
 
 /// Which cache a mount means, and who else may have it.
 pub(crate) struct CacheMounts {
@@ -47,6 +55,40 @@ pub(crate) struct Taken {
     _turn: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
+/// The caches of a build without cache: its steps share them with each other and with nobody else, and they go with it.
+pub(crate) struct Fresh {
+    owner: Arc<CacheMounts>,
+    number: u64,
+    names: Mutex<HashSet<String>>,
+}
+
+impl Fresh {
+    pub(crate) fn new(owner: &Arc<CacheMounts>) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        Self { owner: Arc::clone(owner), number, names: Mutex::default() }
+    }
+
+    /// As for [`CacheMounts::take`].
+    pub(crate) async fn take(&self, id: &str, sharing: Sharing) -> io::Result<Taken> {
+        let base = Key::new("fresh cache mount").and(id).and(self.number.to_string()).digest().hex();
+        let taken = self.owner.take_named(id, format!("{FRESH}{base}"), sharing).await?;
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(taken.name.clone());
+        Ok(taken)
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        let names = std::mem::take(self.names.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for name in names {
+            if let Err(error) = self.owner.delete(&name) {
+                tracing::warn!(%error, name, "delete a cache mount of a build without cache");
+            }
+        }
+    }
+}
+
 impl CacheMounts {
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self { directory, users: Mutex::default() }
@@ -58,7 +100,10 @@ impl CacheMounts {
 
     /// The directory of a cache; waits for others where sharing is `locked`.
     pub(crate) async fn take(self: &Arc<Self>, id: &str, sharing: Sharing) -> io::Result<Taken> {
-        let base = Key::new("cache mount").and(id).digest().hex();
+        self.take_named(id, Key::new("cache mount").and(id).digest().hex(), sharing).await
+    }
+
+    async fn take_named(self: &Arc<Self>, id: &str, base: String, sharing: Sharing) -> io::Result<Taken> {
         let turn = match sharing {
             Sharing::Locked => Some(self.turn(&base).lock_owned().await),
             Sharing::Shared | Sharing::Private => None,
@@ -126,17 +171,19 @@ impl CacheMounts {
         if users.counts.contains_key(name) {
             return Ok(false);
         }
-        let trash = self.directory.join(format!(".trash-{name}"));
+        let trash = self.directory.join(format!("{TRASH}{name}"));
         fs::rename(self.directory.join(name), &trash)?;
         drop(users);
         fs::remove_dir_all(trash)?;
         Ok(true)
     }
 
-    /// Deletes what a killed engine was deleting.
+    /// Deletes what a killed engine was deleting, or would have when a build was done.
     pub(crate) fn sweep(&self) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(".trash-")
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if (name.starts_with(TRASH) || name.starts_with(FRESH))
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
                 tracing::warn!(%error, "sweep a cache mount");
@@ -193,6 +240,22 @@ mod tests {
         assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err());
         drop(locked);
         assert!(!mounts.take("b", Sharing::Locked).await.unwrap().is_new);
+    }
+
+    #[tokio::test]
+    async fn a_build_without_cache_has_its_own_and_leaves_the_others_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
+        let kept = mounts.take("a", Sharing::Shared).await.unwrap().path.clone();
+        let fresh = Fresh::new(&mounts);
+        let first = fresh.take("a", Sharing::Shared).await.unwrap().path.clone();
+        let again = fresh.take("a", Sharing::Shared).await.unwrap();
+        assert!(first != kept && again.path == first && !again.is_new);
+        assert!(Fresh::new(&mounts).take("a", Sharing::Shared).await.unwrap().is_new);
+        drop(again);
+        drop(fresh);
+        assert!(kept.is_dir() && !first.exists());
+        assert_eq!(mounts.entries().len(), 1);
     }
 
     #[tokio::test]

@@ -14,19 +14,62 @@ use minke_image::archive::{self, AbsoluteNames, Limits, Parents, UnpackOptions};
 use minke_kernel::path::Root;
 use rustix::fs::OFlags;
 
-use crate::{Context, ContextError, Tree, Wanted, cache::failed};
+use crate::{Context, ContextError, Tree, Wanted, cache::failed, copy::handle_path, exclude::IGNORE_FILE};
 
 /// A directory whose files are all here.
 #[derive(Debug, Clone)]
 pub struct DirectoryContext {
     tree: Tree,
     name: String,
+    /// Whether there is nothing but a Dockerfile, by whatever name.
+    only_dockerfile: bool,
+}
+
+/// A directory of another context.
+pub struct Subdirectory {
+    whole: Arc<dyn Context>,
+    path: PathBuf,
+}
+
+impl Subdirectory {
+    /// The files of `whole` below `path`, which is looked for when they are read.
+    pub fn new(whole: Arc<dyn Context>, path: impl Into<PathBuf>) -> Self {
+        Self { whole, path: path.into() }
+    }
+}
+
+impl Context for Subdirectory {
+    fn read_file(&self, path: &str, most: u64) -> BoxFuture<'_, Result<Option<Vec<u8>>, ContextError>> {
+        let path = self.path.join(path.trim_start_matches('/')).to_string_lossy().into_owned();
+        async move { self.whole.read_file(&path, most).await }.boxed()
+    }
+
+    fn fetch(&self, wanted: Wanted) -> BoxFuture<'_, Result<Tree, ContextError>> {
+        async move {
+            let tree = self.whole.fetch(Wanted { paths: Vec::new(), ..wanted }).await?;
+            let fail = |error: std::io::Error| {
+                ContextError::invalid(format!(
+                    "directory {} of the build context: {error}",
+                    self.path.display()
+                ))
+            };
+            let root = Root::open(tree.path()).map_err(fail)?;
+            let below = root.open_at(&self.path, OFlags::PATH | OFlags::DIRECTORY).map_err(fail)?;
+            let path = fs::read_link(handle_path(&below)).map_err(fail)?;
+            Ok(Tree::new(path, tree))
+        }
+        .boxed()
+    }
+
+    fn name(&self) -> String {
+        self.whole.name()
+    }
 }
 
 impl DirectoryContext {
     /// A directory and its name in messages.
     pub fn new(tree: Tree, name: impl Into<String>) -> Self {
-        Self { tree, name: name.into() }
+        Self { tree, name: name.into(), only_dockerfile: false }
     }
 
     /// Unpacks a tar (plain, gzip or zstd) into a workspace, which is deleted with the context. Blocking.
@@ -62,13 +105,15 @@ impl DirectoryContext {
         let path = workspace.directory().join("context");
         let written = fs::create_dir(&path).and_then(|()| fs::write(path.join("Dockerfile"), text));
         written.map_err(|error| ContextError::failed(format!("write the Dockerfile: {error}")))?;
-        Ok(Self::new(Tree::new(path, workspace), "context"))
+        Ok(Self { only_dockerfile: true, ..Self::new(Tree::new(path, workspace), "context") })
     }
 }
 
 impl Context for DirectoryContext {
     fn read_file(&self, path: &str, most: u64) -> BoxFuture<'_, Result<Option<Vec<u8>>, ContextError>> {
-        let (top, path) = (self.tree.path().to_owned(), PathBuf::from(path));
+        let is_dockerfile = self.only_dockerfile && !path.ends_with(IGNORE_FILE);
+        let (top, path) =
+            (self.tree.path().to_owned(), PathBuf::from(if is_dockerfile { "Dockerfile" } else { path }));
         let tree = self.tree.clone();
         async move {
             let reading = tokio::task::spawn_blocking(move || {

@@ -1,5 +1,7 @@
 //! Why a build failed.
 
+use minke_dockerfile::Diagnostic;
+
 use crate::ContextError;
 
 /// Why a build failed. Nothing of it is left but cached steps that were finished.
@@ -8,6 +10,17 @@ pub enum BuildError {
     /// The request or the Dockerfile is wrong; the text says where.
     #[error("{0}")]
     Invalid(String),
+    /// The Dockerfile can't be built, whatever it is built from; the text has its lines in it.
+    #[error("{}", .0.render())]
+    Dockerfile(Box<Diagnostic>),
+    /// Something else, at an instruction.
+    #[error("{error}")]
+    At {
+        /// What.
+        error: Box<BuildError>,
+        /// The instruction's lines in the Dockerfile, from 1.
+        lines: (u32, u32),
+    },
     /// A step's program failed.
     #[error("{message}")]
     Step {
@@ -44,7 +57,20 @@ impl BuildError {
             Self::Step { message, command, code, lines } => {
                 Self::Step { message, command, code, lines: lines.or(Some((first, last))) }
             }
-            error => error,
+            Self::Dockerfile(_) | Self::At { .. } | Self::Shared(_) | Self::Cancelled => self,
+            error => Self::At { error: Box::new(error), lines: (first, last) },
+        }
+    }
+
+    /// The lines of the Dockerfile that it is about, if it is about some.
+    pub fn lines(&self) -> Vec<(u32, u32)> {
+        match self {
+            Self::Dockerfile(diagnostic) => {
+                diagnostic.lines.iter().map(|lines| (lines.first, lines.last)).collect()
+            }
+            Self::At { lines, .. } | Self::Step { lines: Some(lines), .. } => vec![*lines],
+            Self::Shared(error) => error.lines(),
+            _ => Vec::new(),
         }
     }
 
@@ -52,6 +78,7 @@ impl BuildError {
     pub fn root(&self) -> &Self {
         match self {
             Self::Shared(error) => error.root(),
+            Self::At { error, .. } => error.root(),
             error => error,
         }
     }

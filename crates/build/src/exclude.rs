@@ -2,9 +2,24 @@
 
 use std::{path::Path, sync::Arc};
 
-use minke_dockerfile::ignore::Matcher;
+use minke_dockerfile::ignore::{self, Matcher};
 
-use crate::BuildError;
+use crate::{BuildError, Context};
+
+/// The file beside a context's others that says which of them don't count.
+pub(crate) const IGNORE_FILE: &str = ".dockerignore";
+/// Most bytes of one.
+const LONGEST_IGNORE: u64 = 8 << 20;
+
+/// The patterns of the first of these files that a context has.
+pub(crate) async fn ignored(context: &dyn Context, names: &[&str]) -> Result<Vec<String>, BuildError> {
+    for name in names {
+        if let Some(bytes) = context.read_file(name, LONGEST_IGNORE).await? {
+            return ignore::read(&bytes).map_err(|error| BuildError::Invalid(format!("{name}: {error}")));
+        }
+    }
+    Ok(Vec::new())
+}
 
 /// `.dockerignore`; nothing is left out by default.
 #[derive(Clone, Default)]
@@ -40,7 +55,8 @@ impl Exclude {
     }
 }
 
-fn matcher(patterns: &[String]) -> Result<Option<Matcher>, BuildError> {
+/// What leaves out what the patterns say; `None` where there are none.
+pub(crate) fn matcher(patterns: &[String]) -> Result<Option<Matcher>, BuildError> {
     if patterns.is_empty() {
         return Ok(None);
     }

@@ -36,17 +36,32 @@ pub(crate) struct Match {
     pub(crate) path: PathBuf,
     /// Its name in a destination that is a directory.
     pub(crate) name: PathBuf,
+    /// The path by which the source means it, links on the way and all.
+    pub(crate) written: PathBuf,
 }
 
-/// What a source path with wildcards means in a tree, sorted.
-pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Result<Vec<Match>, BuildError> {
-    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+/// What a source path with wildcards means in a tree, sorted. `**` means what `*` does, unless it is `deep`: then it is any
+/// number of directories.
+pub(crate) fn matches(
+    root: &Root,
+    pattern: &str,
+    excluded: Excluded<'_>,
+    deep: bool,
+) -> Result<Vec<Match>, BuildError> {
+    let parts = parts(pattern);
     if !parts.iter().any(|part| is_pattern(part)) {
         return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), excluded)?.into_iter().collect());
     }
     let mut found = vec![PathBuf::from("/")];
     for part in &parts {
         let mut next = Vec::new();
+        if deep && *part == "**" {
+            for directory in &found {
+                below(root, directory, &mut next, 0)?;
+            }
+            found = next;
+            continue;
+        }
         let glob = is_pattern(part).then(|| Glob::new(part)).transpose();
         let glob = glob.map_err(|error| BuildError::Invalid(format!("{pattern:?}: {error}")))?;
         for directory in &found {
@@ -60,15 +75,45 @@ pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Res
             next.extend(matching.map(|name| directory.join(name)));
         }
         if next.len() > MOST_MATCHES {
-            return Err(BuildError::Invalid(format!("{pattern:?} matches more than {MOST_MATCHES} files")));
+            return Err(too_many(pattern));
         }
         found = next;
     }
+    // Several ways may lead to the same file through `**`.
+    found.sort_unstable();
+    found.dedup();
     let mut matches = Vec::new();
     for path in found {
         matches.extend(one(root, &path, excluded)?);
     }
     Ok(matches)
+}
+
+/// The names that a path goes through.
+pub(crate) fn parts(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
+}
+
+fn too_many(what: impl std::fmt::Debug) -> BuildError {
+    BuildError::Invalid(format!("{what:?} matches more than {MOST_MATCHES} files"))
+}
+
+/// A directory and all below it, links not followed.
+fn below(root: &Root, directory: &Path, found: &mut Vec<PathBuf>, depth: usize) -> Result<(), BuildError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Ok(handle) = root.open_at(directory, flags) else { return Ok(()) };
+    if found.len() >= MOST_MATCHES || depth > DEEPEST {
+        return Err(too_many(directory));
+    }
+    found.push(directory.to_owned());
+    let failed = |error: io::Error| unreadable(directory, &error);
+    for name in names(&handle).map_err(failed)? {
+        let stat = stat_in(&handle, &name).map_err(failed)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            below(root, &directory.join(name), found, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a name has wildcards.
@@ -95,7 +140,7 @@ fn one(root: &Root, path: &Path, excluded: Excluded<'_>) -> Result<Option<Match>
     if hidden(relative) || hidden(&real) {
         return Ok(None);
     }
-    Ok(Some(Match { path: real, name }))
+    Ok(Some(Match { path: real, name, written: relative.to_owned() }))
 }
 
 /// The path of a handle below a root, by the kernel's word.
@@ -304,7 +349,7 @@ mod tests {
     }
 
     fn found(root: &Root, pattern: &str) -> Vec<String> {
-        let all = matches(root, pattern, &|_, _| false).unwrap();
+        let all = matches(root, pattern, &|_, _| false, false).unwrap();
         all.into_iter().map(|found| found.path.display().to_string()).collect()
     }
 
@@ -324,7 +369,7 @@ mod tests {
         let (dir, root) = tree();
         let digest = || {
             let mut hash = ContentHash::new(&|_, _| false, false);
-            for found in matches(&root, "/src", &|_, _| false).unwrap() {
+            for found in matches(&root, "/src", &|_, _| false, false).unwrap() {
                 hash.add(&root, &found).unwrap();
             }
             hash.finish()
@@ -342,7 +387,8 @@ mod tests {
         let excluded = |path: &Path, _| path.starts_with("src/deep");
         let digest = || {
             let mut hash = ContentHash::new(&excluded, false);
-            hash.add(&root, &Match { path: "src".into(), name: "src".into() }).unwrap();
+            hash.add(&root, &Match { path: "src".into(), name: "src".into(), written: "src".into() })
+                .unwrap();
             hash.finish()
         };
         let before = digest();

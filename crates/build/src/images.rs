@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     BuildError, Client, ContextError, Event, Status,
-    cache::{Key, failed},
+    cache::{Cached, Key, failed},
     progress::Node,
 };
 
@@ -28,6 +28,11 @@ pub(crate) struct BaseImage {
 impl BaseImage {
     pub(crate) fn config(&self) -> &ImageConfig {
         &self.config
+    }
+
+    /// What was brought here for this build.
+    pub(crate) fn of_cached(config: Arc<ImageConfig>, cached: Cached, title: String) -> Self {
+        Self { config, layers: cached.layers, title, _held: Some(cached.held) }
     }
 
     /// What it runs on, where it says so.
@@ -138,6 +143,7 @@ async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Nod
         image: origin.reference.to_string(),
         tag: None,
         platform: origin.is_platform_asked_for.then(|| platform.to_string()),
+        any_sole_platform: true,
         credentials,
     };
     let mut stream = engine.image_pull(options).await?;

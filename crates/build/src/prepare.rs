@@ -14,20 +14,20 @@ use minke_dockerfile::{
     Diagnostic,
     ast::Dockerfile,
     evaluate::{Action, CopySource, Evaluated, MountKind},
-    ignore,
-    lint::Linter,
+    lint::{CheckConfig, Linter},
     plan::{Options, Origin, Plan, StageId},
 };
 use minke_model::Platform;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::{
-    BuildError, BuildRequest, Client, ContextError, Event, NamedContext, Wanted, Warning,
-    build::{Build, Fetched, origins},
+    BuildError, BuildRequest, Client, Context, ContextError, Event, NamedContext, Wanted, Warning,
+    build::{Build, Fetched, Named, origins},
     builder::Builder,
     cache::Key,
+    caches::Fresh,
     exchange::{self, ExportTo},
-    exclude::Ignored,
+    exclude::{self, IGNORE_FILE, Ignored},
     images::BaseImage,
     progress::Node,
 };
@@ -36,8 +36,8 @@ use stages::Stages;
 
 /// Most bytes of a Dockerfile.
 const LONGEST_DOCKERFILE: u64 = 8 << 20;
-/// Most bytes of a `.dockerignore`.
-const LONGEST_IGNORE: u64 = 8 << 20;
+/// The argument that says which time nothing in the image is later than.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// The most platforms of one build.
 const MOST_PLATFORMS: usize = 32;
 
@@ -55,9 +55,9 @@ struct Planned {
     evaluated: BTreeMap<StageId, Evaluated>,
 }
 
-/// The words of a diagnostic: its excerpt with the file's lines.
+/// A mistake in the Dockerfile.
 pub(crate) fn told(diagnostic: &Diagnostic) -> BuildError {
-    BuildError::Invalid(diagnostic.render())
+    BuildError::Dockerfile(Box::new(diagnostic.clone()))
 }
 
 /// Reads the Dockerfile.
@@ -75,19 +75,29 @@ pub(crate) async fn dockerfile(request: &BuildRequest, client: &Client) -> Resul
                 format!("[internal] load build definition from {name}"),
             );
             node.start();
-            let read = context.read_file(name, LONGEST_DOCKERFILE).await;
-            let read = read.map_err(BuildError::from).and_then(|bytes| {
-                bytes.ok_or_else(|| {
-                    BuildError::Invalid(format!(
-                        "failed to read dockerfile: open {name}: no such file or directory"
-                    ))
-                })
-            });
+            let read = read_dockerfile(context.as_ref(), name).await;
             node.end(read.as_ref().err());
             read?
         }
     };
     minke_dockerfile::parse(name, &bytes).map_err(|diagnostic| told(&diagnostic))
+}
+
+/// The file of this name, or `dockerfile` where `Dockerfile` is missing.
+async fn read_dockerfile(context: &dyn Context, name: &str) -> Result<Vec<u8>, BuildError> {
+    for name in [Some(name.to_owned()), lower_case_dockerfile(name)].into_iter().flatten() {
+        if let Some(bytes) = context.read_file(&name, LONGEST_DOCKERFILE).await? {
+            return Ok(bytes);
+        }
+    }
+    Err(BuildError::Invalid(format!("failed to read dockerfile: open {name}: no such file or directory")))
+}
+
+/// What is tried where a file named `Dockerfile` is missing.
+pub fn lower_case_dockerfile(name: &str) -> Option<String> {
+    name.strip_suffix("Dockerfile")
+        .filter(|folder| folder.is_empty() || folder.ends_with('/'))
+        .map(|folder| format!("{folder}dockerfile"))
 }
 
 fn dockerfile_name(request: &BuildRequest) -> &str {
@@ -98,12 +108,7 @@ fn dockerfile_name(request: &BuildRequest) -> &str {
 async fn ignored(request: &BuildRequest, client: &Client) -> Result<Vec<String>, BuildError> {
     let Some(context) = &client.context else { return Ok(Vec::new()) };
     let own = format!("{}.dockerignore", dockerfile_name(request));
-    for name in [own.as_str(), ".dockerignore"] {
-        if let Some(bytes) = context.read_file(name, LONGEST_IGNORE).await? {
-            return ignore::read(&bytes).map_err(|error| BuildError::Invalid(format!("{name}: {error}")));
-        }
-    }
-    Ok(Vec::new())
+    exclude::ignored(context.as_ref(), &[&own, IGNORE_FILE]).await
 }
 
 /// The platforms that are asked for, each once; one that nobody named is the host's.
@@ -125,11 +130,26 @@ fn platforms(request: &BuildRequest) -> Result<Vec<Option<Platform>>, BuildError
     }
 }
 
+/// The time that the Dockerfile itself says before its first stage: `ARG SOURCE_DATE_EPOCH=1704067200`.
+fn own_epoch(file: &Dockerfile) -> Result<Option<i64>, BuildError> {
+    let said = file.arguments.iter().rev().find_map(|argument| {
+        argument.arguments.iter().rev().find(|argument| argument.name == EPOCH)?.default.as_deref()
+    });
+    match said.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| BuildError::Invalid(format!("invalid {EPOCH}: {text}: want seconds since 1970"))),
+    }
+}
+
 /// The options of the language's plan.
 fn options(request: &BuildRequest, platform: Option<Platform>, is_multi_platform: bool) -> Options {
     let value = |context: &NamedContext, name: &str| match context {
         NamedContext::Files(_) => format!("local:{name}"),
         NamedContext::Image(reference) => format!("docker-image://{reference}"),
+        NamedContext::Layout { store, digest } => format!("oci-layout://{store}@{digest}"),
         NamedContext::Url(url) => url.clone(),
         NamedContext::Build(_) => format!("input:{name}"),
     };
@@ -137,7 +157,7 @@ fn options(request: &BuildRequest, platform: Option<Platform>, is_multi_platform
     let mut arguments: BTreeMap<String, String> =
         request.args.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
     if let Some(epoch) = request.source_date_epoch {
-        arguments.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert_with(|| epoch.to_string());
+        arguments.entry(EPOCH.to_owned()).or_insert_with(|| epoch.to_string());
     }
     Options {
         target: Some(request.target.clone()).filter(|target| !target.is_empty()),
@@ -153,22 +173,39 @@ fn options(request: &BuildRequest, platform: Option<Platform>, is_multi_platform
 /// Plans, resolves base images, evaluates, and computes every step's definition.
 pub(crate) async fn prepare(
     builder: &Builder,
-    request: BuildRequest,
+    mut request: BuildRequest,
     client: Client,
 ) -> Result<Prepared, BuildError> {
     let exports = exchange::check_exports(&request)?;
     let file = dockerfile(&request, &client).await?;
+    if request.source_date_epoch.is_none() && !request.args.contains_key(EPOCH) {
+        request.source_date_epoch = own_epoch(&file)?;
+    }
     let imports = exchange::imports(builder.engine(), &client, &request);
     let (patterns, imports) = join(ignored(&request, &client), imports).await;
-    let patterns = patterns?;
+    // Whose files nobody reads, may have none to leave out.
+    let (patterns, unreadable) = match patterns {
+        Ok(patterns) => (patterns, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     let mut images = HashMap::new();
-    let planned = plan(builder, &request, &client, &file, &mut images).await?;
+    let planned = plan(builder, &request, &client, &file, &patterns, &mut images).await?;
     let evaluated = || planned.iter().flat_map(|one| one.evaluated.values());
-    let wanted = Wanted { paths: wanted_paths(evaluated()), exclude: patterns.clone() };
-    let files = Arc::new(Fetched { wanted, main: OnceCell::new(), named: Mutex::default() });
-    load_context(&client, &files, evaluated()).await?;
+    let main = |origin: &Origin| *origin == Origin::Context;
+    let wanted = Wanted { paths: wanted_paths(evaluated(), &main), exclude: patterns.clone() };
+    let named = request.named_contexts.keys().map(|name| {
+        let is_it = |origin: &Origin| matches!(origin, Origin::Named(named) if named.name == *name);
+        let paths = wanted_paths(evaluated(), &is_it);
+        (name.clone(), Named { paths, fetched: OnceCell::new() })
+    });
+    let files = Arc::new(Fetched { wanted, main: OnceCell::new(), named: named.collect() });
+    if reads_context(evaluated()) {
+        unreadable.map_or(Ok(()), Err)?;
+        load_context(&client, &files).await?;
+    }
     let programs = std::thread::available_parallelism().map_or(4, |cpus| cpus.get() * 2).max(4);
     let (request, images, imports) = (Arc::new(request), Arc::new(images), Arc::new(imports));
+    let fresh = Arc::new(Fresh::new(builder.mounts()));
     let (downloads, programs, made) = (Arc::default(), Arc::new(Semaphore::new(programs)), Arc::default());
     let total = evaluated().map(|stage| stage.steps.len() + 1).sum();
     let mut stages = Stages::new(&client.progress, total, planned.len() > 1);
@@ -180,6 +217,7 @@ pub(crate) async fn prepare(
             engine: builder.engine().clone(),
             cache: Arc::clone(builder.cache()),
             mounts: Arc::clone(builder.mounts()),
+            fresh: Arc::clone(&fresh),
             client: client.clone(),
             config: plan.finished(target, &request.labels),
             request: Arc::clone(&request),
@@ -211,24 +249,42 @@ async fn plan(
     request: &BuildRequest,
     client: &Client,
     file: &Dockerfile,
+    ignored: &[String],
     images: &mut HashMap<String, BaseImage>,
 ) -> Result<Vec<Planned>, BuildError> {
+    let config = check_config(request)?;
     let platforms = platforms(request)?;
     let is_multi_platform = platforms.len() > 1;
     let mut planned = Vec::with_capacity(platforms.len());
     for platform in platforms {
-        let mut linter = Linter::new(file, None).map_err(|diagnostic| told(&diagnostic))?;
+        let mut linter = Linter::new(file, config.clone()).map_err(|diagnostic| told(&diagnostic))?;
+        if let Some(ignored) = exclude::matcher(ignored)? {
+            linter.set_ignored(ignored);
+        }
         let options = options(request, platform, is_multi_platform);
         let platform = options.platform().clone();
-        let mut plan = Plan::new(file, &options, &mut linter).map_err(|diagnostic| told(&diagnostic))?;
-        let evaluated = evaluate(builder, request, client, &mut plan, &mut linter, images).await?;
+        let plan = Plan::new(file, &options, &mut linter).map_err(|diagnostic| told(&diagnostic));
+        let outcome = match plan {
+            Ok(mut plan) => evaluate(builder, request, client, &mut plan, &mut linter, images)
+                .await
+                .map(|evaluated| (plan, evaluated)),
+            Err(error) => Err(error),
+        };
         if planned.is_empty() {
             say_warnings(client, &linter, file);
         }
+        let (plan, evaluated) = outcome?;
         linter.verdict().map_err(|diagnostic| told(&diagnostic))?;
         planned.push(Planned { platform, plan, evaluated });
     }
     Ok(planned)
+}
+
+/// What `BUILDKIT_DOCKERFILE_CHECK` says in the place of the file's `# check=`.
+fn check_config(request: &BuildRequest) -> Result<Option<CheckConfig>, BuildError> {
+    let argument = request.args.get("BUILDKIT_DOCKERFILE_CHECK").and_then(Option::as_deref);
+    let parsed = argument.map(str::parse).transpose();
+    parsed.map_err(|error| BuildError::Invalid(format!("failed to parse check options: {error}")))
 }
 
 /// A stage's number is its place in the Dockerfile, and it needs only those before it.
@@ -238,20 +294,25 @@ fn sorted(needed: &[StageId]) -> Vec<StageId> {
     ids
 }
 
-/// What is needed of the context: the paths of all copies, and of all mounts.
-fn wanted_paths<'a>(stages: impl Iterator<Item = &'a Evaluated>) -> Vec<String> {
+/// What is needed of a context: the paths of all copies, and of all mounts.
+fn wanted_paths<'a>(
+    stages: impl Iterator<Item = &'a Evaluated>,
+    is_it: &dyn Fn(&Origin) -> bool,
+) -> Vec<String> {
     let mut paths = Vec::new();
     for step in stages.flat_map(|stage| &stage.steps) {
         match &step.action {
             Action::Copy(copy) => paths.extend(copy.sources.iter().filter_map(|source| match source {
-                CopySource::Path(path) if path.from == Origin::Context => Some(match &path.parents {
+                CopySource::Path(path) if is_it(&path.from) => Some(match &path.parents {
                     Some(below) => format!("{}/{below}", path.path.trim_end_matches('/')),
                     None => path.path.clone(),
                 }),
                 _ => None,
             })),
             Action::Run(run) => paths.extend(run.mounts.iter().filter_map(|mount| match &mount.kind {
-                MountKind::Bind { from: Origin::Context, source } => Some(source.clone()),
+                MountKind::Bind { from, source } | MountKind::Cache { from, source, .. } if is_it(from) => {
+                    Some(source.clone())
+                }
                 _ => None,
             })),
             Action::Nothing | Action::MakeDirectory(_) => {}
@@ -270,16 +331,15 @@ fn wanted_paths<'a>(stages: impl Iterator<Item = &'a Evaluated>) -> Vec<String> 
     paths
 }
 
-/// Brings the context here, if any step reads of it: its content is part of the steps' definitions.
-async fn load_context(
-    client: &Client,
-    files: &Fetched,
-    stages: impl Iterator<Item = &Evaluated>,
-) -> Result<(), BuildError> {
-    let reads = stages
-        .flat_map(|stage| &stage.steps)
-        .any(|step| origins(&step.action).into_iter().any(|origin| *origin == Origin::Context));
-    let Some(context) = client.context.as_ref().filter(|_| reads) else { return Ok(()) };
+/// Whether any step reads of the context.
+fn reads_context<'a>(stages: impl Iterator<Item = &'a Evaluated>) -> bool {
+    let mut steps = stages.flat_map(|stage| &stage.steps);
+    steps.any(|step| origins(&step.action).into_iter().any(|origin| *origin == Origin::Context))
+}
+
+/// Brings the context here: its content is part of the steps' definitions.
+async fn load_context(client: &Client, files: &Fetched) -> Result<(), BuildError> {
+    let Some(context) = &client.context else { return Ok(()) };
     let node = Node::new(
         &client.progress,
         Key::new("load context").digest(),

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use minke_model::Digest;
+
 use crate::{Client, Context, Output};
 
 /// One build.
@@ -76,10 +78,24 @@ pub enum NamedContext {
     Files(Arc<dyn Context>),
     /// `docker-image://reference`.
     Image(String),
+    /// `oci-layout://store@digest`: an image in a directory of the client's.
+    Layout {
+        /// The directory's name at the client.
+        store: String,
+        /// Its index or manifest.
+        digest: Digest,
+    },
     /// A git repository or an archive that the engine fetches.
     Url(String),
     /// What another build comes to.
     Build(Arc<LinkedBuild>),
+}
+
+impl NamedContext {
+    /// Whether it is the image that has nothing.
+    pub(crate) fn is_scratch(&self) -> bool {
+        matches!(self, Self::Image(name) if name == "scratch")
+    }
 }
 
 /// A build that another is built on.
@@ -96,6 +112,9 @@ impl fmt::Debug for NamedContext {
         match self {
             Self::Files(context) => f.debug_tuple("Files").field(&context.name()).finish(),
             Self::Image(reference) => f.debug_tuple("Image").field(reference).finish(),
+            Self::Layout { store, digest } => {
+                f.debug_struct("Layout").field("store", store).field("digest", digest).finish()
+            }
             Self::Url(url) => f.debug_tuple("Url").field(url).finish(),
             Self::Build(build) => f.debug_tuple("Build").field(&build.request).finish(),
         }

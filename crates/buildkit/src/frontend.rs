@@ -18,13 +18,16 @@ use crate::grpc::Status;
 /// Repositories of Docker's Dockerfile frontend, wherever they are mirrored.
 const OWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
+/// The name of the frontend that every BuildKit has.
+const BUILT_IN: &str = "dockerfile.v0";
+
 /// Whether a frontend is the one that is here.
 ///
 /// # Errors
 /// What is missing, and what is possible.
 pub(crate) fn check(frontend: &str, attributes: &BTreeMap<String, String>) -> Result<(), Status> {
     match frontend {
-        "dockerfile.v0" => Ok(()),
+        BUILT_IN => Ok(()),
         "gateway.v0" => check_syntax(attributes.get("source").map(String::as_str).unwrap_or_default()),
         other => Err(Status::unimplemented(format!("unknown frontend {other:?}: minke has dockerfile.v0"))),
     }
@@ -45,6 +48,9 @@ pub(crate) fn check_syntax(syntax: &str) -> Result<(), Status> {
 }
 
 fn is_own(image: &str) -> bool {
+    if image == BUILT_IN {
+        return true;
+    }
     let name = image.split('@').next().unwrap_or_default();
     let name = match name.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => name,

@@ -130,8 +130,10 @@ async fn answer(
                 let metadata = lint::answer(&[], build.feed.source().as_ref(), Some(failure));
                 return Ok(Outcome { reference: None, metadata });
             }
-            solve::run(shared, build, attributes, Some(vec![outputs::cache_only()]), true).await?;
-            let metadata = lint::answer(&build.feed.warnings(), build.feed.source().as_ref(), None);
+            let looked = solve::look(shared, build, attributes).await?;
+            let failure = looked.as_ref().err().map(|wrong| (wrong.message.clone(), failure::ranges(wrong)));
+            let failure = failure.as_ref().map(|(message, ranges)| (&**message, &**ranges));
+            let metadata = lint::answer(&build.feed.warnings(), build.feed.source().as_ref(), failure);
             Ok(Outcome { reference: None, metadata })
         }
         "frontend.targets" | "frontend.outline" => {

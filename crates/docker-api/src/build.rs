@@ -199,7 +199,9 @@ async fn upload(call: Call) -> Result<DirectoryContext, ApiError> {
 /// The status of a build that was refused.
 fn refused(error: &BuildError) -> ApiError {
     let status = match error.root() {
-        BuildError::Invalid(_) | BuildError::Step { .. } => StatusCode::BAD_REQUEST,
+        BuildError::Invalid(_) | BuildError::Dockerfile(_) | BuildError::Step { .. } => {
+            StatusCode::BAD_REQUEST
+        }
         BuildError::Client(error) if error.is_callers_fault => StatusCode::BAD_REQUEST,
         BuildError::Engine(error) => return ApiError::from(error.clone()),
         _ => StatusCode::INTERNAL_SERVER_ERROR,

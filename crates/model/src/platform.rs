@@ -19,7 +19,7 @@ pub struct Platform {
     pub os: String,
     /// `amd64`, `arm64`, …
     pub architecture: String,
-    /// `v7`, `v8`, …; absent means the architecture's default.
+    /// `v7`, `v8`, …; absent means the architecture's default. That of 32-bit ARM is always said, as containerd does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
@@ -77,9 +77,9 @@ impl Platform {
             ("x86_64" | "x86-64" | "amd64", variant) => ("amd64".to_owned(), variant.filter(|v| v != "v1")),
             ("i386" | "i486" | "i586" | "i686" | "x86" | "386", _) => ("386".to_owned(), None),
             ("aarch64" | "arm64", variant) => ("arm64".to_owned(), variant.filter(|v| v != "v8")),
-            ("armhf", _) => ("arm".to_owned(), None),
+            ("armhf", _) => ("arm".to_owned(), Some("v7".to_owned())),
             ("armel", _) => ("arm".to_owned(), Some("v6".to_owned())),
-            ("arm", variant) => ("arm".to_owned(), variant.filter(|v| v != "v7")),
+            ("arm", variant) => ("arm".to_owned(), variant.or_else(|| Some("v7".to_owned()))),
             ("powerpc64", variant) if cfg!(target_endian = "little") => ("ppc64le".to_owned(), variant),
             ("loongarch64", variant) => ("loong64".to_owned(), variant),
             (other, variant) => (other.to_owned(), variant),
@@ -177,6 +177,8 @@ mod tests {
         assert_eq!(parse("linux/aarch64").to_string(), "linux/arm64");
         assert_eq!(parse("linux/arm64/v8"), parse("linux/arm64"));
         assert_eq!(parse("linux/arm/6").to_string(), "linux/arm/v6");
+        assert_eq!(parse("linux/arm").to_string(), "linux/arm/v7");
+        assert_eq!(parse("linux/armhf"), parse("linux/arm/v7"));
     }
 
     #[test]

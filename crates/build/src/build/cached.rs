@@ -86,7 +86,7 @@ impl Build {
         match &stage.base {
             StageBase::Image(name) => self.images.get(name),
             StageBase::Stage(id) => self.base_image(self.stages.get(id)?),
-            StageBase::Nothing | StageBase::Files(_) => None,
+            StageBase::Nothing => None,
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use minke_dockerfile::evaluate::{CopySource, CopyStep, MakeDirectory};
+use minke_dockerfile::{
+    evaluate::{CopySource, CopyStep, MakeDirectory},
+    ignore::Glob,
+};
 use minke_engine::{Workspace, owner_in};
 use minke_image::archive::{self, AbsoluteNames, Parents, UnpackOptions};
 use minke_kernel::path::Root;
@@ -21,7 +24,7 @@ use crate::{
     cache::{Key, failed},
     copy::Copier,
     exclude::{Exclude, Ignored},
-    files::{ContentHash, Match, matches, unreadable},
+    files::{ContentHash, Match, matches, parts, unreadable},
     remote::Download,
 };
 
@@ -37,7 +40,6 @@ enum Input {
 struct Job {
     inputs: Vec<Input>,
     copy: CopyStep,
-    ignored: Ignored,
     exclude: Exclude,
     epoch: Option<i64>,
 }
@@ -51,7 +53,6 @@ impl Work<'_> {
         let job = Arc::new(Job {
             inputs,
             copy: copy.clone(),
-            ignored: self.build.ignored.clone(),
             exclude: Exclude::new(&copy.exclude)?,
             epoch: self.build.request.source_date_epoch,
         });
@@ -67,6 +68,11 @@ impl Work<'_> {
             Claim::Ours(turn) => turn,
         };
         self.node.start();
+        for input in &job.inputs {
+            if let Input::Download { file, .. } = input {
+                file.bring(&self.build.engine).await?;
+            }
+        }
         let workspace = self.workspace()?;
         let lower = self.build.lower(&state.layers)?;
         {
@@ -88,7 +94,8 @@ impl Work<'_> {
             },
             CopySource::Http(http) => {
                 self.node.start();
-                let file = self.build.downloads.http(&self.build.engine, http).await?;
+                let file =
+                    self.build.downloads.http(&self.build.engine, &self.build.cache.urls, http).await?;
                 Input::Download { file, name: http.file_name.clone(), unpack: http.unpack }
             }
             CopySource::Git(git) => {
@@ -96,7 +103,7 @@ impl Work<'_> {
                 let commit = repositories.commit(git).await?;
                 let tree = repositories.tree(git, &commit, self.node).await?;
                 Input::Files {
-                    files: Files::of_tree(&tree, false)?,
+                    files: Files::of_tree(&tree, Ignored::default())?,
                     path: "/".to_owned(),
                     parents: None,
                     must_exist: true,
@@ -157,11 +164,7 @@ pub(crate) fn key_words(copy: &CopyStep) -> String {
 }
 
 /// A digest of the context's files that a step copies, for its definition.
-pub(crate) fn context_content(
-    files: &Files,
-    copy: &CopyStep,
-    ignored: &Ignored,
-) -> Result<Digest, BuildError> {
+pub(crate) fn context_content(files: &Files, copy: &CopyStep) -> Result<Digest, BuildError> {
     let paths = copy.sources.iter().filter_map(|source| match source {
         CopySource::Path(path) if path.from == minke_dockerfile::plan::Origin::Context => Some(path),
         _ => None,
@@ -176,7 +179,6 @@ pub(crate) fn context_content(
     let job = Job {
         inputs: inputs.collect(),
         copy: copy.clone(),
-        ignored: ignored.clone(),
         exclude: Exclude::new(&copy.exclude)?,
         epoch: None,
     };
@@ -211,22 +213,23 @@ impl Job {
         parents: Option<&str>,
         must_exist: bool,
     ) -> Result<Vec<Match>, BuildError> {
-        let ignored = &self.ignored;
-        let excluded =
-            |path: &Path, directory: bool| files.is_context && ignored.is_excluded(path, directory);
+        let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
         let pattern = match parents {
             Some(below) => format!("{}/{}", path.trim_end_matches('/'), below.trim_start_matches('/')),
             None => path.to_owned(),
         };
-        let mut found = matches(&files.root, &pattern, &excluded)?;
+        let mut found = matches(&files.root, &pattern, &excluded, parents.is_some())?;
         if found.is_empty() && must_exist {
-            return Err(BuildError::Invalid(format!("failed to calculate checksum: {pattern:?}: not found")));
+            let of = if files.lower.is_some() { "stage" } else { "context" };
+            return Err(BuildError::Invalid(format!(
+                "failed to compute cache key: failed to calculate checksum of ref {of}: {pattern:?}: not found"
+            )));
         }
         if parents.is_some() {
             // Kept below the destination: the way from the pivot to the file.
-            let pivot = Path::new(path.trim_start_matches('/'));
+            let pivot = parts(path);
             for found in &mut found {
-                found.name = found.path.strip_prefix(pivot).unwrap_or(&found.path).to_owned();
+                found.name = found.written.components().skip(pivot_length(&pivot, &found.written)).collect();
             }
         }
         Ok(found)
@@ -239,7 +242,7 @@ impl Job {
         found: &'a Match,
     ) -> impl Fn(&Path, bool) -> bool + Sync + 'a {
         move |path: &Path, directory: bool| {
-            (files.is_context && self.ignored.is_excluded(path, directory))
+            files.ignored.is_excluded(path, directory)
                 || self.exclude.is_excluded(path, &found.path, directory)
         }
     }
@@ -270,6 +273,9 @@ impl Job {
         let is_directory = to.open_at(Path::new(destination), OFlags::PATH | OFlags::DIRECTORY).is_ok();
         let into = destination.ends_with('/') || destination.ends_with("/.") || is_directory || count > 1;
         let place = Place { job: self, to: &to, owner, into };
+        if count == 0 && self.inputs.iter().any(Input::keeps_parents) {
+            place.copier(owner).directory(destination)?;
+        }
         for (input, matched) in self.inputs.iter().zip(matched) {
             place.put(input, matched)?;
         }
@@ -278,6 +284,10 @@ impl Job {
 }
 
 impl Input {
+    fn keeps_parents(&self) -> bool {
+        matches!(self, Self::Files { parents: Some(_), .. })
+    }
+
     fn is_files(&self) -> bool {
         matches!(self, Self::Files { .. })
     }
@@ -394,6 +404,28 @@ impl Place<'_> {
                 error => Err(error),
             },
         }
+    }
+}
+
+/// How many names of a match lie before the pivot: as many as the pattern there has, and more where it has `**`.
+fn pivot_length(pivot: &[&str], written: &Path) -> usize {
+    if !pivot.contains(&"**") {
+        return pivot.len();
+    }
+    let written: Vec<_> = written.iter().map(|name| name.to_string_lossy()).collect();
+    let fits = |length: &usize| leads(pivot, &written[..*length]);
+    (0..=written.len()).find(fits).unwrap_or(0)
+}
+
+/// Whether a pattern leads along these names.
+fn leads(pattern: &[&str], names: &[std::borrow::Cow<'_, str>]) -> bool {
+    match (pattern, names) {
+        ([], []) => true,
+        (["**", rest @ ..], _) => (0..=names.len()).any(|skipped| leads(rest, &names[skipped..])),
+        ([first, rest @ ..], [name, others @ ..]) => {
+            Glob::new(first).is_ok_and(|glob| glob.matches(name)) && leads(rest, others)
+        }
+        _ => false,
     }
 }
 

@@ -59,9 +59,8 @@ impl Build {
                 }
                 if reads_context {
                     let files = self.context_files().await?;
-                    let (copied, ignored) = (copied.clone(), self.ignored.clone());
-                    let digest =
-                        tokio::task::spawn_blocking(move || copy::context_content(&files, &copied, &ignored));
+                    let copied = copied.clone();
+                    let digest = tokio::task::spawn_blocking(move || copy::context_content(&files, &copied));
                     key = key.and(digest.await.map_err(|error| failed(&error))??.hex());
                 }
                 key
@@ -79,7 +78,8 @@ impl Build {
             Origin::Stage(stage) => self.stages.get(stage).and_then(|stage| stage.end).map(|end| end.hex()),
             Origin::Image(image) => self.images.get(&image_key(image)).map(|image| image.key().hex()),
             Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
-                Some(NamedContext::Image(_) | NamedContext::Build(_)) => {
+                Some(context) if context.is_scratch() => Some("scratch".to_owned()),
+                Some(NamedContext::Image(_) | NamedContext::Layout { .. } | NamedContext::Build(_)) => {
                     self.images.get(&named_key(named)).map(|image| image.key().hex())
                 }
                 Some(NamedContext::Url(url)) => {
@@ -94,11 +94,12 @@ impl Build {
 
     async fn mounted_content(&self, source: &str) -> Result<Digest, BuildError> {
         let files = self.context_files().await?;
-        let (ignored, source) = (self.ignored.clone(), source.to_owned());
+        let source = source.to_owned();
         let digest = tokio::task::spawn_blocking(move || {
-            let excluded = |path: &std::path::Path, directory: bool| ignored.is_excluded(path, directory);
+            let excluded =
+                |path: &std::path::Path, directory: bool| files.ignored.is_excluded(path, directory);
             let mut hash = ContentHash::new(&excluded, false);
-            for found in matches(&files.root, &source, &excluded)? {
+            for found in matches(&files.root, &source, &excluded, false)? {
                 hash.add(&files.root, &found)?;
             }
             Ok(hash.finish())

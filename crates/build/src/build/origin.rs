@@ -1,9 +1,6 @@
 //! Where steps read from: the context, other stages, images.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::FutureExt;
 use minke_dockerfile::{
@@ -15,7 +12,11 @@ use minke_image::BuiltLayer;
 use minke_kernel::path::Root;
 
 use super::{Build, image_key, lost, named_key};
-use crate::{BuildError, Context, NamedContext, RemoteContext, Tree, Wanted, cache::failed};
+use crate::{
+    BuildError, Context, NamedContext, RemoteContext, Tree, Wanted,
+    cache::failed,
+    exclude::{IGNORE_FILE, Ignored, ignored},
+};
 
 /// Files that a step reads.
 #[derive(Clone)]
@@ -23,8 +24,8 @@ pub(crate) struct Files {
     pub(crate) root: Arc<Root>,
     /// The layers' directories, topmost first; none for a context.
     pub(crate) lower: Option<Vec<PathBuf>>,
-    /// Whether `.dockerignore` holds for them.
-    pub(crate) is_context: bool,
+    /// What its `.dockerignore` leaves out of a context.
+    pub(crate) ignored: Ignored,
     _tree: Option<Tree>,
 }
 
@@ -69,6 +70,7 @@ impl Build {
                     let context = RemoteContext::of(self.repositories(), url, None)?;
                     self.named(&named.name, &context).await
                 }
+                Some(context) if context.is_scratch() => self.layer_files(&[]),
                 Some(_) => {
                     let image = self.images.get(&named_key(named)).ok_or_else(|| lost(&named.name))?;
                     self.layer_files(&image.layers)
@@ -85,16 +87,19 @@ impl Build {
         let context = context
             .ok_or_else(|| BuildError::Invalid("the build has no context to copy files from".to_owned()))?;
         let tree = self.files.main.get_or_try_init(|| context.fetch(self.files.wanted.clone())).await?;
-        Files::of_tree(tree, true)
+        Files::of_tree(tree, self.ignored.clone())
     }
 
     async fn named(&self, name: &str, context: &dyn Context) -> Result<Files, BuildError> {
-        let cell = {
-            let mut named = self.files.named.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(named.entry(name.to_owned()).or_default())
-        };
-        let tree = cell.get_or_try_init(|| context.fetch(Wanted::default())).await?;
-        Files::of_tree(tree, false)
+        let named = self.files.named.get(name).ok_or_else(|| lost(name))?;
+        let fetched = named.fetched.get_or_try_init(|| async {
+            let exclude = ignored(context, &[IGNORE_FILE]).await?;
+            let ignored = Ignored::new(&exclude)?;
+            let wanted = Wanted { paths: named.paths.clone(), exclude };
+            Ok::<_, BuildError>((context.fetch(wanted).await?, ignored))
+        });
+        let (tree, ignored) = fetched.await?;
+        Files::of_tree(tree, ignored.clone())
     }
 
     fn layer_files(&self, layers: &[BuiltLayer]) -> Result<Files, BuildError> {
@@ -104,7 +109,7 @@ impl Build {
             false => layers_root(&lower),
         };
         let root = root.map_err(|error| BuildError::Failed(format!("look at a stage's files: {error}")))?;
-        Ok(Files { root: Arc::new(root), lower: Some(lower), is_context: false, _tree: None })
+        Ok(Files { root: Arc::new(root), lower: Some(lower), ignored: Ignored::default(), _tree: None })
     }
 
     /// The directories of layers, topmost first.
@@ -114,9 +119,9 @@ impl Build {
 }
 
 impl Files {
-    pub(super) fn of_tree(tree: &Tree, is_context: bool) -> Result<Self, BuildError> {
+    pub(super) fn of_tree(tree: &Tree, ignored: Ignored) -> Result<Self, BuildError> {
         let root = Root::open(tree.path())
             .map_err(|error| BuildError::Failed(format!("open {}: {error}", tree.path().display())))?;
-        Ok(Self { root: Arc::new(root), lower: None, is_context, _tree: Some(tree.clone()) })
+        Ok(Self { root: Arc::new(root), lower: None, ignored, _tree: Some(tree.clone()) })
     }
 }

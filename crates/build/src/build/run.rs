@@ -119,13 +119,10 @@ impl Work<'_> {
                 continue;
             };
             let (files, source) = (files.clone(), source.clone());
-            let ignored = self.build.ignored.clone();
             let digest = tokio::task::spawn_blocking(move || {
-                let is_context = files.is_context;
-                let excluded =
-                    move |path: &Path, directory: bool| is_context && ignored.is_excluded(path, directory);
+                let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
                 let mut hash = ContentHash::new(&excluded, files.lower.is_some());
-                for found in matches(&files.root, &source, &excluded)? {
+                for found in matches(&files.root, &source, &excluded, false)? {
                     hash.add(&files.root, &found)?;
                 }
                 Ok::<_, BuildError>(hash.finish())
@@ -192,7 +189,10 @@ impl Work<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), BuildError> {
         let MountKind::Cache { id, source, sharing, owner, .. } = &mount.kind else { return Ok(()) };
-        let taken = self.build.mounts.take(id, *sharing).await;
+        let taken = match self.build.is_uncached(self.stage) {
+            true => self.build.fresh.take(id, *sharing).await,
+            false => self.build.mounts.take(id, *sharing).await,
+        };
         let taken = taken.map_err(|error| local("make a cache mount", &error))?;
         if taken.is_new {
             let begun = match files {
@@ -391,7 +391,7 @@ fn bind(
     read_only: bool,
 ) -> Result<StepMountKind, BuildError> {
     let missing = || BuildError::Invalid(format!("failed to mount {source:?}: not found"));
-    let found = matches(&files.root, &literal(source), &|_, _| false)?;
+    let found = matches(&files.root, &literal(source), &|_, _| false, false)?;
     let [Match { path, .. }] = found.as_slice() else { return Err(missing()) };
     let Some(lower) = &files.lower else {
         let inside = Path::new("/").join(path);
@@ -453,7 +453,7 @@ fn fill(cache: &Path, files: &Files, source: &str) -> Result<Owner, BuildError> 
         made_at: None,
         links: Default::default(),
     };
-    for found in matches(&files.root, &literal(source), &|_, _| false)? {
+    for found in matches(&files.root, &literal(source), &|_, _| false, false)? {
         copier.copy(&files.root, &found, "/", false, &|_, _| false)?;
         let directory = files.root.locate(&Path::new("/").join(&found.path)).map_err(failed)?;
         let stat = rustix::fs::fstat(directory).map_err(|error| failed(error.into()))?;

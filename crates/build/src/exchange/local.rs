@@ -27,6 +27,11 @@ impl Local {
         Ok(Self { root, ..Self::open(client, &format!("local:{folder}"))? })
     }
 
+    /// A directory with an image, to read from.
+    pub(super) fn image(client: &Client, store: &str, root: Digest) -> Result<Self, BuildError> {
+        Ok(Self { root: Some(root), ..Self::open(client, store)? })
+    }
+
     /// A directory to write to.
     pub(crate) fn open(client: &Client, store: &str) -> Result<Self, BuildError> {
         let stores = client.stores.clone();

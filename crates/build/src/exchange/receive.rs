@@ -1,14 +1,17 @@
 //! A step that others have done, brought here: the layers that are missing are received, and all of them pinned as if the step had
 //! been carried out.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
+use minke_engine::Engine;
 use minke_image::{BuiltLayer, LayerState, PulledLayer, StagedLayer};
 use minke_model::{Descriptor, Digest, chain};
 
-use super::{ExchangeError, Imports, Place, format::KnownLayer, import::warn, place::StreamReader};
+use super::{ExchangeError, Imports, Place, import::warn, place::StreamReader};
 use crate::{
     build::Build,
-    cache::{Cached, now},
+    cache::{Cache, Cached, now},
     progress::Node,
 };
 
@@ -34,7 +37,11 @@ impl Imports {
     pub(crate) async fn bring(&self, build: &Build, wanted: &Wanted<'_>) -> Option<Cached> {
         let base: Vec<Digest> = wanted.base.iter().map(|layer| layer.diff_id).collect();
         for offer in self.offers(&wanted.key, &base) {
-            match receive(build, &*offer.import.place, wanted, &offer.layers).await {
+            let layers: Vec<_> =
+                offer.layers.iter().map(|layer| (layer.diff_id, layer.blob.clone())).collect();
+            let times = offer.layers.iter().map(|layer| layer.created.clone().unwrap_or_else(now)).collect();
+            let place = &*offer.import.place;
+            match receive(&build.engine, &build.cache, place, wanted, &layers, times).await {
                 Ok(cached) => return Some(cached),
                 Err(error) => {
                     let text = format!("a cached step is not used: {}", chain(&error));
@@ -47,22 +54,22 @@ impl Imports {
     }
 }
 
-async fn receive(
-    build: &Build,
+/// Brings layers here that aren't, and pins all of them as what a step came to.
+pub(super) async fn receive(
+    engine: &Engine,
+    cache: &Arc<Cache>,
     place: &dyn Place,
     wanted: &Wanted<'_>,
-    own: &[KnownLayer],
+    layers: &[(Digest, Descriptor)],
+    times: Vec<String>,
 ) -> Result<Cached, ExchangeError> {
-    let expected: Vec<(Digest, Descriptor)> =
-        own.iter().map(|layer| (layer.diff_id, layer.blob.clone())).collect();
-    let arrival = build.engine.image_store().expect_layers(wanted.base, &expected);
+    let arrival = engine.image_store().expect_layers(wanted.base, layers);
     let arrival = arrival.map_err(|error| stored(&error))?;
     let missing = arrival.layers().iter().filter(|layer| layer.state != LayerState::Unpacked);
-    let received = missing.map(|layer| one(build, place, layer, wanted.node)).collect::<Vec<_>>();
+    let received = missing.map(|layer| one(engine, place, layer, wanted.node)).collect::<Vec<_>>();
     let received: Vec<StagedLayer> = stream::iter(received).buffer_unordered(AT_ONCE).try_collect().await?;
-    let times = own.iter().map(|layer| layer.created.clone().unwrap_or_else(now)).collect();
     let (cache, key, definition, title) =
-        (build.cache.clone(), wanted.key, wanted.definition, wanted.title.to_owned());
+        (Arc::clone(cache), wanted.key, wanted.definition, wanted.title.to_owned());
     let pinned =
         tokio::task::spawn_blocking(move || cache.take_in(key, definition, arrival, received, times, &title));
     let pinned = pinned.await.map_err(|error| stored(&error))?;
@@ -70,12 +77,12 @@ async fn receive(
 }
 
 async fn one(
-    build: &Build,
+    engine: &Engine,
     place: &dyn Place,
     layer: &PulledLayer,
     node: &Node,
 ) -> Result<StagedLayer, ExchangeError> {
-    let (store, task) = (build.engine.image_store().clone(), layer.clone());
+    let (store, task) = (engine.image_store().clone(), layer.clone());
     if layer.state == LayerState::Stored {
         let unpacked = tokio::task::spawn_blocking(move || store.unpack_stored(&task));
         return unpacked.await.map_err(|error| stored(&error))?.map_err(|error| stored(&error));
@@ -86,7 +93,7 @@ async fn one(
     let work = move |from: &mut (dyn std::io::Read + Send)| {
         store.receive_layer(&task, from, &|count| told.at(count))
     };
-    let received = build.engine.read_blocking(from, work).await;
+    let received = engine.read_blocking(from, work).await;
     let received = received.map_err(|error| stored(&error))?.map_err(|error| stored(&error))?;
     transfer.done();
     Ok(received)

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use minke_dockerfile::{
-    evaluate::{Base, Evaluated},
+    evaluate::{Action, Base, CopySource, CopyStep, Evaluated, PathSource, Step},
     lint::Linter,
-    plan::{ImageOrigin, Origin, Plan, StageId},
+    plan::{ImageOrigin, NamedContext as Named, Origin, Plan, PlannedStage, StageId},
 };
-use minke_model::{Platform, Reference};
+use minke_model::{Platform, Reference, image_config::HistoryRecord};
 
 use super::{sorted, told};
 use crate::{
     BuildError, BuildRequest, Client, NamedContext,
     build::{image_key, named_key, origins},
     builder::Builder,
+    exchange::layout_image,
     images::{self, BaseImage},
 };
 
@@ -58,16 +59,62 @@ pub(super) async fn evaluate(
             (_, Some(image)) => Base::Image { config: image.config(), title: &image.title },
             _ => Base::Scratch,
         };
-        let stage = plan.evaluate(id, base, linter).map_err(|diagnostic| told(&diagnostic))?;
+        let mut stage = plan.evaluate(id, base, linter).map_err(|diagnostic| told(&diagnostic))?;
+        if let Some(named) = files_of(&origin, request) {
+            begin_with_files(&mut stage, plan.stage(id), named);
+        }
         evaluated.insert(id, stage);
     }
     // What steps copy and mount from may be images, too.
-    for stage in evaluated.values() {
-        for origin in stage.steps.iter().flat_map(|step| origins(&step.action)) {
-            image(builder, request, client, origin, images).await?;
+    for step in evaluated.values().flat_map(|stage| &stage.steps) {
+        for origin in origins(&step.action) {
+            let found = image(builder, request, client, origin, images).await;
+            found.map_err(|error| error.at(step.lines.first, step.lines.last))?;
         }
     }
     Ok(evaluated)
+}
+
+/// The named context that an origin is, where it has files and is no image.
+fn files_of<'a>(origin: &'a Origin, request: &BuildRequest) -> Option<&'a Named> {
+    let Origin::Named(named) = origin else { return None };
+    let context = request.named_contexts.get(&named.name)?;
+    matches!(context, NamedContext::Files(_) | NamedContext::Url(_)).then_some(named)
+}
+
+/// A stage on the files of a context begins with all of them.
+fn begin_with_files(stage: &mut Evaluated, planned: &PlannedStage, named: &Named) {
+    let source = PathSource {
+        from: Origin::Named(named.clone()),
+        path: "/".to_owned(),
+        parents: None,
+        must_exist: true,
+        unpack: false,
+    };
+    let copy = CopyStep {
+        is_add: false,
+        sources: vec![CopySource::Path(source)],
+        destination: "/".to_owned(),
+        chown: None,
+        chmod: None,
+        exclude: Vec::new(),
+        link: false,
+    };
+    let history = HistoryRecord {
+        created_by: Some(format!("{} # buildkit", planned.code)),
+        ..HistoryRecord::default()
+    };
+    stage.image.history.insert(0, history.clone());
+    stage.steps.insert(
+        0,
+        Step {
+            title: format!("[{}] {}", planned.title, planned.code),
+            code: planned.code.clone(),
+            lines: planned.lines,
+            action: Action::Copy(Box::new(copy)),
+            history: Some(history),
+        },
+    );
 }
 
 async fn resolve(
@@ -79,7 +126,9 @@ async fn resolve(
     images: &mut HashMap<String, BaseImage>,
 ) -> Result<(), BuildError> {
     for id in needed {
-        image(builder, request, client, &plan.stage(*id).base, images).await?;
+        let stage = plan.stage(*id);
+        let found = image(builder, request, client, &stage.base, images).await;
+        found.map_err(|error| error.at(stage.lines.first, stage.lines.last))?;
     }
     Ok(())
 }
@@ -95,6 +144,7 @@ async fn image(
     let (key, origin) = match origin {
         Origin::Image(image) => (image_key(image), image.clone()),
         Origin::Named(named) => match request.named_contexts.get(&named.name) {
+            Some(context) if context.is_scratch() => return Ok(()),
             Some(NamedContext::Image(written)) => {
                 let reference: Reference =
                     written.parse().map_err(|error| BuildError::Invalid(format!("{written}: {error}")))?;
@@ -105,6 +155,13 @@ async fn image(
                     is_platform_asked_for: named.platform != Platform::host(),
                 };
                 (named_key(named), image)
+            }
+            Some(NamedContext::Layout { store, digest }) => {
+                if let Entry::Vacant(place) = images.entry(named_key(named)) {
+                    let found = layout_image(builder, client, store, *digest, &named.platform).await?;
+                    place.insert(found);
+                }
+                return Ok(());
             }
             Some(NamedContext::Build(linked)) => {
                 if let Entry::Vacant(place) = images.entry(named_key(named)) {

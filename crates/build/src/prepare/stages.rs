@@ -103,8 +103,10 @@ fn base(build: &Build, planned: &PlannedStage) -> (StageBase, Option<Digest>) {
         Origin::Named(named) if build.images.contains_key(&named_key(named)) => {
             (StageBase::Image(named_key(named)), build.images.get(&named_key(named)).map(BaseImage::key))
         }
-        Origin::Named(named) => (StageBase::Files(named.name.clone()), None),
-        Origin::Context | Origin::Scratch => (StageBase::Nothing, Some(Key::new("scratch").digest())),
+        // Its files are what the stage's first step copies.
+        Origin::Named(_) | Origin::Context | Origin::Scratch => {
+            (StageBase::Nothing, Some(Key::new("scratch").digest()))
+        }
     }
 }
 
@@ -113,7 +115,7 @@ fn platform(build: &Build, planned: &PlannedStage, base: &StageBase) -> Platform
     let said = match base {
         StageBase::Stage(stage) => build.stages.get(stage).map(|stage| stage.platform.clone()),
         StageBase::Image(name) => build.images.get(name).and_then(BaseImage::platform),
-        StageBase::Nothing | StageBase::Files(_) => None,
+        StageBase::Nothing => None,
     };
     said.or_else(|| planned.platform.clone()).unwrap_or_else(|| build.platform.clone())
 }

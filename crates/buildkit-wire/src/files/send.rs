@@ -1,6 +1,7 @@
 //! Sending a folder: all entries that count are announced, and the content of those that the other side asks for follows.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::Read;
 
@@ -33,7 +34,8 @@ pub async fn send(
 ) -> Result<(), Status> {
     let (outgoing, mut frames) = mpsc::channel::<Bytes>(WAITING);
     let (wishes, asked) = mpsc::unbounded_channel();
-    let sending = Sending { root: folder, outgoing, own, files: HashMap::new(), next_id: 0 };
+    let sending =
+        Sending { root: folder, outgoing, own, files: HashMap::new(), names: HashMap::new(), next_id: 0 };
     let mut work = tokio::task::spawn_blocking(move || sending.run(choose, asked));
     let sender = call.sender().ok_or_else(|| Status::gone("sending files"))?;
     let forward = async move {
@@ -89,6 +91,8 @@ struct Sending {
     outgoing: mpsc::Sender<Bytes>,
     own: bool,
     files: HashMap<u32, String>,
+    /// The first names of files with several, by device and inode.
+    names: HashMap<(u64, u64), String>,
     next_id: u32,
 }
 
@@ -120,15 +124,34 @@ impl Sending {
 
     fn announce(&mut self, found: Found) {
         let is_file = found.kind() == FileType::RegularFile;
+        let first = self.first_name(&found);
         let Some(mut stat) = announced(&found.path, &found.stat, found.target) else { return };
         if !self.own {
             (stat.uid, stat.gid) = (0, 0);
         }
+        if let Some(first) = &first {
+            // Another name of a file that was announced.
+            (stat.linkname, stat.size) = (first.clone(), 0);
+        }
         self.say(&Packet::stat(Some(stat)));
-        if is_file {
+        if is_file && first.is_none() {
             self.files.insert(self.next_id, found.path);
         }
         self.next_id += 1;
+    }
+
+    /// Under which name the file was announced before, if it was.
+    fn first_name(&mut self, found: &Found) -> Option<String> {
+        if found.stat.st_nlink < 2 || found.kind() != FileType::RegularFile {
+            return None;
+        }
+        match self.names.entry((found.stat.st_dev, found.stat.st_ino)) {
+            Entry::Occupied(first) => Some(first.get().clone()),
+            Entry::Vacant(place) => {
+                place.insert(found.path.clone());
+                None
+            }
+        }
     }
 
     fn content(&self, id: u32, path: &str) -> Result<(), SyncError> {

@@ -12,17 +12,28 @@ use crate::progress::Feed;
 
 /// The most bytes of a Dockerfile that go into an error: it travels in a header.
 const SOURCE_LIMIT: usize = 4 * 1024;
+/// The most lines that are marked in one.
+const MOST_LINES: usize = 100;
 
 /// The status of a build's error.
 pub(crate) fn status(error: &BuildError, feed: &Feed) -> Status {
     let code = match error.root() {
+        // Clients print the excerpt themselves.
+        BuildError::Dockerfile(diagnostic) => return wrong(diagnostic, feed),
         BuildError::Cancelled => Code::Canceled,
         _ => Code::Unknown,
     };
     let status = Status::new(code, chain(error));
     let vertex = feed.failed().map(|digest| detail("Vertex", &json!({ "digest": digest })));
-    let source = lines(error).and_then(|lines| source(feed, &[Range::lines(lines.0, lines.1)]));
+    let lines = single_lines(error.lines());
+    let source = Some(lines).filter(|lines| !lines.is_empty()).and_then(|lines| source(feed, &lines));
     status.with(vertex.into_iter().chain(source))
+}
+
+/// Each line by itself, as clients mark them.
+fn single_lines(ranges: Vec<(u32, u32)>) -> Vec<Range> {
+    let lines = ranges.into_iter().flat_map(|(first, last)| first..=last.max(first));
+    lines.take(MOST_LINES).map(|line| Range::lines(line, line)).collect()
 }
 
 /// The status of a Dockerfile that can't be read.
@@ -30,17 +41,14 @@ pub(crate) fn wrong(diagnostic: &Diagnostic, feed: &Feed) -> Status {
     Status::unknown(diagnostic.to_string()).with(source(feed, &ranges(diagnostic)))
 }
 
-/// The lines that a diagnostic is about.
-pub(crate) fn ranges(diagnostic: &Diagnostic) -> Vec<Range> {
-    diagnostic.lines.iter().map(|lines| Range::lines(lines.first, lines.last)).collect()
+/// The status of something that stands on one line of the Dockerfile.
+pub(crate) fn on_line(status: Status, line: u32, feed: &Feed) -> Status {
+    status.with(source(feed, &[Range::lines(line, line)]))
 }
 
-/// The lines of the Dockerfile that an error is about.
-pub(crate) fn lines(error: &BuildError) -> Option<(u32, u32)> {
-    match error.root() {
-        BuildError::Step { lines, .. } => *lines,
-        _ => None,
-    }
+/// The lines that a diagnostic is about.
+pub(crate) fn ranges(diagnostic: &Diagnostic) -> Vec<Range> {
+    single_lines(diagnostic.lines.iter().map(|lines| (lines.first, lines.last)).collect())
 }
 
 fn source(feed: &Feed, ranges: &[Range]) -> Option<Detail> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
-use minke_build::{BuildResult, Output};
+use minke_build::{BuildError, BuildResult, Output};
 use minke_dockerfile::Diagnostic;
 use minke_dockerfile::ast::Dockerfile;
 
@@ -94,20 +94,36 @@ pub(crate) async fn build(
     instead: Option<Vec<Output>>,
 ) -> Result<BTreeMap<String, String>, Status> {
     let result = run(shared, build, attributes, instead, false).await?;
+    let result = result.map_err(|error| failure::status(&error, &build.feed))?;
     Ok(response(build, result))
 }
 
-/// The same, or only what the lints say.
+/// Only looks at it: what the lints find is told, and what is wrong in the Dockerfile comes back.
 ///
 /// # Errors
-/// Why it failed.
-pub(crate) async fn run(
+/// Why else it can't be looked at.
+pub(crate) async fn look(
+    shared: &Arc<Shared>,
+    build: &Arc<Build>,
+    attributes: &Attributes,
+) -> Result<Result<(), Diagnostic>, Status> {
+    let looked = run(shared, build, attributes, Some(vec![outputs::cache_only()]), true).await?;
+    match looked {
+        Ok(_) => Ok(Ok(())),
+        Err(error) => match error.root() {
+            BuildError::Dockerfile(diagnostic) => Ok(Err(*diagnostic.clone())),
+            _ => Err(failure::status(&error, &build.feed)),
+        },
+    }
+}
+
+async fn run(
     shared: &Arc<Shared>,
     build: &Arc<Build>,
     attributes: &Attributes,
     instead: Option<Vec<Output>>,
     check_only: bool,
-) -> Result<BuildResult, Status> {
+) -> Result<Result<BuildResult, BuildError>, Status> {
     let session = shared.sessions.get(&build.request.session).await?;
     let links = AtomicUsize::new(0);
     let (mut request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
@@ -116,8 +132,11 @@ pub(crate) async fn run(
         let parsed = minke_dockerfile::parse(&request.dockerfile, text.as_bytes());
         let parsed = parsed.map_err(|wrong| failure::wrong(&wrong, &build.feed))?;
         let argument = request.args.get("BUILDKIT_SYNTAX").cloned().flatten();
-        if let Some(syntax) = argument.or_else(|| parsed.directives.syntax.map(|syntax| syntax.value)) {
-            frontend::check_syntax(&syntax)?;
+        match (argument, parsed.directives.syntax) {
+            (Some(syntax), _) => frontend::check_syntax(&syntax)?,
+            (None, Some(syntax)) => frontend::check_syntax(&syntax.value)
+                .map_err(|status| failure::on_line(status, syntax.line, &build.feed))?,
+            (None, None) => {}
         }
     }
     request.outputs = match instead {
@@ -128,7 +147,7 @@ pub(crate) async fn run(
     request.cache_to = exports.map(endpoint).collect();
     of_solve(&mut request, &build.request);
     request.check_only = check_only;
-    shared.builder.build(request, client).await.map_err(|error| failure::status(&error, &build.feed))
+    Ok(shared.builder.build(request, client).await)
 }
 
 fn sources<'a>(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use minke_build::{BuildRequest, CacheEndpoint, NetworkMode, ResourceLimits};
+use minke_model::Digest;
 use serde::Deserialize;
 
 use crate::grpc::Status;
@@ -15,6 +16,8 @@ pub(crate) struct Attributes {
     /// All that needs nobody else.
     pub(crate) request: BuildRequest,
     pub(crate) context: Files,
+    /// The directory of a context elsewhere that the build is of.
+    pub(crate) subdirectory: Option<String>,
     /// The name of the client's folder with the Dockerfile; `None` takes it from a context that isn't the client's.
     pub(crate) dockerfile: Option<String>,
     pub(crate) named: BTreeMap<String, Named>,
@@ -48,6 +51,8 @@ impl Default for Files {
 pub(crate) enum Named {
     Local(String),
     Image(String),
+    /// An image in a directory of the client's, by the directory's name among what it offers and a digest.
+    Layout(String, Digest),
     Url(String),
     /// One of the inputs.
     Input(String),
@@ -67,6 +72,8 @@ impl Attributes {
             url => upload::id(url)
                 .map_or_else(|| Files::Remote(url.to_owned()), |id| Files::Upload(id.to_owned())),
         };
+        let is_elsewhere = !matches!(read.context, Files::Local(_));
+        read.subdirectory = Some(text("contextsubdir")).filter(|path| is_elsewhere && !path.is_empty());
         read.dockerfile = match (attributes.get("dockerfilekey"), &read.context) {
             (Some(key), _) => Some(key.clone()),
             (None, Files::Local(_)) => Some("dockerfile".to_owned()),
@@ -213,8 +220,20 @@ fn named(name: &str, value: &str) -> Result<Named, Status> {
         Some(("http" | "https" | "git" | "ssh", _)) => Ok(Named::Url(value.to_owned())),
         _ if value.starts_with("git@") => Ok(Named::Url(value.to_owned())),
         Some(("input", key)) => Ok(Named::Input(key.to_owned())),
-        Some((kind @ ("target" | "oci-layout"), _)) => Err(Status::unimplemented(format!(
-            "context {name}={value}: contexts of the kind {kind} can't be had here; use a folder, a URL or docker-image://"
+        Some(("oci-layout", image)) => {
+            let image = image.trim_start_matches("//");
+            let parts = image.split_once('@').and_then(|(store, digest)| Some((store, digest.parse().ok()?)));
+            let (store, digest) = parts.ok_or_else(|| {
+                Status::invalid(format!(
+                    "could not parse oci-layout reference {image:?} for {name}: want STORE@DIGEST"
+                ))
+            })?;
+            // A tag says no more than the digest.
+            let store = store.split_once(':').map_or(store, |(store, _)| store);
+            Ok(Named::Layout(format!("oci:{store}"), digest))
+        }
+        Some((kind @ "target", _)) => Err(Status::unimplemented(format!(
+            "context {name}={value}: contexts of the kind {kind} can't be had here; use a folder, a URL, an image or an input"
         ))),
         _ => Err(Status::invalid(format!("unsupported context source {value:?} for {name}"))),
     }
@@ -316,6 +335,7 @@ mod tests {
             ("shm-size", "much"),
             ("cache-imports", "{"),
             ("context:a", "oci-layout:b"),
+            ("context:a", "target:b"),
             ("attest:sbom", ""),
             ("build-arg:SOURCE_DATE_EPOCH", "today"),
         ] {

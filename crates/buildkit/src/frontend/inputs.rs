@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use minke_build::{BuildRequest, CacheEndpoint, Client, LinkedBuild, NamedContext};
+use minke_build::{
+    BuildRequest, CacheEndpoint, Client, LinkedBuild, NamedContext, Subdirectory, lower_case_dockerfile,
+};
 
 use super::attributes::{Attributes, Files, Named};
 use super::links;
@@ -109,6 +111,17 @@ pub(crate) async fn gather(
             Some(context)
         }
     };
+    if let Some(directory) = &attributes.subdirectory
+        && let Some(whole) = client.context.take()
+    {
+        // The Dockerfile isn't looked for there.
+        if request.dockerfile_text.is_none() {
+            let text = whole.read_file(&request.dockerfile, DOCKERFILE_LIMIT).await;
+            let text = text.map_err(|error| Status::invalid(error.to_string()))?;
+            request.dockerfile_text = text.and_then(|text| String::from_utf8(text).ok());
+        }
+        client.context = Some(Arc::new(Subdirectory::new(whole, directory)));
+    }
     for (name, named) in &attributes.named {
         request.named_contexts.insert(
             name.clone(),
@@ -117,6 +130,9 @@ pub(crate) async fn gather(
                     NamedContext::Files(Arc::new(sources.folder(attributes, folder).await?))
                 }
                 Named::Image(reference) => NamedContext::Image(reference.clone()),
+                Named::Layout(store, digest) => {
+                    NamedContext::Layout { store: store.clone(), digest: *digest }
+                }
                 Named::Url(url) => NamedContext::Url(url.clone()),
                 Named::Input(input) => NamedContext::Build(sources.linked(attributes, input).await?),
             },
@@ -155,12 +171,14 @@ impl Sources<'_> {
 async fn dockerfile(folder: &Folder, name: &str) -> Result<(Vec<u8>, Option<Vec<u8>>), Status> {
     let ignore = format!("{name}.dockerignore");
     let title = format!("[internal] load build definition from {name}");
-    let mut files = folder.read(&[name, &ignore], DOCKERFILE_LIMIT, &title).await?.into_iter();
-    match (files.next().flatten(), files.next().flatten()) {
-        (Some(dockerfile), ignore) => Ok((dockerfile, ignore)),
-        (None, _) => {
-            let text = format!("failed to read dockerfile: open {name}: no such file or directory");
-            Err(Status::new(Code::Unknown, text))
-        }
-    }
+    let lower = lower_case_dockerfile(name);
+    let names: Vec<&str> = [name, &ignore].into_iter().chain(lower.as_deref()).collect();
+    let mut files = folder.read(&names, DOCKERFILE_LIMIT, &title).await?.into_iter();
+    let mut next = || files.next().flatten();
+    let (dockerfile, ignore) = (next(), next());
+    let dockerfile = dockerfile.or_else(next).ok_or_else(|| {
+        let text = format!("failed to read dockerfile: open {name}: no such file or directory");
+        Status::new(Code::Unknown, text)
+    })?;
+    Ok((dockerfile, ignore))
 }

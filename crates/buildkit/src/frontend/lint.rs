@@ -49,7 +49,13 @@ fn warning_json(warning: &VertexWarning) -> Value {
 }
 
 pub(crate) fn source_json(source: &SourceInfo) -> Value {
-    json!({ "filename": source.filename, "language": source.language, "data": STANDARD.encode(&source.data) })
+    json!({
+        "filename": source.filename,
+        "language": source.language,
+        "data": STANDARD.encode(&source.data),
+        // How the file was got; clients look whether it is there.
+        "definition": {},
+    })
 }
 
 pub(crate) fn ranges_json(ranges: &[Range]) -> Value {

@@ -54,9 +54,12 @@ pub(super) fn end(result: &Result<BuildResult, BuildError>) -> Value {
             "response": result.exporter_response,
         } }),
         Err(error) => {
+            let lines = error.lines().into_iter().next();
             let (code, lines) = match error.root() {
-                BuildError::Step { code, lines, .. } => (Some(*code), *lines),
-                _ => (None, None),
+                BuildError::Step { code, .. } => (Some(*code), lines),
+                // Its words have the lines in them.
+                BuildError::Dockerfile(_) => (None, None),
+                _ => (None, lines),
             };
             json!({ "failure": { "message": error.to_string(), "code": code, "lines": lines } })
         }

@@ -54,6 +54,7 @@ fn or_empty<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
 pub(super) async fn pull(call: Call) -> Outcome {
     let query = &call.query;
     let options = PullOptions {
+        any_sole_platform: false,
         image: query.get("fromImage").unwrap_or_default().to_owned(),
         tag: query.non_empty("tag").map(str::to_owned),
         platform: query.non_empty("platform").map(str::to_owned),

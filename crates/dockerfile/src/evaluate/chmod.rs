@@ -27,7 +27,7 @@ impl Chmod {
         match clauses(text) {
             Some(_) => Ok(Self::Symbolic(text.to_owned())),
             None => Err(format!(
-                "invalid chmod parameter: '{text}'. it should be octal or symbolic, as in u=rwX,go-w"
+                "invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777, or symbolic as in u=rwX,go-w"
             )),
         }
     }

@@ -262,7 +262,9 @@ impl Evaluation<'_> {
 
     /// A line as an argument of the shell.
     pub(super) fn in_shell(&self, line: String) -> Vec<String> {
-        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
+        let words: &[&str] =
+            if self.platform.os == "windows" { &["cmd", "/S", "/C"] } else { &["/bin/sh", "-c"] };
+        let default = || words.iter().map(|word| (*word).to_owned()).collect();
         let shell = self.image.config.shell.clone().filter(|shell| !shell.is_empty());
         let mut arguments = shell.unwrap_or_else(default);
         arguments.push(line);

@@ -166,7 +166,7 @@ impl<'a> Evaluation<'a> {
     fn take_environment(&mut self) {
         let env = &mut self.image.config.env;
         if !env.iter().any(|entry| split(entry).0 == "PATH") {
-            env.push(format!("PATH={PATH}"));
+            env.extend(default_path(&self.platform));
         }
         for entry in env {
             let (name, value) = split(entry);
@@ -304,6 +304,11 @@ pub(super) fn split(entry: &str) -> (&str, &str) {
     entry.split_once('=').unwrap_or((entry, ""))
 }
 
+/// Where programs are looked for in an image that doesn't say it; Windows knows.
+fn default_path(platform: &Platform) -> Option<String> {
+    (platform.os != "windows").then(|| format!("PATH={PATH}"))
+}
+
 /// `scratch`.
 fn nothing(platform: &Platform) -> ImageConfig {
     ImageConfig {
@@ -313,7 +318,7 @@ fn nothing(platform: &Platform) -> ImageConfig {
         rootfs: RootFs::default(),
         config: RunConfig {
             working_dir: "/".to_owned(),
-            env: vec![format!("PATH={PATH}")],
+            env: default_path(platform).into_iter().collect(),
             ..RunConfig::default()
         },
         ..ImageConfig::default()

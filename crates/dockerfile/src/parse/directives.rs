@@ -24,6 +24,13 @@ pub(super) fn read(text: &str) -> Directives {
     directives
 }
 
+/// How many lines at the top of a file are directives.
+pub(super) fn count(text: &str) -> u32 {
+    let skipped = usize::from(text.starts_with("#!"));
+    let lines = text.lines().skip(skipped).take_while(|line| directive(line).is_some()).count();
+    u32::try_from(lines + skipped).unwrap_or(u32::MAX)
+}
+
 /// The escape character, after a look at what is wrong with the directives.
 pub(super) fn check(source: &Source) -> Result<char, Diagnostic> {
     let mut escape = '\\';

@@ -1,5 +1,6 @@
 //! Lines of a file to the lines of instructions: continuations joined, comments and empty lines left out.
 
+use super::directives;
 use crate::ast::Lines;
 
 /// An instruction on one line.
@@ -20,11 +21,13 @@ pub(super) struct Reader<'a> {
     lines: std::str::SplitInclusive<'a, char>,
     number: u32,
     escape: char,
+    /// How many lines at the top are directives, which are no comments of the first instruction.
+    directives: u32,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, escape: char) -> Self {
-        Self { lines: text.split_inclusive('\n'), number: 0, escape }
+        Self { lines: text.split_inclusive('\n'), number: 0, escape, directives: directives::count(text) }
     }
 
     /// The next line as it is, with its ending.
@@ -46,6 +49,7 @@ impl<'a> Reader<'a> {
             let line = self.next_line()?.trim_end_matches(['\r', '\n']).trim_start();
             match line.strip_prefix('#').map(str::trim) {
                 Some("") => comments.clear(),
+                Some(_) if self.number <= self.directives => {}
                 Some(comment) => comments.push(comment.to_owned()),
                 None if line.is_empty() => comments.clear(),
                 None => return Some(self.joined(line, comments)),

@@ -61,7 +61,7 @@ fn an_image_has_its_tag_and_the_platform_that_is_asked_for() {
 #[test]
 fn an_operating_system_or_an_architecture_alone_is_a_platform() {
     for (written, wanted) in
-        [("arm64", "linux/arm64"), ("linux", "linux/amd64"), ("linux/arm/v7", "linux/arm")]
+        [("arm64", "linux/arm64"), ("linux", "linux/amd64"), ("linux/arm/v7", "linux/arm/v7")]
     {
         let plan = plan(&format!("FROM --platform={written} a"));
         assert_eq!(plan.stage(0).platform.as_ref().unwrap().to_string(), wanted);

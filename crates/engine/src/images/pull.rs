@@ -42,6 +42,8 @@ pub struct PullOptions {
     pub tag: Option<String>,
     /// `os/architecture[/variant]`; this host's where absent.
     pub platform: Option<String>,
+    /// Whether an image that there is for one platform alone will do, whichever that is.
+    pub any_sole_platform: bool,
     /// What the registry may want to know.
     pub credentials: Option<Credentials>,
 }
@@ -61,7 +63,9 @@ impl Engine {
         let (reports, stream) = Reports::new();
         let busy = self.busy();
         tokio::spawn(async move {
-            let pulling = Pulling { inner, repository, platform, reports: reports.clone() };
+            let any_sole_platform = options.any_sole_platform;
+            let pulling =
+                Pulling { inner, repository, platform, any_sole_platform, reports: reports.clone() };
             tokio::select! {
                 result = pulling.all(&name) => if let Err(error) = result {
                     reports.fail(error).await;
@@ -91,6 +95,7 @@ struct Pulling {
     inner: Arc<Inner>,
     repository: Repository,
     platform: Option<Platform>,
+    any_sole_platform: bool,
     reports: Reports,
 }
 
@@ -145,7 +150,10 @@ impl Pulling {
             .await
             .map_err(|fault| fault.told(self, name))?;
         let plan = session.plan(image.descriptor.clone(), image.manifest.clone(), config).await?;
-        self.check_platform(name, &plan)?;
+        let is_sole = image.descriptor.digest == root;
+        if !(self.any_sole_platform && is_sole) {
+            self.check_platform(name, &plan)?;
+        }
         let (layers, ()) = future::try_join(self.layers(&plan), self.companions(&session, &image)).await?;
         let names = if name.digest().is_some() {
             vec![name.clone()]
@@ -164,7 +172,8 @@ impl Pulling {
         let Ok(image) = self.inner.images.find(&id.to_string()) else { return false };
         let has = platform_of(&image.config);
         self.inner.images.lower_dirs(&image).is_ok()
-            && self.platform.as_ref().is_none_or(|wanted| wanted.suitability(&has) > 0)
+            && (self.platform.as_ref().is_none_or(|wanted| wanted.suitability(&has) > 0)
+                || (self.any_sole_platform && image.manifest == *root))
     }
 
     /// From the root down to the manifest of the image.

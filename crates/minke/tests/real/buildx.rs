@@ -2,6 +2,7 @@
 
 mod bake;
 mod caches;
+mod contexts;
 mod platforms;
 mod project;
 
@@ -133,7 +134,7 @@ fn the_cache_is_shown_and_emptied() {
 #[test]
 fn what_is_at_a_url_is_looked_at_each_time() {
     let host = host();
-    let serve = "echo one >/file; exec httpd -f -p 80 -h /";
+    let serve = "echo one >/file; exec httpd -f -v -p 80 -h /";
     let _ = host.docker(["run", "-d", "--name", "www", "-p", "8088:80", "base", "sh", "-c", serve]).ok();
     let _ = host.fetch("127.0.0.1:8088");
     let dockerfile = "FROM base\nADD http://127.0.0.1:8088/file /file\nRUN cat /file >/copy\n";
@@ -146,6 +147,11 @@ fn what_is_at_a_url_is_looked_at_each_time() {
     }
     let told = build(&host, ["build", "-t", "added", &context]).expect_code(0).stderr;
     assert!(told.contains("CACHED"), "{told}");
+    // What is still the same isn't sent again, unless it is made something else of.
+    let _ = host.docker(["logs", "www"]).expect_code(0).expect_stderr("response:304");
+    let _ = files(&host, "context", &[("Dockerfile", &dockerfile.replace("/file\n", "/other\n"))]);
+    let _ = build(&host, ["build", "-t", "added", &context]).expect_code(1).expect_stderr("/file");
+    let _ = files(&host, "context", &[("Dockerfile", &dockerfile.replace("/file ", "/other "))]);
     host.expect_nothing_left();
 }
 

@@ -1,0 +1,278 @@
+//! Files by URL: `ADD https://…`. Each is asked for once per build, and sent again only when it is another than it was (RFC 9110,
+//! section 13.1) or nothing is left of what was made of it.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fs::File,
+    io::{self, Write},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use minke_dockerfile::evaluate::HttpSource;
+use minke_engine::{Engine, Workspace};
+use minke_model::Digest;
+use reqwest::{
+    Response, StatusCode,
+    header::{ETAG, IF_NONE_MATCH, LAST_MODIFIED},
+};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use tokio::sync::OnceCell;
+
+use crate::{BuildError, cache::failed, copy::set_times, git::Commits};
+
+/// The largest file that is downloaded.
+const LARGEST: u64 = 16 << 30;
+/// How long a server may say nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// URLs that are remembered.
+const MOST_REMEMBERED: usize = 1000;
+/// The longest name of a server's that is remembered, in bytes.
+const LONGEST_ETAG: usize = 1000;
+
+/// What one build has downloaded.
+#[derive(Default)]
+pub(crate) struct Downloads {
+    files: Mutex<HashMap<String, Arc<OnceCell<Arc<Download>>>>>,
+    pub(crate) commits: Commits,
+}
+
+/// What the files of URLs were when they were last downloaded, while the engine runs.
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<HashMap<String, Known>>);
+
+/// A file that was downloaded.
+#[derive(Debug, Clone)]
+struct Known {
+    digest: Digest,
+    modified: i64,
+    /// What the server knows it by. (A time of change says too little: it has no parts of seconds.)
+    etag: String,
+}
+
+/// A file of a URL.
+pub(crate) struct Download {
+    url: String,
+    pub(crate) digest: Digest,
+    /// When the server says it was changed, seconds since 1970.
+    modified: i64,
+    /// Its content, once it is needed.
+    content: OnceCell<Content>,
+}
+
+/// A file that is here; deleted with the last who needs it.
+pub(super) struct Content {
+    path: PathBuf,
+    digest: Digest,
+    modified: i64,
+    _workspace: Workspace,
+}
+
+impl Content {
+    pub(super) fn open(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+}
+
+impl Remembered {
+    fn find(&self, url: &str) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(url).cloned()
+    }
+
+    fn add(&self, url: &str, known: Option<Known>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(url);
+        if all.len() >= MOST_REMEMBERED {
+            all.clear();
+        }
+        all.extend(known.map(|known| (url.to_owned(), known)));
+    }
+}
+
+impl Downloads {
+    /// The file of a URL, with its checksum verified. Its content is here only if it is another than is remembered.
+    pub(crate) async fn http(
+        &self,
+        engine: &Engine,
+        remembered: &Remembered,
+        source: &HttpSource,
+    ) -> Result<Arc<Download>, BuildError> {
+        let cell = {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(files.entry(source.url.clone()).or_default())
+        };
+        let file = cell
+            .get_or_try_init(|| async { look(engine, remembered, &source.url).await.map(Arc::new) })
+            .await?;
+        match &source.checksum {
+            Some(wanted) if *wanted != file.digest => Err(BuildError::Invalid(format!(
+                "digest mismatch for {}: {} (expected: {wanted})",
+                source.url, file.digest
+            ))),
+            _ => Ok(Arc::clone(file)),
+        }
+    }
+}
+
+/// Asks whether a file is still what is remembered of it; if it isn't, it comes.
+async fn look(engine: &Engine, remembered: &Remembered, url: &str) -> Result<Download, BuildError> {
+    let known = remembered.find(url);
+    let mut request = client()?.get(url);
+    if let Some(known) = &known {
+        request = request.header(IF_NONE_MATCH, &known.etag);
+    }
+    let response = request.send().await.map_err(|error| refused(url, &error))?;
+    if let (StatusCode::NOT_MODIFIED, Some(known)) = (response.status(), known) {
+        let (digest, modified) = (known.digest, known.modified);
+        return Ok(Download { url: url.to_owned(), digest, modified, content: OnceCell::new() });
+    }
+    let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
+    let etag = etag.filter(|etag| etag.len() <= LONGEST_ETAG).map(str::to_owned);
+    let content = receive(engine, url, response).await?;
+    let (digest, modified) = (content.digest, content.modified);
+    remembered.add(url, etag.map(|etag| Known { digest, modified, etag }));
+    Ok(Download { url: url.to_owned(), digest, modified, content: OnceCell::new_with(Some(content)) })
+}
+
+/// What a URL has now.
+pub(super) async fn content(engine: &Engine, url: &str) -> Result<Content, BuildError> {
+    let response = client()?.get(url).send().await.map_err(|error| refused(url, &error))?;
+    receive(engine, url, response).await
+}
+
+fn refused(url: &str, error: &dyn std::error::Error) -> BuildError {
+    match failed(error) {
+        BuildError::Failed(text) => BuildError::Invalid(format!("failed to load {url}: {text}")),
+        error => error,
+    }
+}
+
+/// Writes an answer's body into a workspace of its own.
+async fn receive(engine: &Engine, url: &str, response: Response) -> Result<Content, BuildError> {
+    let response = response.error_for_status().map_err(|error| refused(url, &error))?;
+    let modified = response.headers().get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
+    let modified = modified.and_then(http_date).unwrap_or(0);
+    let workspace = engine.build_workspace()?;
+    let path = workspace.directory().join("download");
+    let disk = |error: io::Error| BuildError::Failed(format!("write {url}: {error}"));
+    let mut file = File::create_new(&path).map_err(disk)?;
+    let (mut hash, mut length) = (Sha256::new(), 0);
+    let mut body = response.bytes_stream();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| refused(url, &error))?;
+        length += piece.len() as u64;
+        if length > LARGEST {
+            return Err(BuildError::Invalid(format!("{url} has more than {LARGEST} bytes")));
+        }
+        hash.update(&piece);
+        file.write_all(&piece).map_err(disk)?;
+    }
+    Ok(Content { path, digest: Digest::from_bytes(hash.finalize().into()), modified, _workspace: workspace })
+}
+
+impl Download {
+    /// Sees to it that the content is here.
+    ///
+    /// # Errors
+    /// When it can't be had, or is another by now.
+    pub(crate) async fn bring(&self, engine: &Engine) -> Result<(), BuildError> {
+        let content = self.content.get_or_try_init(|| content(engine, &self.url)).await?;
+        match content.digest == self.digest {
+            true => Ok(()),
+            false => Err(BuildError::Invalid(format!(
+                "{} was changed while it was built from: build again",
+                self.url
+            ))),
+        }
+    }
+
+    /// # Errors
+    /// When [`bring`](Self::bring) wasn't called.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        self.content.get().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.open()
+    }
+
+    /// Writes it as a file of a root.
+    pub(crate) fn write_to(
+        &self,
+        directory: &OwnedFd,
+        name: &OsStr,
+        owner: Option<(u32, u32)>,
+        mode: u32,
+        latest: Option<i64>,
+    ) -> io::Result<()> {
+        match rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut to = File::from(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?);
+        io::copy(&mut self.open()?, &mut to)?;
+        if let Some((uid, gid)) = owner {
+            rustix::fs::fchown(&to, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        rustix::fs::fchmod(&to, Mode::from_raw_mode(mode))?;
+        set_times(&to, latest.map_or(self.modified, |latest| latest.min(self.modified)), 0)
+    }
+}
+
+/// A date of HTTP (RFC 9110, section 5.6.7) in seconds since 1970. Some servers call its zone by its other name.
+fn http_date(text: &str) -> Option<i64> {
+    let text = text.trim().strip_suffix("UTC").map_or_else(|| text.to_owned(), |date| format!("{date}GMT"));
+    httpdate::parse_http_date(&text).ok().map(|time| OffsetDateTime::from(time).unix_timestamp())
+}
+
+/// One for the engine; proxies are those of its environment.
+fn client() -> Result<&'static reqwest::Client, BuildError> {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client);
+    }
+    let roots = rustls_native_certs::load_native_certs().certs;
+    let tls = minke_tls::client_config(&minke_tls::Trust::default(), &roots, &["h2", "http/1.1"]);
+    let built = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.map_err(|error| failed(&error))?)
+        .connect_timeout(PATIENCE)
+        .read_timeout(PATIENCE)
+        .user_agent(concat!("minke/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let built = built.map_err(|error| failed(&error))?;
+    Ok(CLIENT.get_or_init(|| built))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_servers_are_read_in_each_of_their_forms() {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(http_date(text), Some(784_111_777), "{text}");
+        }
+        assert_eq!(http_date("yesterday"), None);
+    }
+
+    #[test]
+    fn no_more_urls_are_remembered_than_there_is_room_for() {
+        let remembered = Remembered::default();
+        let known = Known { digest: Digest::from_bytes([0; 32]), modified: 0, etag: "\"a\"".to_owned() };
+        for number in 0..=MOST_REMEMBERED {
+            remembered.add(&format!("http://x/{number}"), Some(known.clone()));
+        }
+        assert!(remembered.find("http://x/0").is_none());
+        assert!(remembered.find(&format!("http://x/{MOST_REMEMBERED}")).is_some());
+        remembered.add(&format!("http://x/{MOST_REMEMBERED}"), None);
+        assert!(remembered.find(&format!("http://x/{MOST_REMEMBERED}")).is_none());
+    }
+}
