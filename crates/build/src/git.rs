@@ -26,7 +26,7 @@ use rustix::fs::OFlags;
 use tokio::sync::OnceCell;
 
 use crate::{
-    BuildError, Client, LogStream, Tree,
+    BuildError, Builder, Client, LogStream, Tree,
     build::Build,
     cache::{Cache, Cached, Key, failed, now},
     copy::handle_path,
@@ -56,6 +56,18 @@ pub(crate) struct Repositories {
     pub(crate) cache: Arc<Cache>,
     pub(crate) client: Client,
     pub(crate) commits: Commits,
+}
+
+impl Repositories {
+    /// For a client outside of a build.
+    pub(crate) fn new(builder: &Builder, client: &Client) -> Self {
+        Self {
+            engine: builder.engine().clone(),
+            cache: Arc::clone(builder.cache()),
+            client: Client { context: None, ..client.clone() },
+            commits: Commits::default(),
+        }
+    }
 }
 
 impl Build {

@@ -80,7 +80,14 @@ pub(crate) async fn dockerfile(request: &BuildRequest, client: &Client) -> Resul
             read?
         }
     };
-    minke_dockerfile::parse(name, &bytes).map_err(|diagnostic| told(&diagnostic))
+    let (file, mistake) = minke_dockerfile::parse_partly(name, &bytes);
+    let Some(mistake) = mistake else { return Ok(file) };
+    // What the lints find before it is told all the same.
+    if let Ok(mut linter) = Linter::new(&file, check_config(request)?) {
+        linter.read(&file);
+        say_warnings(client, &linter, &file);
+    }
+    Err(told(&mistake))
 }
 
 /// The file of this name, or `dockerfile` where `Dockerfile` is missing.

@@ -2,7 +2,7 @@
 
 mod download;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use minke_dockerfile::evaluate::{GitSource, git_context};
@@ -14,7 +14,7 @@ pub(crate) use self::download::{Download, Downloads, Remembered};
 use crate::{
     BuildError, Builder, Client, Context, ContextError, DirectoryContext, Tree, Wanted,
     cache::{Key, failed},
-    git::{Commits, Repositories, redacted},
+    git::{Repositories, redacted},
     progress::Node,
 };
 
@@ -31,7 +31,10 @@ pub struct RemoteContext {
 
 enum Source {
     Git(GitSource),
+    /// An archive, or a Dockerfile alone.
     Http,
+    /// The file itself, under this name.
+    File(String),
 }
 
 impl RemoteContext {
@@ -46,13 +49,19 @@ impl RemoteContext {
         url: &str,
         keep_git_dir: Option<bool>,
     ) -> Result<Self, BuildError> {
-        let repositories = Repositories {
-            engine: builder.engine().clone(),
-            cache: Arc::clone(builder.cache()),
-            client: Client { context: None, ..client.clone() },
-            commits: Commits::default(),
-        };
-        Self::of(repositories, url, keep_git_dir)
+        Self::of(Repositories::new(builder, client), url, keep_git_dir)
+    }
+
+    /// The files of a repository.
+    pub fn git(builder: &Builder, client: &Client, git: GitSource) -> Self {
+        let (repositories, url) = (Repositories::new(builder, client), git.remote.clone());
+        Self { repositories, url, source: Source::Git(git), fetched: OnceCell::new() }
+    }
+
+    /// What is at `url` as it is, as a file of this name.
+    pub fn file(builder: &Builder, client: &Client, url: &str, name: &str) -> Self {
+        let (repositories, source) = (Repositories::new(builder, client), Source::File(name.to_owned()));
+        Self { repositories, url: url.to_owned(), source, fetched: OnceCell::new() }
     }
 
     pub(crate) fn of(
@@ -90,7 +99,9 @@ impl RemoteContext {
         let url = redacted(&self.url);
         let (key, title) = match &self.source {
             Source::Git(_) => ("load git", format!("[internal] load git source {url}")),
-            Source::Http => ("load url", format!("[internal] load remote build context {url}")),
+            Source::Http | Source::File(_) => {
+                ("load url", format!("[internal] load remote build context {url}"))
+            }
         };
         let node =
             Node::new(&self.repositories.client.progress, Key::new(key).and(&self.url).digest(), title);
@@ -98,6 +109,7 @@ impl RemoteContext {
         let fetched = match &self.source {
             Source::Git(git) => self.repository(git, &node).await,
             Source::Http => download_context(&self.repositories.engine, &self.url).await,
+            Source::File(name) => download_file(&self.repositories.engine, &self.url, name).await,
         };
         node.end(fetched.as_ref().err());
         fetched.map_err(|error| match error {
@@ -131,6 +143,19 @@ impl Context for RemoteContext {
     fn name(&self) -> String {
         redacted(&self.url)
     }
+}
+
+/// A directory with one file.
+async fn download_file(engine: &Engine, url: &str, name: &str) -> Result<DirectoryContext, BuildError> {
+    let file = download::content(engine, url).await?;
+    let workspace = engine.build_workspace()?;
+    let path = workspace.directory().join("context");
+    let name = Path::new(name).file_name().unwrap_or_else(|| "file".as_ref()).to_owned();
+    let written = std::fs::create_dir(&path)
+        .and_then(|()| std::fs::File::create_new(path.join(name)))
+        .and_then(|mut to| io::copy(&mut file.open()?, &mut to));
+    written.map_err(|error| BuildError::Failed(format!("keep a download: {error}")))?;
+    Ok(DirectoryContext::new(Tree::new(path, workspace), redacted(url)))
 }
 
 /// An archive, or a Dockerfile alone.

@@ -15,6 +15,7 @@ pub(crate) mod receiver;
 mod send;
 mod walk;
 
+pub use entry::stat_of;
 pub use receive::receive;
 pub use receiver::Beside;
 pub use send::send;

@@ -7,6 +7,8 @@ use futures_util::future::BoxFuture;
 use minke_build::{BuildError, BuildRequest, BuildResult, Client, Context, ContextError};
 use minke_engine::ByteStream;
 
+use crate::frontend::sources::Source;
+
 mod engine;
 
 pub use engine::EngineBuilder;
@@ -41,6 +43,9 @@ pub trait Builder: Send + Sync {
         client: &Client,
         keep_git_dir: Option<bool>,
     ) -> Result<Arc<dyn Context>, BuildError>;
+
+    /// A context of a source by itself, which is fetched when it is read.
+    fn source(&self, source: &Source, client: &Client) -> Result<Arc<dyn Context>, BuildError>;
 
     /// What the cache holds.
     fn usage(&self) -> BoxFuture<'_, Vec<CacheRecord>>;

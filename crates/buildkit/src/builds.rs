@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use minke_build::Context;
 use tokio::sync::{Notify, oneshot};
 
 use crate::frontend::attributes::Attributes;
@@ -30,6 +31,8 @@ pub(crate) struct Build {
     pub(crate) feed: Feed,
     /// What the client asked to be built, by the references that it was given.
     results: Mutex<HashMap<String, Arc<Attributes>>>,
+    /// The sources that it looks into, by their references.
+    sources: Mutex<HashMap<String, Arc<dyn Context>>>,
     returned: Mutex<Option<oneshot::Sender<Returned>>>,
 }
 
@@ -49,6 +52,36 @@ impl Build {
         let reference = format!("{}-{}", self.request.reference, results.len());
         results.insert(reference.clone(), Arc::new(attributes));
         Ok(reference)
+    }
+
+    /// Keeps a source that the client looks into; returns its reference.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) fn keep_source(&self, source: Arc<dyn Context>) -> Result<String, Status> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.len() >= RESULTS {
+            return Err(Status::new(
+                Code::ResourceExhausted,
+                format!("more than {RESULTS} sources in one build"),
+            ));
+        }
+        let reference = format!("{}-source-{}", self.request.reference, sources.len());
+        sources.insert(reference.clone(), source);
+        Ok(reference)
+    }
+
+    /// The source that a reference is.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn source(&self, reference: &str) -> Result<Arc<dyn Context>, Status> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.get(reference).cloned().ok_or_else(|| {
+            Status::unimplemented(
+                "results of a build can't be looked into here while it is built; load the image and run it",
+            )
+        })
     }
 
     /// What a reference is.
@@ -89,6 +122,7 @@ impl Builds {
             request,
             feed: Feed::default(),
             results: Mutex::default(),
+            sources: Mutex::default(),
             returned: Mutex::new(Some(sender)),
         });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ pub(crate) mod links;
 pub(crate) mod lint;
 pub(crate) mod outputs;
 pub(crate) mod questions;
+pub(crate) mod sources;
 
 use std::collections::BTreeMap;
 

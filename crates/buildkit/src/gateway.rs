@@ -1,5 +1,7 @@
 //! `LLBBridge`: a client that drives its build asks for its parts.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use crate::Shared;
 use crate::builds::Build;
 use crate::control::{failure, solve, workers};
 use crate::frontend::attributes::Attributes;
-use crate::frontend::{self, links, lint, outputs, questions};
+use crate::frontend::{self, inputs, links, lint, outputs, questions, sources};
 use crate::grpc::{Reply, Request, Status};
 use crate::pb::Empty;
 use crate::pb::control::VertexWarning;
@@ -22,7 +24,7 @@ use crate::pb::gateway::{
 const BUILD: &str = "buildkit-controlapi-buildid";
 
 /// What of this API there is.
-const CAPS: [&str; 12] = [
+const CAPS: [&str; 15] = [
     "solve.base",
     "return",
     "returnmap",
@@ -35,9 +37,33 @@ const CAPS: [&str; 12] = [
     "gateway.solve.evaluate",
     "gateway.evaluate",
     "gateway.warnings",
+    "readfile",
+    "readdir",
+    "statfile",
 ];
 /// What of builds there is, as far as clients look before they ask.
-const LLB_CAPS: [&str; 4] = ["exporter.multiple", "exporter.sourcedateepoch", "source.image", "source.local"];
+const LLB_CAPS: [&str; 20] = [
+    "constraints",
+    "exporter.multiple",
+    "exporter.sourcedateepoch",
+    "file.base",
+    "meta.description",
+    "platform",
+    "source.git",
+    "source.git.checksum",
+    "source.git.fetchbycommit",
+    "source.git.fullurl",
+    "source.git.httpauth",
+    "source.git.keepgitdir",
+    "source.git.knownsshhosts",
+    "source.git.mountsshsock",
+    "source.git.mtime",
+    "source.git.skipsubmodules",
+    "source.git.subdir",
+    "source.http",
+    "source.image",
+    "source.local",
+];
 
 /// Answers a call.
 ///
@@ -74,14 +100,15 @@ pub(crate) async fn call(shared: &Arc<Shared>, method: &str, mut request: Reques
             solve::build(shared, &build, &attributes, Some(vec![outputs::cache_only()])).await?;
             Ok(Reply::one(&Empty {}))
         }
+        "ReadFile" => Ok(Reply::one(&look::file(&build, messages.only().await?).await?)),
+        "ReadDir" => Ok(Reply::one(&look::directory(&build, messages.only().await?).await?)),
+        "StatFile" => Ok(Reply::one(&look::stat(&build, messages.only().await?).await?)),
         "Inputs" => Ok(Reply::one(&InputsResponse::default())),
         "Warn" => {
             warn(&build, messages.only().await?);
             Ok(Reply::one(&Empty {}))
         }
-        other => Err(Status::unimplemented(format!(
-            "{other}: results of a build can't be looked into here while it is built; load the image and run it"
-        ))),
+        other => Err(Status::unimplemented(format!("{other} isn't served here"))),
     }
 }
 
@@ -95,8 +122,13 @@ async fn solve_part(
     build: &Arc<Build>,
     request: SolveRequest,
 ) -> Result<Outcome, Status> {
-    if request.definition.is_some_and(|definition| !definition.def.is_empty()) {
-        return Err(solve::no_graphs());
+    if let Some(definition) = request.definition.filter(|definition| !definition.def.is_empty()) {
+        let source = sources::read(&definition).ok_or_else(solve::no_graphs)?;
+        let session = shared.sessions.get(&build.request.session).await?;
+        let source = shared.builder.source(&source, &inputs::client(&session, &build.feed));
+        let source = source.map_err(|error| Status::invalid(error.to_string()))?;
+        let id = build.keep_source(source)?;
+        return Ok(Outcome { reference: Some(Ref { id, def: Some(definition) }), metadata: BTreeMap::new() });
     }
     if request.frontend.is_empty() {
         return Ok(Outcome::default());
@@ -125,11 +157,6 @@ async fn answer(
     match question {
         "frontend.lint" => {
             build.feed.collect_warnings();
-            if let Err(wrong) = solve::dockerfile(shared, build, attributes).await? {
-                let failure = (&*wrong.to_string(), &*failure::ranges(&wrong));
-                let metadata = lint::answer(&[], build.feed.source().as_ref(), Some(failure));
-                return Ok(Outcome { reference: None, metadata });
-            }
             let looked = solve::look(shared, build, attributes).await?;
             let failure = looked.as_ref().err().map(|wrong| (wrong.message.clone(), failure::ranges(wrong)));
             let failure = failure.as_ref().map(|(message, ranges)| (&**message, &**ranges));
@@ -141,7 +168,7 @@ async fn answer(
             let dockerfile = dockerfile.map_err(|wrong| failure::wrong(&wrong, &build.feed))?;
             let metadata = match question {
                 "frontend.targets" => questions::targets(&dockerfile),
-                _ => questions::outline(&dockerfile, &attributes.request.target)?,
+                _ => questions::outline(&dockerfile, &attributes.request.target, &attributes.request.args)?,
             };
             Ok(Outcome { reference: None, metadata })
         }

@@ -37,6 +37,7 @@ use minke_buildkit_wire::{grpc, pb};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use builder::{Builder, CacheRecord, EngineBuilder, PruneOptions};
+pub use frontend::sources::Source;
 
 /// What clients are told of the engine.
 #[derive(Debug, Clone, Default)]

@@ -16,6 +16,7 @@ use minke_build::{
 use minke_engine::ByteStream;
 use tokio::sync::mpsc;
 
+use crate::frontend::sources::Source;
 use crate::grpc::{Channel, Code, Reply, Request, Service, Status, serve};
 use crate::pb::Empty;
 use crate::pb::control::{Exporter, SolveRequest, SolveResponse, StatusRequest, StatusResponse};
@@ -91,6 +92,10 @@ impl Builder for SmallBuilder {
                 ..BuildResult::default()
             })
         })
+    }
+
+    fn source(&self, source: &Source, _: &Client) -> Result<Arc<dyn Context>, BuildError> {
+        Err(BuildError::Invalid(format!("{source:?} is far")))
     }
 
     fn check(&self, entitlements: &[String]) -> Result<(), BuildError> {
@@ -315,6 +320,18 @@ impl Conversation {
 
 fn exporter(kind: &str) -> Exporter {
     Exporter { kind: kind.into(), attrs: BTreeMap::new() }
+}
+
+#[tokio::test]
+async fn the_status_of_a_build_that_is_refused_ends_with_it() {
+    let talk = Conversation::begin("FROM x").await;
+    let request =
+        SolveRequest { entitlements: vec!["security.insecure".into()], ..Conversation::request("b1") };
+    let solve = talk.control.unary::<SolveResponse>("/moby.buildkit.v1.Control/Solve", &request);
+    let both = async { tokio::join!(solve, talk.status("b1")) };
+    let (solved, status) = tokio::time::timeout(std::time::Duration::from_secs(2), both).await.unwrap();
+    assert!(solved.unwrap_err().message.contains("security.insecure is not allowed"));
+    assert!(status.iter().all(|batch| batch.vertexes.is_empty()));
 }
 
 #[tokio::test]

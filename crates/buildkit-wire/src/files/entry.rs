@@ -100,6 +100,11 @@ impl Entry {
     }
 }
 
+/// What clients are told of an entry that they ask about; `None` for a socket.
+pub fn stat_of(name: &str, stat: &rustix::fs::Stat) -> Option<Stat> {
+    announced(name, stat, String::new())
+}
+
 /// An entry of this host's, to be announced; `None` for what isn't sent (sockets).
 pub(crate) fn announced(path: &str, stat: &rustix::fs::Stat, target: String) -> Option<Stat> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {

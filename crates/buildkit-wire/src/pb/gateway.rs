@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::control::{CacheOptionsEntry, WorkerRecord};
+use super::fsutil::Stat;
 use super::rpc::Status;
 use super::source::Definition;
 
@@ -71,6 +72,61 @@ pub struct Ref {
 pub struct EvaluateRequest {
     #[prost(string, tag = "1")]
     pub reference: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadFileRequest {
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    #[prost(string, tag = "2")]
+    pub path: String,
+    #[prost(message, optional, tag = "3")]
+    pub range: Option<FileRange>,
+}
+
+/// Bytes of a file; a length of 0 is all that follows.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct FileRange {
+    #[prost(int64, tag = "1")]
+    pub offset: i64,
+    #[prost(int64, tag = "2")]
+    pub length: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadFileResponse {
+    #[prost(bytes = "vec", tag = "1")]
+    pub data: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadDirRequest {
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    #[prost(string, tag = "2")]
+    pub path: String,
+    #[prost(string, tag = "3")]
+    pub pattern: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadDirResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: Vec<Stat>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatFileRequest {
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    #[prost(string, tag = "2")]
+    pub path: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatFileResponse {
+    #[prost(message, optional, tag = "1")]
+    pub stat: Option<Stat>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

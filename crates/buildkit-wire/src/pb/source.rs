@@ -37,6 +37,35 @@ pub struct Op {
     pub inputs: Vec<Input>,
     #[prost(message, optional, tag = "3")]
     pub source: Option<SourceOp>,
+    #[prost(message, optional, tag = "4")]
+    pub file: Option<FileOp>,
+}
+
+/// `pb.FileOp`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FileOp {
+    #[prost(message, repeated, tag = "2")]
+    pub actions: Vec<FileAction>,
+}
+
+/// `pb.FileAction`; of its kinds the one that is looked at.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FileAction {
+    #[prost(message, optional, tag = "4")]
+    pub copy: Option<FileActionCopy>,
+}
+
+/// `pb.FileActionCopy`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FileActionCopy {
+    #[prost(string, tag = "1")]
+    pub src: String,
+    #[prost(string, tag = "2")]
+    pub dest: String,
+    #[prost(bool, tag = "6")]
+    pub dir_copy_contents: bool,
+    #[prost(bool, tag = "7")]
+    pub attempt_unpack: bool,
 }
 
 /// `pb.Input`
@@ -53,6 +82,8 @@ pub struct Input {
 pub struct SourceOp {
     #[prost(string, tag = "1")]
     pub identifier: String,
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub attrs: BTreeMap<String, String>,
 }
 
 /// `pb.SourceInfo`

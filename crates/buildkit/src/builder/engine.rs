@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use minke_build::{
     BuildError, BuildRequest, BuildResult, CacheEntry, Client, Context, ContextError, DirectoryContext,
-    RemoteContext,
+    RemoteContext, Subdirectory,
 };
 use minke_engine::{ByteStream, Engine};
 use time::OffsetDateTime;
@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::io::AsyncWriteExt;
 
 use super::{Builder, CacheRecord, PruneOptions};
+use crate::frontend::sources::Source;
 
 /// The bytes of an archive that wait to be unpacked.
 const BUFFER: usize = 256 * 1024;
@@ -73,6 +74,15 @@ impl Builder for EngineBuilder {
         keep_git_dir: Option<bool>,
     ) -> Result<Arc<dyn Context>, BuildError> {
         Ok(Arc::new(RemoteContext::new(&self.builder, client, url, keep_git_dir)?))
+    }
+
+    fn source(&self, source: &Source, client: &Client) -> Result<Arc<dyn Context>, BuildError> {
+        Ok(match source {
+            Source::Git(git) => Arc::new(RemoteContext::git(&self.builder, client, git.clone())),
+            Source::File { url, name } => Arc::new(RemoteContext::file(&self.builder, client, url, name)),
+            Source::Archive(url) => return self.remote(url, client, None),
+            Source::Below(whole, folder) => Arc::new(Subdirectory::new(self.source(whole, client)?, folder)),
+        })
     }
 
     fn usage(&self) -> BoxFuture<'_, Vec<CacheRecord>> {

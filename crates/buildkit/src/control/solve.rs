@@ -33,17 +33,23 @@ use crate::session::Session;
 /// # Errors
 /// Why the build failed, with what clients print.
 pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result<SolveResponse, Status> {
-    check(&request)?;
-    shared.builder.check(&request.entitlements).map_err(|error| Status::unknown(error.to_string()))?;
+    // Before it is looked at, so that who asks for the status of one that is refused doesn't wait for it.
     let mut running = shared.builds.begin(request)?;
+    check(&running.build.request)?;
+    let denied = shared.builder.check(&running.build.request.entitlements);
+    denied.map_err(|error| Status::unknown(error.to_string()))?;
     let record = shared.history.begin(&running.build);
     let began = SystemTime::now();
     let outcome = if running.build.request.frontend.is_empty() {
         driven(shared, &mut running).await
     } else {
-        let mut attributes = Attributes::read(&running.build.request.frontend_attrs)?;
-        attributes.inputs.clone_from(&running.build.request.frontend_inputs);
-        build(shared, &running.build, &attributes, None).await
+        match Attributes::read(&running.build.request.frontend_attrs) {
+            Ok(mut attributes) => {
+                attributes.inputs.clone_from(&running.build.request.frontend_inputs);
+                build(shared, &running.build, &attributes, None).await
+            }
+            Err(status) => Err(status),
+        }
     };
     tracing::debug!(reference = running.build.request.reference, took = ?began.elapsed().unwrap_or_default(), "solved");
     record.end(&outcome);
@@ -128,9 +134,8 @@ async fn run(
     let links = AtomicUsize::new(0);
     let (mut request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
     if let Some(text) = &request.dockerfile_text {
-        // The builder's own words for it hold the excerpt that clients print themselves.
-        let parsed = minke_dockerfile::parse(&request.dockerfile, text.as_bytes());
-        let parsed = parsed.map_err(|wrong| failure::wrong(&wrong, &build.feed))?;
+        // What is wrong in it the builder says.
+        let (parsed, _) = minke_dockerfile::parse_partly(&request.dockerfile, text.as_bytes());
         let argument = request.args.get("BUILDKIT_SYNTAX").cloned().flatten();
         match (argument, parsed.directives.syntax) {
             (Some(syntax), _) => frontend::check_syntax(&syntax)?,
@@ -205,6 +210,8 @@ fn response(build: &Build, result: BuildResult) -> BTreeMap<String, String> {
         });
         if !is_pushed && !result.is_index {
             response.insert("containerimage.digest".to_owned(), image);
+        } else if let Some(manifest) = result.manifest {
+            response.entry("containerimage.digest".to_owned()).or_insert(manifest);
         }
     }
     if !result.names.is_empty() {

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use minke_build::{
-    BuildRequest, CacheEndpoint, Client, LinkedBuild, NamedContext, Subdirectory, lower_case_dockerfile,
+    BuildRequest, CacheEndpoint, Client, Context, LinkedBuild, NamedContext, Subdirectory,
+    lower_case_dockerfile,
 };
 
 use super::attributes::{Attributes, Files, Named};
-use super::links;
+use super::{links, sources};
 use crate::builder::Builder;
 use crate::builds::Builds;
 use crate::control::solve;
@@ -19,11 +20,14 @@ use crate::pb::control::{CacheOptionsEntry, SolveRequest};
 use crate::progress::Feed;
 use crate::session::content::Stores;
 use crate::session::files::{Folder, WithIgnoreFile};
-use crate::session::keys::Keys;
+use crate::session::keys::{Keys, context_status};
 use crate::session::{Session, Sessions, upload};
 
 /// The most bytes of a Dockerfile, and of its `.dockerignore`.
 pub(crate) const DOCKERFILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// The input that the Dockerfile is in, where it is in one.
+const DOCKERFILE: &str = "dockerfile";
 
 /// Where a build's files come from.
 pub(crate) struct Sources<'a> {
@@ -65,24 +69,28 @@ pub(crate) async fn gather(
 ) -> Result<(BuildRequest, Client), Status> {
     let mut request = attributes.request.clone();
     let mut ignore_file = None;
-    if let Some(name) = &attributes.dockerfile {
+    let beside = attributes.dockerfile.as_ref().filter(|_| !attributes.inputs.contains_key(DOCKERFILE));
+    if let Some(name) = beside {
         let (text, ignore) =
             dockerfile(&sources.folder(attributes, name).await?, &request.dockerfile).await?;
         sources.feed.set_source(&request.dockerfile, Bytes::from(text.clone()));
-        request.dockerfile_text =
-            Some(String::from_utf8(text).map_err(|_| Status::invalid("the Dockerfile is no UTF-8 text"))?);
+        request.dockerfile_text = Some(in_utf8(text)?);
         ignore_file = Some(ignore);
     }
-    let keys = Arc::new(Keys(sources.session.clone()));
-    let mut client = Client {
-        context: None,
-        secrets: Some(keys.clone()),
-        ssh: Some(keys.clone()),
-        auth: Some(keys),
-        stores: Some(Arc::new(Stores(sources.session.clone()))),
-        progress: Arc::new(sources.feed.clone()),
-    };
+    let mut client = client(sources.session, sources.feed);
+    if let Some(source) = sources.source(attributes, DOCKERFILE, &client)? {
+        let text = source.read_file(&request.dockerfile, DOCKERFILE_LIMIT).await;
+        let text = text
+            .map_err(|error| context_status(&error))?
+            .ok_or_else(|| no_dockerfile(&request.dockerfile))?;
+        sources.feed.set_source(&request.dockerfile, Bytes::from(text.clone()));
+        request.dockerfile_text = Some(in_utf8(text)?);
+    }
     client.context = match &attributes.context {
+        Files::Local(name) if attributes.inputs.contains_key(name) => {
+            let source = sources.source(attributes, name, &client)?;
+            Some(source.ok_or_else(solve::no_graphs)?)
+        }
         Files::Local(name) => {
             let inner = sources.folder(attributes, name).await?;
             Some(match ignore_file {
@@ -134,14 +142,51 @@ pub(crate) async fn gather(
                     NamedContext::Layout { store: store.clone(), digest: *digest }
                 }
                 Named::Url(url) => NamedContext::Url(url.clone()),
-                Named::Input(input) => NamedContext::Build(sources.linked(attributes, input).await?),
+                Named::Input(input) => match sources.source(attributes, input, &client) {
+                    Ok(Some(source)) => NamedContext::Files(source),
+                    _ => NamedContext::Build(sources.linked(attributes, input).await?),
+                },
             },
         );
     }
     Ok((request, client))
 }
 
+/// What a session's client has.
+pub(crate) fn client(session: &Arc<Session>, feed: &Feed) -> Client {
+    let keys = Arc::new(Keys(session.clone()));
+    Client {
+        context: None,
+        secrets: Some(keys.clone()),
+        ssh: Some(keys.clone()),
+        auth: Some(keys),
+        stores: Some(Arc::new(Stores(session.clone()))),
+        progress: Arc::new(feed.clone()),
+    }
+}
+
+fn in_utf8(text: Vec<u8>) -> Result<String, Status> {
+    String::from_utf8(text).map_err(|_| Status::invalid("the Dockerfile is no UTF-8 text"))
+}
+
+fn no_dockerfile(name: &str) -> Status {
+    Status::new(Code::Unknown, format!("failed to read dockerfile: open {name}: no such file or directory"))
+}
+
 impl Sources<'_> {
+    /// The source elsewhere that an input is; `None` where there is no such input.
+    fn source(
+        &self,
+        attributes: &Attributes,
+        input: &str,
+        client: &Client,
+    ) -> Result<Option<Arc<dyn Context>>, Status> {
+        let Some(graph) = attributes.inputs.get(input) else { return Ok(None) };
+        let source = sources::read(graph).ok_or_else(solve::no_graphs)?;
+        let source = self.builder.source(&source, client);
+        source.map(Some).map_err(|error| Status::invalid(error.to_string()))
+    }
+
     async fn folder(&self, attributes: &Attributes, name: &str) -> Result<Folder, Status> {
         let session = match attributes.sessions.get(name) {
             Some(id) => self.sessions.get(id).await?,
@@ -176,9 +221,6 @@ async fn dockerfile(folder: &Folder, name: &str) -> Result<(Vec<u8>, Option<Vec<
     let mut files = folder.read(&names, DOCKERFILE_LIMIT, &title).await?.into_iter();
     let mut next = || files.next().flatten();
     let (dockerfile, ignore) = (next(), next());
-    let dockerfile = dockerfile.or_else(next).ok_or_else(|| {
-        let text = format!("failed to read dockerfile: open {name}: no such file or directory");
-        Status::new(Code::Unknown, text)
-    })?;
+    let dockerfile = dockerfile.or_else(next).ok_or_else(|| no_dockerfile(name))?;
     Ok((dockerfile, ignore))
 }

@@ -15,7 +15,7 @@ const SCHEME: &str = "minke-result://";
 
 /// The graph that stands for a result.
 pub(crate) fn definition(reference: &str) -> Definition {
-    let source = Some(SourceOp { identifier: format!("{SCHEME}{reference}") });
+    let source = Some(SourceOp { identifier: format!("{SCHEME}{reference}"), ..SourceOp::default() });
     let source = Bytes::from(Op { source, ..Op::default() }.encode_to_vec());
     let input = Input { digest: digest(&source), index: 0 };
     let last = Bytes::from(Op { inputs: vec![input], ..Op::default() }.encode_to_vec());
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(reference(&graph).as_deref(), Some("build-1-0"));
         let last = Op::decode(graph.def[1].clone()).unwrap();
         assert!(graph.metadata.contains_key(&last.inputs[0].digest));
-        let source = Some(SourceOp { identifier: "docker-image://x".into() });
+        let source = Some(SourceOp { identifier: "docker-image://x".into(), ..SourceOp::default() });
         let other = Definition { def: vec![Op { source, ..Op::default() }.encode_to_vec().into()], ..graph };
         assert_eq!(reference(&other), None);
         assert_eq!(reference(&Definition::default()), None);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minke_dockerfile::ast::{Argument, Dockerfile, Kind, Lines, Stage};
+use minke_dockerfile::expand::Expander;
 use serde_json::{Value, json};
 
 use super::lint::ranges_json;
@@ -44,7 +45,11 @@ pub(crate) fn targets(dockerfile: &Dockerfile) -> BTreeMap<String, Vec<u8>> {
 ///
 /// # Errors
 /// When there is no such stage.
-pub(crate) fn outline(dockerfile: &Dockerfile, target: &str) -> Result<BTreeMap<String, Vec<u8>>, Status> {
+pub(crate) fn outline(
+    dockerfile: &Dockerfile,
+    target: &str,
+    given: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<String, Vec<u8>>, Status> {
     let stages = &dockerfile.stages;
     let number = match target {
         "" => stages.len().checked_sub(1),
@@ -52,7 +57,14 @@ pub(crate) fn outline(dockerfile: &Dockerfile, target: &str) -> Result<BTreeMap<
     };
     let number =
         number.ok_or_else(|| Status::unknown(format!("target stage {target:?} could not be found")))?;
-    let mut found = Found::default();
+    let mut found = Found {
+        given,
+        expander: Expander::new(dockerfile.directives.escape),
+        values: BTreeMap::new(),
+        args: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        agents: BTreeMap::new(),
+    };
     found.stage(dockerfile, number, &mut BTreeSet::new());
     let stage = &stages[number];
     let result = compact(json!({
@@ -68,14 +80,18 @@ pub(crate) fn outline(dockerfile: &Dockerfile, target: &str) -> Result<BTreeMap<
 }
 
 /// What was found on the way, by its first line and its name.
-#[derive(Default)]
-struct Found {
+struct Found<'a> {
+    /// The values that the build is given.
+    given: &'a BTreeMap<String, Option<String>>,
+    expander: Expander,
+    /// Those that arguments have.
+    values: BTreeMap<String, String>,
     args: BTreeMap<(u32, String), Value>,
     secrets: BTreeMap<(u32, String), Value>,
     agents: BTreeMap<(u32, String), Value>,
 }
 
-impl Found {
+impl Found<'_> {
     fn listed(&self, what: &BTreeMap<(u32, String), Value>) -> Value {
         what.values().cloned().collect()
     }
@@ -127,7 +143,9 @@ impl Found {
             return;
         }
         let default = argument.default.as_deref().or_else(|| global?.default.as_deref());
-        let value = default.map(|value| value.trim_matches(['"', '\'']));
+        let given = self.given.get(&argument.name).cloned().flatten();
+        let value = given.or_else(|| default.map(|default| self.expanded(default)));
+        self.values.extend(value.clone().map(|value| (argument.name.clone(), value)));
         let value = compact(json!({
             "name": argument.name,
             "description": argument.description.as_ref().or_else(|| global?.description.as_ref()),
@@ -137,7 +155,13 @@ impl Found {
         self.args.insert((lines.first, argument.name.clone()), value);
     }
 
+    /// A word with its variables replaced, as far as they are known.
+    fn expanded(&self, word: &str) -> String {
+        self.expander.expand(word, &self.values).map_or_else(|_| word.to_owned(), |expanded| expanded.text)
+    }
+
     fn mount(&mut self, text: &str, lines: Lines) {
+        let text = self.expanded(text);
         let fields: BTreeMap<&str, &str> =
             text.split(',').map(|field| field.split_once('=').unwrap_or((field, "true"))).collect();
         let (list, default) = match fields.get("type") {
@@ -214,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_outline_names_what_a_stage_and_those_it_needs_take() {
-        let shown = json(&outline(&dockerfile(), "1").unwrap());
+        let shown = json(&outline(&dockerfile(), "1", &BTreeMap::new()).unwrap());
         let names: Vec<_> = shown["args"].as_array().unwrap().iter().map(|arg| &arg["name"]).collect();
         assert_eq!(names, ["BASE", "LEVEL"]);
         assert_eq!(shown["args"][1]["value"], "3");
@@ -223,8 +247,14 @@ mod tests {
             (&"key".into(), &true.into())
         );
         assert_eq!(shown["ssh"][0]["name"], "default");
-        let other = json(&outline(&dockerfile(), "").unwrap());
+        let other = json(&outline(&dockerfile(), "", &BTreeMap::new()).unwrap());
         assert_eq!((&other["name"], other.get("args")), (&"other".into(), None));
-        assert!(outline(&dockerfile(), "nothing").is_err());
+        let given = BTreeMap::from([("LEVEL".to_owned(), Some("7".to_owned()))]);
+        let text = "FROM scratch\nARG LEVEL=3\nARG NAME=n$LEVEL\nRUN --mount=type=secret,id=s-$NAME x\n";
+        let file = minke_dockerfile::parse("Dockerfile", text.as_bytes()).unwrap();
+        let shown = json(&outline(&file, "", &given).unwrap());
+        assert_eq!((&shown["args"][0]["value"], &shown["args"][1]["value"]), (&"7".into(), &"n7".into()));
+        assert_eq!(shown["secrets"][0]["name"], "s-n7");
+        assert!(outline(&dockerfile(), "nothing", &BTreeMap::new()).is_err());
     }
 }

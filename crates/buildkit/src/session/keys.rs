@@ -40,6 +40,14 @@ pub(crate) fn context_error(status: &Status) -> ContextError {
     }
 }
 
+/// The other way round.
+pub(crate) fn context_status(error: &ContextError) -> Status {
+    match error.is_callers_fault {
+        true => Status::invalid(&error.message),
+        false => Status::unknown(&error.message),
+    }
+}
+
 impl Secrets for Keys {
     fn secret(&self, id: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, ContextError>> {
         let request = GetSecretRequest { id: id.to_owned(), ..GetSecretRequest::default() };

@@ -107,6 +107,30 @@ fn a_repository_is_a_context_for_both_command_lines_and_under_a_name() {
 }
 
 #[test]
+fn a_repository_is_looked_into_for_what_it_bakes() {
+    let host = buildx::host();
+    let repository = Repository::new(&host, "app");
+    let bake = "group \"default\" { targets = [\"whole\", \"part\"] }\n\
+        target \"whole\" { tags = [\"whole\"] }\n\
+        target \"part\" {\n  tags = [\"part\"]\n  context = \"sub\"\n  contexts = { base = \"target:whole\" }\n}\n";
+    repository.commit(&[
+        ("docker-bake.hcl", bake),
+        ("Dockerfile", "FROM base\nCOPY file /\n"),
+        ("file", "of the repository"),
+        ("sub/Dockerfile", "FROM base\nCOPY inner /\n"),
+        ("sub/inner", "inner"),
+    ]);
+    let server = GitHttp::start(&host, GitHttpKind::Smart(""));
+    let url = server.url("app");
+    let _ = buildx::build(&host, ["buildx", "bake", &url]).expect_code(0);
+    assert_eq!(host.docker(["run", "--rm", "part", "cat", "/file", "/inner"]).ok(), "of the repositoryinner");
+    let missing = buildx::build(&host, ["buildx", "bake", "-f", "other.hcl", &url]);
+    let _ = missing.expect_code(1).expect_stderr("other.hcl: no such file or directory");
+    drop(server);
+    host.expect_nothing_left();
+}
+
+#[test]
 fn a_private_repository_is_opened_with_the_clients_token_which_nobody_sees() {
     let host = buildx::host();
     let repository = Repository::new(&host, "private");
