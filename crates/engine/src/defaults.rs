@@ -59,6 +59,7 @@ impl ContainerDefaults {
             ));
         }
         spec::security::parse(&self.security_options(false))?;
+        self.ulimits.iter().try_for_each(spec::limits::check)?;
         log_options::check(self.log_driver(), &self.log_options)
     }
 

@@ -91,6 +91,14 @@ pub(crate) fn rlimits(ulimits: &[ResourcesUlimits], facts: &Facts) -> Result<Vec
     Ok(limits)
 }
 
+/// Whether a limit makes sense, whatever this engine can give.
+///
+/// # Errors
+/// `InvalidParameter` for an unknown name, and a soft limit above the hard one.
+pub(crate) fn check(ulimit: &ResourcesUlimits) -> Result<(), Error> {
+    rlimit(ulimit, &HardLimits::default()).map(drop)
+}
+
 fn rlimit(ulimit: &ResourcesUlimits, own: &HardLimits) -> Result<Rlimit, Error> {
     let name = ulimit.name.as_deref().unwrap_or("");
     let kind = NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);

@@ -10,6 +10,11 @@ use std::path::PathBuf;
 
 use minke_testkit::{Host, Ran, Rootfs};
 
+/// Lets a host's docker know buildx.
+pub(crate) fn link(host: &Host) {
+    project::link_buildx(host);
+}
+
 /// A host whose docker knows buildx, and which has an image `base` with busybox.
 pub(crate) fn host() -> Host {
     let host = Host::start();
