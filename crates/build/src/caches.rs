@@ -81,10 +81,18 @@ impl Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         let names = std::mem::take(self.names.get_mut().unwrap_or_else(PoisonError::into_inner));
-        for name in names {
-            if let Err(error) = self.owner.delete(&name) {
-                tracing::warn!(%error, name, "delete a cache mount of a build without cache");
+        let trash: Vec<PathBuf> = names.iter().filter_map(|name| self.owner.discard(name).ok()?).collect();
+        let delete = move || {
+            for path in trash {
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    tracing::warn!(%error, path = %path.display(), "delete a cache mount of a build without cache");
+                }
             }
+        };
+        // It may take a while, and nobody waits for it.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
+            Err(_) => delete(),
         }
     }
 }
@@ -145,6 +153,9 @@ impl CacheMounts {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(TRASH) {
+                continue;
+            }
             let Some(note) = read(&entry.path().join("note.json")) else { continue };
             let in_use = self.users().counts.contains_key(&name);
             entries.push((
@@ -167,15 +178,21 @@ impl CacheMounts {
 
     /// Deletes one that nobody uses.
     pub(crate) fn delete(&self, name: &str) -> io::Result<bool> {
+        match self.discard(name)? {
+            Some(trash) => fs::remove_dir_all(trash).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes one out of use that nobody uses; what is left of it is to be deleted.
+    fn discard(&self, name: &str) -> io::Result<Option<PathBuf>> {
         let users = self.users();
         if users.counts.contains_key(name) {
-            return Ok(false);
+            return Ok(None);
         }
         let trash = self.directory.join(format!("{TRASH}{name}"));
         fs::rename(self.directory.join(name), &trash)?;
-        drop(users);
-        fs::remove_dir_all(trash)?;
-        Ok(true)
+        Ok(Some(trash))
     }
 
     /// Deletes what a killed engine was deleting, or would have when a build was done.

@@ -44,9 +44,10 @@ impl Context for Subdirectory {
         async move { self.whole.read_file(&path, most).await }.boxed()
     }
 
-    fn fetch(&self, wanted: Wanted) -> BoxFuture<'_, Result<Tree, ContextError>> {
+    fn fetch(&self, _: Wanted) -> BoxFuture<'_, Result<Tree, ContextError>> {
         async move {
-            let tree = self.whole.fetch(Wanted { paths: Vec::new(), ..wanted }).await?;
+            // What is wanted, and what is left out, is said of the directory.
+            let tree = self.whole.fetch(Wanted::default()).await?;
             let fail = |error: std::io::Error| {
                 ContextError::invalid(format!(
                     "directory {} of the build context: {error}",

@@ -72,8 +72,7 @@ impl Attributes {
             url => upload::id(url)
                 .map_or_else(|| Files::Remote(url.to_owned()), |id| Files::Upload(id.to_owned())),
         };
-        let is_elsewhere = !matches!(read.context, Files::Local(_));
-        read.subdirectory = Some(text("contextsubdir")).filter(|path| is_elsewhere && !path.is_empty());
+        read.subdirectory = Some(text("contextsubdir")).filter(|path| !path.is_empty());
         read.dockerfile = match (attributes.get("dockerfilekey"), &read.context) {
             (Some(key), _) => Some(key.clone()),
             (None, Files::Local(_)) => Some("dockerfile".to_owned()),

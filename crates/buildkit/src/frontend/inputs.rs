@@ -10,6 +10,7 @@ use minke_build::{
 };
 
 use super::attributes::{Attributes, Files, Named};
+use super::sources::Source;
 use super::{links, sources};
 use crate::builder::Builder;
 use crate::builds::Builds;
@@ -79,10 +80,7 @@ pub(crate) async fn gather(
     }
     let mut client = client(sources.session, sources.feed);
     if let Some(source) = sources.source(attributes, DOCKERFILE, &client)? {
-        let text = source.read_file(&request.dockerfile, DOCKERFILE_LIMIT).await;
-        let text = text
-            .map_err(|error| context_status(&error))?
-            .ok_or_else(|| no_dockerfile(&request.dockerfile))?;
+        let text = dockerfile_in(&*source, &request.dockerfile).await?;
         sources.feed.set_source(&request.dockerfile, Bytes::from(text.clone()));
         request.dockerfile_text = Some(in_utf8(text)?);
     }
@@ -119,14 +117,16 @@ pub(crate) async fn gather(
             Some(context)
         }
     };
-    if let Some(directory) = &attributes.subdirectory
+    let is_elsewhere = match &attributes.context {
+        Files::Local(name) => attributes.inputs.contains_key(name),
+        Files::Upload(_) | Files::Remote(_) => true,
+    };
+    if let Some(directory) = attributes.subdirectory.as_ref().filter(|_| is_elsewhere)
         && let Some(whole) = client.context.take()
     {
         // The Dockerfile isn't looked for there.
         if request.dockerfile_text.is_none() {
-            let text = whole.read_file(&request.dockerfile, DOCKERFILE_LIMIT).await;
-            let text = text.map_err(|error| Status::invalid(error.to_string()))?;
-            request.dockerfile_text = text.and_then(|text| String::from_utf8(text).ok());
+            request.dockerfile_text = Some(in_utf8(dockerfile_in(&*whole, &request.dockerfile).await?)?);
         }
         client.context = Some(Arc::new(Subdirectory::new(whole, directory)));
     }
@@ -142,9 +142,9 @@ pub(crate) async fn gather(
                     NamedContext::Layout { store: store.clone(), digest: *digest }
                 }
                 Named::Url(url) => NamedContext::Url(url.clone()),
-                Named::Input(input) => match sources.source(attributes, input, &client) {
-                    Ok(Some(source)) => NamedContext::Files(source),
-                    _ => NamedContext::Build(sources.linked(attributes, input).await?),
+                Named::Input(input) => match attributes.inputs.get(input).and_then(sources::read) {
+                    Some(source) => NamedContext::Files(sources.open(&source, &client)?),
+                    None => NamedContext::Build(sources.linked(attributes, input).await?),
                 },
             },
         );
@@ -169,6 +169,17 @@ fn in_utf8(text: Vec<u8>) -> Result<String, Status> {
     String::from_utf8(text).map_err(|_| Status::invalid("the Dockerfile is no UTF-8 text"))
 }
 
+/// The Dockerfile of a context.
+async fn dockerfile_in(context: &dyn Context, name: &str) -> Result<Vec<u8>, Status> {
+    for name in [Some(name.to_owned()), lower_case_dockerfile(name)].into_iter().flatten() {
+        let text = context.read_file(&name, DOCKERFILE_LIMIT).await;
+        if let Some(text) = text.map_err(|error| context_status(&error))? {
+            return Ok(text);
+        }
+    }
+    Err(no_dockerfile(name))
+}
+
 fn no_dockerfile(name: &str) -> Status {
     Status::new(Code::Unknown, format!("failed to read dockerfile: open {name}: no such file or directory"))
 }
@@ -182,9 +193,11 @@ impl Sources<'_> {
         client: &Client,
     ) -> Result<Option<Arc<dyn Context>>, Status> {
         let Some(graph) = attributes.inputs.get(input) else { return Ok(None) };
-        let source = sources::read(graph).ok_or_else(solve::no_graphs)?;
-        let source = self.builder.source(&source, client);
-        source.map(Some).map_err(|error| Status::invalid(error.to_string()))
+        self.open(&sources::read(graph).ok_or_else(solve::no_graphs)?, client).map(Some)
+    }
+
+    fn open(&self, source: &Source, client: &Client) -> Result<Arc<dyn Context>, Status> {
+        self.builder.source(source, client).map_err(|error| Status::invalid(error.to_string()))
     }
 
     async fn folder(&self, attributes: &Attributes, name: &str) -> Result<Folder, Status> {
