@@ -9,7 +9,7 @@ use minke_model::{Digest, Platform};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    BuildError, BuildRequest, BuildResult, CacheEntry, Client, LinkedBuild,
+    BuildError, BuildRequest, BuildResult, CacheEntry, Client, LinkedBuild, NetworkMode,
     build::Build,
     cache::{Cache, failed},
     caches::CacheMounts,
@@ -100,12 +100,21 @@ impl Builder {
         }
     }
 
+    /// Whether the engine allows what a build is to have.
+    fn check_allowed(&self, request: &BuildRequest) -> Result<(), BuildError> {
+        self.check_entitlements(&request.entitlements)?;
+        if request.network == NetworkMode::Host {
+            self.check_entitlements(&["network.host".to_owned()])?;
+        }
+        Ok(())
+    }
+
     /// Builds. Dropping the future ends everything that is under way.
     ///
     /// # Errors
     /// [`BuildError`]; steps that were finished stay in the cache.
     pub async fn build(&self, request: BuildRequest, client: Client) -> Result<BuildResult, BuildError> {
-        self.check_entitlements(&request.entitlements)?;
+        self.check_allowed(&request)?;
         let check_only = request.check_only;
         let prepared = prepare::prepare(self, request, client).await?;
         if check_only {
@@ -137,6 +146,7 @@ impl Builder {
             if request.platforms.len() > 1 {
                 request.platforms = vec![platform.to_string()];
             }
+            self.check_allowed(&request)?;
             let prepared = prepare::prepare(self, request, linked.client.clone()).await?;
             let _end = EndOnDrop(prepared.builds.iter().map(|(build, _)| Arc::clone(build)).collect());
             let (build, target) = prepared.builds.first().ok_or_else(|| {

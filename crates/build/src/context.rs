@@ -23,6 +23,11 @@ pub trait Context: Send + Sync {
     /// [`ContextError`].
     fn fetch(&self, wanted: Wanted) -> BoxFuture<'_, Result<Tree, ContextError>>;
 
+    /// Whether its `.dockerignore` holds where it has a name: those of the client's own folders do.
+    fn heeds_ignore_file(&self) -> bool {
+        false
+    }
+
     /// What names this context in messages: `.`, a URL.
     fn name(&self) -> String {
         "context".to_owned()

@@ -59,6 +59,9 @@ pub(crate) fn matches(
             for directory in &found {
                 below(root, directory, &mut next, 0)?;
             }
+            // Several `**` lead to the same directories.
+            next.sort_unstable();
+            next.dedup();
             found = next;
             continue;
         }

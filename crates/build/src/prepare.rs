@@ -14,6 +14,7 @@ use minke_dockerfile::{
     Diagnostic,
     ast::Dockerfile,
     evaluate::{Action, CopySource, Evaluated, MountKind},
+    expand::Expander,
     lint::{CheckConfig, Linter},
     plan::{Options, Origin, Plan, StageId},
 };
@@ -83,7 +84,9 @@ pub(crate) async fn dockerfile(request: &BuildRequest, client: &Client) -> Resul
     let (file, mistake) = minke_dockerfile::parse_partly(name, &bytes);
     let Some(mistake) = mistake else { return Ok(file) };
     // What the lints find before it is told all the same.
-    if let Ok(mut linter) = Linter::new(&file, check_config(request)?) {
+    if let Ok(config) = check_config(request)
+        && let Ok(mut linter) = Linter::new(&file, config)
+    {
         linter.read(&file);
         say_warnings(client, &linter, &file);
     }
@@ -138,11 +141,17 @@ fn platforms(request: &BuildRequest) -> Result<Vec<Option<Platform>>, BuildError
 }
 
 /// The time that the Dockerfile itself says before its first stage: `ARG SOURCE_DATE_EPOCH=1704067200`.
-fn own_epoch(file: &Dockerfile) -> Result<Option<i64>, BuildError> {
-    let said = file.arguments.iter().rev().find_map(|argument| {
-        argument.arguments.iter().rev().find(|argument| argument.name == EPOCH)?.default.as_deref()
-    });
-    match said.filter(|text| !text.is_empty()) {
+fn own_epoch(file: &Dockerfile, request: &BuildRequest) -> Result<Option<i64>, BuildError> {
+    let expander = Expander::new(file.directives.escape);
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    for argument in file.arguments.iter().flat_map(|global| &global.arguments) {
+        let given = request.args.get(&argument.name).cloned().flatten();
+        // What can't be expanded the plan tells of.
+        let default = argument.default.as_ref().and_then(|default| expander.expand(default, &values).ok());
+        let value = given.or_else(|| default.map(|default| default.text));
+        values.extend(value.map(|value| (argument.name.clone(), value)));
+    }
+    match values.get(EPOCH).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => text
             .parse()
@@ -186,7 +195,7 @@ pub(crate) async fn prepare(
     let exports = exchange::check_exports(&request)?;
     let file = dockerfile(&request, &client).await?;
     if request.source_date_epoch.is_none() && !request.args.contains_key(EPOCH) {
-        request.source_date_epoch = own_epoch(&file)?;
+        request.source_date_epoch = own_epoch(&file, &request)?;
     }
     let imports = exchange::imports(builder.engine(), &client, &request);
     let (patterns, imports) = join(ignored(&request, &client), imports).await;

@@ -150,10 +150,13 @@ async fn download_file(engine: &Engine, url: &str, name: &str) -> Result<Directo
     let file = download::content(engine, url).await?;
     let workspace = engine.build_workspace()?;
     let path = workspace.directory().join("context");
-    let name = Path::new(name).file_name().unwrap_or_else(|| "file".as_ref()).to_owned();
-    let written = std::fs::create_dir(&path)
-        .and_then(|()| std::fs::File::create_new(path.join(name)))
-        .and_then(|mut to| io::copy(&mut file.open()?, &mut to));
+    let to = path.join(Path::new(name).file_name().unwrap_or_else(|| "file".as_ref()));
+    let folder = path.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir(folder)?;
+        io::copy(&mut file.open()?, &mut std::fs::File::create_new(to)?)
+    });
+    let written = written.await.map_err(|error| failed(&error))?;
     written.map_err(|error| BuildError::Failed(format!("keep a download: {error}")))?;
     Ok(DirectoryContext::new(Tree::new(path, workspace), redacted(url)))
 }

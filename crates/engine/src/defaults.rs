@@ -70,18 +70,18 @@ impl ContainerDefaults {
         nothing_new.into_iter().chain(profile.map(|profile| format!("seccomp={profile}"))).collect()
     }
 
-    /// Writes them where a container says nothing.
+    /// Writes them where a container says nothing, on a host with cgroup v2 (`unified`) or without.
     ///
     /// # Errors
     /// `InvalidParameter` for a container's own options that make no sense.
-    pub(crate) fn fill(&self, host: &mut HostConfig) -> Result<(), Error> {
+    pub(crate) fn fill(&self, host: &mut HostConfig, unified: bool) -> Result<(), Error> {
         let empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
         if empty(&host.cgroup_parent) {
             host.cgroup_parent.clone_from(&self.cgroup_parent);
         }
         if let Some(mode) = cgroup_namespace(self.cgroup_namespace.as_deref())?
             && host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY)
-            && host.privileged != Some(true)
+            && (unified || host.privileged != Some(true))
         {
             host.cgroupns_mode = Some(mode);
         }
@@ -168,7 +168,7 @@ mod tests {
 
     fn filled(json: &str) -> HostConfig {
         let mut host = serde_json::from_str(json).unwrap();
-        defaults().fill(&mut host).unwrap();
+        defaults().fill(&mut host, false).unwrap();
         host
     }
 

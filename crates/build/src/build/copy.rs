@@ -70,7 +70,7 @@ impl Work<'_> {
         self.node.start();
         for input in &job.inputs {
             if let Input::Download { file, .. } = input {
-                file.bring(&self.build.engine).await?;
+                file.bring(&self.build.engine, &self.build.cache.urls).await?;
             }
         }
         let workspace = self.workspace()?;

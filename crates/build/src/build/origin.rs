@@ -93,7 +93,10 @@ impl Build {
     async fn named(&self, name: &str, context: &dyn Context) -> Result<Files, BuildError> {
         let named = self.files.named.get(name).ok_or_else(|| lost(name))?;
         let fetched = named.fetched.get_or_try_init(|| async {
-            let exclude = ignored(context, &[IGNORE_FILE]).await?;
+            let exclude = match context.heeds_ignore_file() {
+                true => ignored(context, &[IGNORE_FILE]).await?,
+                false => Vec::new(),
+            };
             let ignored = Ignored::new(&exclude)?;
             let wanted = Wanted { paths: named.paths.clone(), exclude };
             Ok::<_, BuildError>((context.fetch(wanted).await?, ignored))

@@ -133,7 +133,8 @@ async fn look(engine: &Engine, remembered: &Remembered, url: &str) -> Result<Dow
         return Ok(Download { url: url.to_owned(), digest, modified, content: OnceCell::new() });
     }
     let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
-    let etag = etag.filter(|etag| etag.len() <= LONGEST_ETAG).map(str::to_owned);
+    // A weak one says that the bytes may be others.
+    let etag = etag.filter(|etag| etag.len() <= LONGEST_ETAG && !etag.starts_with("W/")).map(str::to_owned);
     let content = receive(engine, url, response).await?;
     let (digest, modified) = (content.digest, content.modified);
     remembered.add(url, etag.map(|etag| Known { digest, modified, etag }));
@@ -181,15 +182,13 @@ impl Download {
     ///
     /// # Errors
     /// When it can't be had, or is another by now.
-    pub(crate) async fn bring(&self, engine: &Engine) -> Result<(), BuildError> {
+    pub(crate) async fn bring(&self, engine: &Engine, remembered: &Remembered) -> Result<(), BuildError> {
         let content = self.content.get_or_try_init(|| content(engine, &self.url)).await?;
-        match content.digest == self.digest {
-            true => Ok(()),
-            false => Err(BuildError::Invalid(format!(
-                "{} was changed while it was built from: build again",
-                self.url
-            ))),
+        if content.digest == self.digest {
+            return Ok(());
         }
+        remembered.add(&self.url, None);
+        Err(BuildError::Invalid(format!("{} was changed while it was built from: build again", self.url)))
     }
 
     /// # Errors

@@ -11,6 +11,9 @@ use crate::pb::source::{Definition, FileActionCopy, FileOp, Op, SourceOp};
 /// Where a URL's file is when nobody says its name.
 const FILE: &str = "download";
 
+/// The attribute that says it.
+const FILE_NAME: &str = "http.filename";
+
 /// A source elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -60,11 +63,15 @@ fn one(source: &SourceOp) -> Option<Source> {
     let (scheme, rest) = source.identifier.split_once("://")?;
     match scheme {
         "git" => git(rest, &source.attrs).map(Source::Git),
+        // What is to be verified or sent along isn't.
+        "http" | "https" if source.attrs.keys().any(|key| key.starts_with("http.") && key != FILE_NAME) => {
+            None
+        }
         "http" | "https" => Some(Source::File {
             url: source.identifier.clone(),
             name: source
                 .attrs
-                .get("http.filename")
+                .get(FILE_NAME)
                 .filter(|name| !name.is_empty())
                 .map_or(FILE, String::as_str)
                 .to_owned(),
@@ -161,6 +168,8 @@ mod tests {
         for ops in [vec![], vec![image()], vec![http(), http()], vec![http(), Op::default()]] {
             assert_eq!(read(&graph(ops)), None);
         }
+        let verified = source("https://host/x", &[("http.checksum", "sha256:0")]);
+        assert_eq!(read(&graph(vec![verified])), None);
         let signed = source("git://host/a", &[("git.sig.pubkey", "x")]);
         assert_eq!(read(&graph(vec![signed])), None);
         let nonsense = Definition { def: vec!["\u{ff}".into()], ..Definition::default() };

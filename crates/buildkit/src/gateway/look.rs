@@ -1,5 +1,7 @@
 //! Looking into sources: a file's content, what a folder has, what a file is.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,18 +27,27 @@ const MOST_ENTRIES: usize = 10_000;
 
 /// `ReadFile`
 pub(super) async fn file(build: &Build, request: ReadFileRequest) -> Result<ReadFileResponse, Status> {
-    let source = build.source(&request.reference)?;
-    let content = source.read_file(&request.path, LONGEST).await.map_err(|error| context_status(&error))?;
-    let content = content.ok_or_else(|| missing("open", &request.path))?;
-    Ok(ReadFileResponse { data: part(content, request.range) })
+    let (source, path) = (build.source(&request.reference)?, request.path);
+    let Some(range) = request.range else {
+        let content = source.read_file(&path, LONGEST).await.map_err(|error| context_status(&error))?;
+        return Ok(ReadFileResponse { data: content.ok_or_else(|| missing("open", &path))? });
+    };
+    let data = below(source, move |root| {
+        let file = root.open_at(Path::new(&path), OFlags::RDONLY | OFlags::NONBLOCK);
+        let file = File::from(file.map_err(|_| missing("open", &path))?);
+        part(file, range).map_err(|error| Status::unknown(format!("read {path}: {error}")))
+    });
+    Ok(ReadFileResponse { data: data.await? })
 }
 
-fn part(content: Vec<u8>, range: Option<FileRange>) -> Vec<u8> {
-    let Some(range) = range else { return content };
-    let bound = |count: i64| usize::try_from(count.max(0)).unwrap_or(usize::MAX);
-    let rest = content.get(bound(range.offset)..).unwrap_or_default();
-    let length = if range.length > 0 { bound(range.length).min(rest.len()) } else { rest.len() };
-    rest[..length].to_vec()
+/// Bytes of a file, within it.
+fn part(mut file: impl Read + Seek, range: FileRange) -> io::Result<Vec<u8>> {
+    let bound = |count: i64| u64::try_from(count).unwrap_or(0);
+    file.seek(SeekFrom::Start(bound(range.offset)))?;
+    let length = if range.length > 0 { bound(range.length).min(LONGEST) } else { LONGEST };
+    let mut data = Vec::new();
+    file.take(length).read_to_end(&mut data)?;
+    Ok(data)
 }
 
 /// `StatFile`
@@ -98,8 +109,7 @@ mod tests {
 
     #[test]
     fn parts_of_a_file_are_within_it() {
-        let of = |offset, length| part(b"abcdef".to_vec(), Some(FileRange { offset, length }));
-        assert_eq!(part(b"abc".to_vec(), None), b"abc");
+        let of = |offset, length| part(io::Cursor::new(b"abcdef"), FileRange { offset, length }).unwrap();
         assert_eq!((of(1, 2), of(4, 100), of(2, 0)), (b"bc".to_vec(), b"ef".to_vec(), b"cdef".to_vec()));
         assert_eq!((of(-5, -1), of(100, 1)), (b"abcdef".to_vec(), Vec::new()));
     }

@@ -103,6 +103,10 @@ impl Context for Folder {
         })
     }
 
+    fn heeds_ignore_file(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> String {
         self.name.clone()
     }

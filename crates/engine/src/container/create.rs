@@ -161,7 +161,7 @@ pub(super) fn adapt(
     on: HostResources,
     defaults: &ContainerDefaults,
 ) -> Result<(), Error> {
-    defaults.fill(host)?;
+    defaults.fill(host, on.unified)?;
     spec::resources::adapt(host, on);
     let privileged = host.privileged == Some(true);
     if host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY) {
