@@ -36,38 +36,56 @@ pub(crate) struct Match {
     pub(crate) path: PathBuf,
     /// Its name in a destination that is a directory.
     pub(crate) name: PathBuf,
-    /// The path by which the source means it, links on the way and all.
-    pub(crate) written: PathBuf,
 }
 
-/// What a source path with wildcards means in a tree, sorted. `**` means what `*` does, unless it is `deep`: then it is any
-/// number of directories.
-pub(crate) fn matches(
-    root: &Root,
-    pattern: &str,
-    excluded: Excluded<'_>,
-    deep: bool,
-) -> Result<Vec<Match>, BuildError> {
+/// What a source path with wildcards means in a tree, sorted.
+pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Result<Vec<Match>, BuildError> {
     let parts = parts(pattern);
     if !parts.iter().any(|part| is_pattern(part)) {
         return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), excluded)?.into_iter().collect());
     }
-    let mut found = vec![PathBuf::from("/")];
-    for part in &parts {
-        let mut next = Vec::new();
-        if deep && *part == "**" {
-            for directory in &found {
-                below(root, directory, &mut next, 0)?;
-            }
-            // Several `**` lead to the same directories.
-            next.sort_unstable();
-            next.dedup();
-            found = next;
-            continue;
+    let mut matches = Vec::new();
+    for path in expanded(root, Path::new("/"), pattern, false)? {
+        matches.extend(one(root, &path, excluded)?);
+    }
+    Ok(matches)
+}
+
+/// What a source of `--parents` means: what `pattern` does below each place that `pivot` means. Its name is the way from there,
+/// and `**` is any number of directories.
+pub(crate) fn matches_below(
+    root: &Root,
+    pivot: &str,
+    pattern: &str,
+    excluded: Excluded<'_>,
+) -> Result<Vec<Match>, BuildError> {
+    let mut matches = Vec::new();
+    for place in expanded(root, Path::new("/"), pivot, true)? {
+        for path in expanded(root, &place, pattern, true)? {
+            let name = path.strip_prefix(&place).unwrap_or(&path).to_owned();
+            matches.extend(one(root, &path, excluded)?.map(|found| Match { name, ..found }));
         }
-        let glob = is_pattern(part).then(|| Glob::new(part)).transpose();
+        if matches.len() > MOST_MATCHES {
+            return Err(too_many(pattern));
+        }
+    }
+    Ok(matches)
+}
+
+/// The paths below `from` that a pattern means, sorted. `**` means what `*` does, unless it is `deep`: then it is any number of
+/// directories.
+fn expanded(root: &Root, from: &Path, pattern: &str, deep: bool) -> Result<Vec<PathBuf>, BuildError> {
+    let mut found = vec![from.to_owned()];
+    for part in parts(pattern) {
+        let mut next = Vec::new();
+        let is_deep = deep && part == "**";
+        let glob = (is_pattern(part) && !is_deep).then(|| Glob::new(part)).transpose();
         let glob = glob.map_err(|error| BuildError::Invalid(format!("{pattern:?}: {error}")))?;
         for directory in &found {
+            if is_deep {
+                below(root, directory, &mut next, 0)?;
+                continue;
+            }
             let Some(glob) = &glob else {
                 next.push(directory.join(part));
                 continue;
@@ -77,23 +95,19 @@ pub(crate) fn matches(
             let matching = names.iter().filter(|name| glob.matches(&name.to_string_lossy()));
             next.extend(matching.map(|name| directory.join(name)));
         }
+        // Several ways lead to the same directory through `**`.
+        next.sort_unstable();
+        next.dedup();
         if next.len() > MOST_MATCHES {
             return Err(too_many(pattern));
         }
         found = next;
     }
-    // Several ways may lead to the same file through `**`.
-    found.sort_unstable();
-    found.dedup();
-    let mut matches = Vec::new();
-    for path in found {
-        matches.extend(one(root, &path, excluded)?);
-    }
-    Ok(matches)
+    Ok(found)
 }
 
 /// The names that a path goes through.
-pub(crate) fn parts(path: &str) -> Vec<&str> {
+fn parts(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
@@ -143,7 +157,7 @@ fn one(root: &Root, path: &Path, excluded: Excluded<'_>) -> Result<Option<Match>
     if hidden(relative) || hidden(&real) {
         return Ok(None);
     }
-    Ok(Some(Match { path: real, name, written: relative.to_owned() }))
+    Ok(Some(Match { path: real, name }))
 }
 
 /// The path of a handle below a root, by the kernel's word.
@@ -352,7 +366,7 @@ mod tests {
     }
 
     fn found(root: &Root, pattern: &str) -> Vec<String> {
-        let all = matches(root, pattern, &|_, _| false, false).unwrap();
+        let all = matches(root, pattern, &|_, _| false).unwrap();
         all.into_iter().map(|found| found.path.display().to_string()).collect()
     }
 
@@ -367,12 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn the_way_from_the_pivot_is_kept() {
+        let (_dir, root) = tree();
+        let below = |pivot: &str, pattern: &str| {
+            let all = matches_below(&root, pivot, pattern, &|_, _| false).unwrap();
+            all.into_iter().map(|found| found.name.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(below("/", "src/*.c"), ["src/a.c", "src/b.c"]);
+        assert_eq!(below("/s*", "**/*.?"), ["a.c", "b.c", "deep/c.h"]);
+        assert_eq!(below("/", "**/**/**/**/c.h"), ["src/deep/c.h"]);
+        assert_eq!(below("/**", "c.h"), ["c.h"]);
+        assert_eq!(below("/link", "a.c"), ["a.c"]);
+        assert_eq!(below("/none*", "a.c"), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_touched_file_is_the_same_and_a_changed_mode_is_not() {
         use std::os::unix::fs::PermissionsExt;
         let (dir, root) = tree();
         let digest = || {
             let mut hash = ContentHash::new(&|_, _| false, false);
-            for found in matches(&root, "/src", &|_, _| false, false).unwrap() {
+            for found in matches(&root, "/src", &|_, _| false).unwrap() {
                 hash.add(&root, &found).unwrap();
             }
             hash.finish()
@@ -390,8 +419,7 @@ mod tests {
         let excluded = |path: &Path, _| path.starts_with("src/deep");
         let digest = || {
             let mut hash = ContentHash::new(&excluded, false);
-            hash.add(&root, &Match { path: "src".into(), name: "src".into(), written: "src".into() })
-                .unwrap();
+            hash.add(&root, &Match { path: "src".into(), name: "src".into() }).unwrap();
             hash.finish()
         };
         let before = digest();

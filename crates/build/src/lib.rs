@@ -36,7 +36,7 @@ pub use context::{Context, ContextError, Tree, Wanted};
 pub use directory::{DirectoryContext, NoContext, Subdirectory};
 pub use error::BuildError;
 pub use output::{BuildResult, Destination, Output, OutputKind};
-pub use prepare::lower_case_dockerfile;
+pub use prepare::{lower_case_dockerfile, read_dockerfile};
 pub use progress::{Event, LogStream, Progress, Status, Step, Vertex, Warning};
 pub use remote::RemoteContext;
 pub use request::{BuildRequest, CacheEndpoint, LinkedBuild, NamedContext, NetworkMode, ResourceLimits};

@@ -13,7 +13,7 @@ use futures_util::future::join;
 use minke_dockerfile::{
     Diagnostic,
     ast::Dockerfile,
-    evaluate::{Action, CopySource, Evaluated, MountKind},
+    evaluate::{Action, CopySource, Evaluated, MountKind, PathSource},
     expand::Expander,
     lint::{CheckConfig, Linter},
     plan::{Options, Origin, Plan, StageId},
@@ -93,8 +93,11 @@ pub(crate) async fn dockerfile(request: &BuildRequest, client: &Client) -> Resul
     Err(told(&mistake))
 }
 
-/// The file of this name, or `dockerfile` where `Dockerfile` is missing.
-async fn read_dockerfile(context: &dyn Context, name: &str) -> Result<Vec<u8>, BuildError> {
+/// The file of this name in a context, or `dockerfile` where `Dockerfile` is missing.
+///
+/// # Errors
+/// When there is none, or it can't be read.
+pub async fn read_dockerfile(context: &dyn Context, name: &str) -> Result<Vec<u8>, BuildError> {
     for name in [Some(name.to_owned()), lower_case_dockerfile(name)].into_iter().flatten() {
         if let Some(bytes) = context.read_file(&name, LONGEST_DOCKERFILE).await? {
             return Ok(bytes);
@@ -319,10 +322,7 @@ fn wanted_paths<'a>(
     for step in stages.flat_map(|stage| &stage.steps) {
         match &step.action {
             Action::Copy(copy) => paths.extend(copy.sources.iter().filter_map(|source| match source {
-                CopySource::Path(path) if is_it(&path.from) => Some(match &path.parents {
-                    Some(below) => format!("{}/{below}", path.path.trim_end_matches('/')),
-                    None => path.path.clone(),
-                }),
+                CopySource::Path(path) if is_it(&path.from) => Some(wanted_path(path)),
                 _ => None,
             })),
             Action::Run(run) => paths.extend(run.mounts.iter().filter_map(|mount| match &mount.kind {
@@ -345,6 +345,13 @@ fn wanted_paths<'a>(
     paths.sort_unstable();
     paths.dedup();
     paths
+}
+
+/// What has to be there for a source: clients know no `**`, so all below it.
+fn wanted_path(source: &PathSource) -> String {
+    let Some(below) = &source.parents else { return source.path.clone() };
+    let whole = format!("{}/{below}", source.path.trim_end_matches('/'));
+    whole.split('/').take_while(|part| *part != "**").collect::<Vec<_>>().join("/")
 }
 
 /// Whether any step reads of the context.

@@ -8,10 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use minke_dockerfile::{
-    evaluate::{CopySource, CopyStep, MakeDirectory},
-    ignore::Glob,
-};
+use minke_dockerfile::evaluate::{CopySource, CopyStep, MakeDirectory};
 use minke_engine::{Workspace, owner_in};
 use minke_image::archive::{self, AbsoluteNames, Parents, UnpackOptions};
 use minke_kernel::path::Root;
@@ -24,7 +21,7 @@ use crate::{
     cache::{Key, failed},
     copy::Copier,
     exclude::{Exclude, Ignored},
-    files::{ContentHash, Match, matches, parts, unreadable},
+    files::{ContentHash, Match, matches, matches_below, unreadable},
     remote::Download,
 };
 
@@ -214,23 +211,19 @@ impl Job {
         must_exist: bool,
     ) -> Result<Vec<Match>, BuildError> {
         let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
-        let pattern = match parents {
-            Some(below) => format!("{}/{}", path.trim_end_matches('/'), below.trim_start_matches('/')),
-            None => path.to_owned(),
+        let found = match parents {
+            Some(below) => matches_below(&files.root, path, below, &excluded)?,
+            None => matches(&files.root, path, &excluded)?,
         };
-        let mut found = matches(&files.root, &pattern, &excluded, parents.is_some())?;
         if found.is_empty() && must_exist {
             let of = if files.lower.is_some() { "stage" } else { "context" };
+            let path = match parents {
+                Some(below) => format!("{}/{}", path.trim_end_matches('/'), below.trim_start_matches('/')),
+                None => path.to_owned(),
+            };
             return Err(BuildError::Invalid(format!(
-                "failed to compute cache key: failed to calculate checksum of ref {of}: {pattern:?}: not found"
+                "failed to compute cache key: failed to calculate checksum of ref {of}: {path:?}: not found"
             )));
-        }
-        if parents.is_some() {
-            // Kept below the destination: the way from the pivot to the file.
-            let pivot = parts(path);
-            for found in &mut found {
-                found.name = found.written.components().skip(pivot_length(&pivot, &found.written)).collect();
-            }
         }
         Ok(found)
     }
@@ -404,28 +397,6 @@ impl Place<'_> {
                 error => Err(error),
             },
         }
-    }
-}
-
-/// How many names of a match lie before the pivot: as many as the pattern there has, and more where it has `**`.
-fn pivot_length(pivot: &[&str], written: &Path) -> usize {
-    if !pivot.contains(&"**") {
-        return pivot.len();
-    }
-    let written: Vec<_> = written.iter().map(|name| name.to_string_lossy()).collect();
-    let fits = |length: &usize| leads(pivot, &written[..*length]);
-    (0..=written.len()).find(fits).unwrap_or(0)
-}
-
-/// Whether a pattern leads along these names.
-fn leads(pattern: &[&str], names: &[std::borrow::Cow<'_, str>]) -> bool {
-    match (pattern, names) {
-        ([], []) => true,
-        (["**", rest @ ..], _) => (0..=names.len()).any(|skipped| leads(rest, &names[skipped..])),
-        ([first, rest @ ..], [name, others @ ..]) => {
-            Glob::new(first).is_ok_and(|glob| glob.matches(name)) && leads(rest, others)
-        }
-        _ => false,
     }
 }
 

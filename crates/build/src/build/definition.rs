@@ -99,7 +99,7 @@ impl Build {
             let excluded =
                 |path: &std::path::Path, directory: bool| files.ignored.is_excluded(path, directory);
             let mut hash = ContentHash::new(&excluded, false);
-            for found in matches(&files.root, &source, &excluded, false)? {
+            for found in matches(&files.root, &source, &excluded)? {
                 hash.add(&files.root, &found)?;
             }
             Ok(hash.finish())

@@ -122,7 +122,7 @@ impl Work<'_> {
             let digest = tokio::task::spawn_blocking(move || {
                 let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
                 let mut hash = ContentHash::new(&excluded, files.lower.is_some());
-                for found in matches(&files.root, &source, &excluded, false)? {
+                for found in matches(&files.root, &source, &excluded)? {
                     hash.add(&files.root, &found)?;
                 }
                 Ok::<_, BuildError>(hash.finish())
@@ -391,7 +391,7 @@ fn bind(
     read_only: bool,
 ) -> Result<StepMountKind, BuildError> {
     let missing = || BuildError::Invalid(format!("failed to mount {source:?}: not found"));
-    let found = matches(&files.root, &literal(source), &|_, _| false, false)?;
+    let found = matches(&files.root, &literal(source), &|_, _| false)?;
     let [Match { path, .. }] = found.as_slice() else { return Err(missing()) };
     let Some(lower) = &files.lower else {
         let inside = Path::new("/").join(path);
@@ -453,7 +453,7 @@ fn fill(cache: &Path, files: &Files, source: &str) -> Result<Owner, BuildError> 
         made_at: None,
         links: Default::default(),
     };
-    for found in matches(&files.root, &literal(source), &|_, _| false, false)? {
+    for found in matches(&files.root, &literal(source), &|_, _| false)? {
         copier.copy(&files.root, &found, "/", false, &|_, _| false)?;
         let directory = files.root.locate(&Path::new("/").join(&found.path)).map_err(failed)?;
         let stat = rustix::fs::fstat(directory).map_err(|error| failed(error.into()))?;

@@ -22,7 +22,7 @@ use super::failure;
 use crate::Shared;
 use crate::builds::{Build, Running};
 use crate::frontend::attributes::Attributes;
-use crate::frontend::inputs::{DOCKERFILE_LIMIT, Sources, endpoint, gather, of_solve};
+use crate::frontend::inputs::{Sources, dockerfile_in, endpoint, gather, of_solve};
 use crate::frontend::{self, outputs};
 use crate::grpc::{Code, Status};
 use crate::pb::control::{SolveRequest, SolveResponse};
@@ -185,14 +185,10 @@ pub(crate) async fn dockerfile(
     let links = AtomicUsize::new(0);
     let (request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
     let text = match (request.dockerfile_text, client.context) {
-        (Some(text), _) => Some(text.into_bytes()),
-        (None, Some(context)) => {
-            let read = context.read_file(&request.dockerfile, DOCKERFILE_LIMIT).await;
-            read.map_err(|error| Status::unknown(error.to_string()))?
-        }
-        (None, None) => None,
+        (Some(text), _) => text.into_bytes(),
+        (None, Some(context)) => dockerfile_in(context.as_ref(), &request.dockerfile).await?,
+        (None, None) => return Err(Status::unknown(format!("there is no {}", request.dockerfile))),
     };
-    let text = text.ok_or_else(|| Status::unknown(format!("there is no {}", request.dockerfile)))?;
     Ok(minke_dockerfile::parse(&request.dockerfile, &text))
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use minke_build::{
     BuildRequest, CacheEndpoint, Client, Context, LinkedBuild, NamedContext, Subdirectory,
-    lower_case_dockerfile,
+    lower_case_dockerfile, read_dockerfile,
 };
 
 use super::attributes::{Attributes, Files, Named};
@@ -21,11 +21,11 @@ use crate::pb::control::{CacheOptionsEntry, SolveRequest};
 use crate::progress::Feed;
 use crate::session::content::Stores;
 use crate::session::files::{Folder, WithIgnoreFile};
-use crate::session::keys::{Keys, context_status};
+use crate::session::keys::Keys;
 use crate::session::{Session, Sessions, upload};
 
 /// The most bytes of a Dockerfile, and of its `.dockerignore`.
-pub(crate) const DOCKERFILE_LIMIT: u64 = 16 * 1024 * 1024;
+const DOCKERFILE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// The input that the Dockerfile is in, where it is in one.
 const DOCKERFILE: &str = "dockerfile";
@@ -170,18 +170,8 @@ fn in_utf8(text: Vec<u8>) -> Result<String, Status> {
 }
 
 /// The Dockerfile of a context.
-async fn dockerfile_in(context: &dyn Context, name: &str) -> Result<Vec<u8>, Status> {
-    for name in [Some(name.to_owned()), lower_case_dockerfile(name)].into_iter().flatten() {
-        let text = context.read_file(&name, DOCKERFILE_LIMIT).await;
-        if let Some(text) = text.map_err(|error| context_status(&error))? {
-            return Ok(text);
-        }
-    }
-    Err(no_dockerfile(name))
-}
-
-fn no_dockerfile(name: &str) -> Status {
-    Status::new(Code::Unknown, format!("failed to read dockerfile: open {name}: no such file or directory"))
+pub(crate) async fn dockerfile_in(context: &dyn Context, name: &str) -> Result<Vec<u8>, Status> {
+    read_dockerfile(context, name).await.map_err(|error| Status::unknown(error.to_string()))
 }
 
 impl Sources<'_> {
@@ -234,6 +224,9 @@ async fn dockerfile(folder: &Folder, name: &str) -> Result<(Vec<u8>, Option<Vec<
     let mut files = folder.read(&names, DOCKERFILE_LIMIT, &title).await?.into_iter();
     let mut next = || files.next().flatten();
     let (dockerfile, ignore) = (next(), next());
-    let dockerfile = dockerfile.or_else(next).ok_or_else(|| no_dockerfile(name))?;
+    let dockerfile = dockerfile.or_else(next).ok_or_else(|| {
+        let text = format!("failed to read dockerfile: open {name}: no such file or directory");
+        Status::new(Code::Unknown, text)
+    })?;
     Ok((dockerfile, ignore))
 }

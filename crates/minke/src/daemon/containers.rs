@@ -1,6 +1,6 @@
 //! `minke daemon`'s flags about what containers have that don't say otherwise: dockerd's.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use bollard_stubs::models::ResourcesUlimits;
 use clap::{ArgAction, Args};
@@ -71,7 +71,7 @@ impl ContainerArgs {
             })?),
         };
         // Of a limit that is given twice, the later counts, as in Docker.
-        let ulimits: HashMap<_, _> =
+        let ulimits: BTreeMap<_, _> =
             self.default_ulimit.iter().map(|limit| (limit.name.clone(), limit.clone())).collect();
         Ok(ContainerDefaults {
             cgroup_parent: self.cgroup_parent.clone(),

@@ -89,6 +89,12 @@ fn a_repository_is_a_context_for_both_command_lines_and_under_a_name() {
     let _ = buildx::build(&host, ["buildx", "build", "-t", "three", "--build-context", &named, &context])
         .expect_code(0);
     assert_eq!(host.docker(["run", "--rm", "three", "cat", "/far"]).ok(), "of the repository");
+    // What the repository's own builds leave out is there by name.
+    let text = [("Dockerfile", "FROM base\nCOPY --from=far left-out /\n")];
+    let other = buildx::files(&host, "other", &text);
+    let named_folder = format!("far={folder}");
+    let words = ["buildx", "build", "-t", "left", "--build-context", &named_folder, &other];
+    let _ = buildx::build(&host, words).expect_code(0);
     // The commit is asked for again, its files are not.
     let before = server.heard().len();
     let again = ["buildx", "build", "-t", "three", "--build-context", &named, &context];

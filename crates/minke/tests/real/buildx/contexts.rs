@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use minke_testkit::{Registry, RegistryKind};
+
 use super::{build, files, host};
 
 #[test]
@@ -127,4 +129,54 @@ fn a_copy_that_finds_nothing_is_told_with_its_line() {
     let _ = files(&host, "context", &[("Dockerfile", "FROM base\nCOPY ignored /\n"), ("ignored", "")]);
     let told = host.minke(["build", "--check", &context]).expect_code(1).stdout;
     assert!(told.contains("CopyIgnoredFile"), "{told}");
+}
+
+#[test]
+fn folders_on_the_way_are_kept_from_any_depth_of_the_clients_files() {
+    let host = host();
+    let dockerfile = "FROM base\nCOPY --parents src/**/*.c /all/\nCOPY --parents s*/./**/*.c /below/\n\
+        RUN cd / && find all below -type f | sort >/list\n";
+    let source = [("src/a.c", "a"), ("src/b/c/d.c", "d"), ("src/b/e.h", "no"), ("other/f.c", "no")];
+    let context = files(&host, "context", &[&[("Dockerfile", dockerfile)], &source[..]].concat());
+    let _ = build(&host, ["buildx", "build", "-t", "made", &context]).expect_code(0);
+    let listed = host.docker(["run", "--rm", "made", "cat", "/list"]).ok();
+    assert_eq!(listed, "all/src/a.c\nall/src/b/c/d.c\nbelow/a.c\nbelow/b/c/d.c");
+}
+
+#[test]
+fn lints_are_told_before_a_mistake_and_as_the_build_argument_has_them() {
+    let host = host();
+    let text = "FROM scratch AS Bad\nMAINTAINER me\nBADCMD\n";
+    let context = files(&host, "context", &[("Dockerfile", text)]);
+    let told = host.minke(["build", "--check", &context]).expect_code(1).stdout;
+    for words in ["StageNameCasing", "MaintainerDeprecated", "unknown instruction: BADCMD"] {
+        assert!(told.contains(words), "{words}:\n{told}");
+    }
+    let _ = files(
+        &host,
+        "context",
+        &[("Dockerfile", "#check=skip=all\nFROM scratch AS Bad\nCOPY Dockerfile /\n")],
+    );
+    let _ = build(&host, ["buildx", "build", &context]).expect_code(0);
+    let argument = "BUILDKIT_DOCKERFILE_CHECK=error=true";
+    let told = build(&host, ["buildx", "build", "--build-arg", argument, &context]);
+    let _ = told.expect_code(1).expect_stderr("lint violation found for rules: StageNameCasing");
+}
+
+#[test]
+fn an_image_that_there_is_for_one_other_platform_is_taken_with_a_word() {
+    let host = host();
+    let registry = Registry::start(&host, RegistryKind::Minke);
+    let _ = host.docker(["tag", "base", "127.0.0.1:5000/base"]).ok();
+    let _ = host.docker(["push", "127.0.0.1:5000/base"]).ok();
+    let _ = host.docker(["rmi", "127.0.0.1:5000/base"]).ok();
+    let dockerfile = "FROM 127.0.0.1:5000/base\nRUN echo ran >/ran\n";
+    let context = files(&host, "context", &[("Dockerfile", dockerfile)]);
+    let told =
+        host.minke(["build", "--progress", "plain", "--platform", "linux/arm64", "-t", "made", &context]);
+    let told = told.expect_code(0).stderr;
+    assert!(told.contains("was pulled with platform \"linux/amd64\", expected \"linux/arm64\""), "{told}");
+    assert_eq!(host.docker(["run", "--rm", "made", "cat", "/ran"]).ok(), "ran");
+    drop(registry);
+    host.expect_nothing_left();
 }
