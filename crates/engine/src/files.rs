@@ -3,34 +3,36 @@
 //! root (openat2), so that nothing in it can lead outside (CVE-2018-15664, CVE-2019-14271).
 
 mod changes;
+mod resting;
 mod stat;
 
 use std::{
     ffi::OsStr,
     io::{self, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use minke_image::archive::{self, AbsoluteNames, PackOptions, Parents, UnpackError, UnpackOptions};
 use minke_kernel::path::Root;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{AtFlags, FileType, OFlags, StatVfsMountFlags, StatxFlags};
 use tokio::io::AsyncRead;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
 use crate::{
     ByteStream, Engine, Error, ErrorKind, PathStat, PutOptions, container::Container, engine::Inner,
-    error::chain, pipes, rootfs, volumes::Held,
+    error::chain, pipes, rootfs,
 };
 
 pub(crate) use self::changes::{MARK, engine_made};
+use self::resting::Resting;
 
 /// A place in a container: a root, and a path in it.
 struct Place {
     root: Root,
     path: PathBuf,
-    /// Keeps what a volume's options mount there.
-    _held: Option<Held>,
+    _resting: Option<Resting>,
 }
 
 impl Engine {
@@ -40,9 +42,9 @@ impl Engine {
     /// [`ErrorKind::NotFound`] for the container and for the path.
     pub async fn archive_stat(&self, name: &str, path: &str) -> Result<PathStat, Error> {
         let container = self.inner().find(name)?;
-        let (name, path) = (name.to_owned(), path.to_owned());
+        let (name, path, access) = (name.to_owned(), path.to_owned(), Access::of(&container, false).await);
         self.blocking(move |inner| {
-            let place = Place::find(&inner, &container, &name, &path, false)?;
+            let place = Place::find(&inner, &container, &path, access)?;
             place.stat(&name, &path)
         })
         .await
@@ -55,8 +57,9 @@ impl Engine {
     pub async fn archive_get(&self, name: &str, path: &str) -> Result<(PathStat, ByteStream), Error> {
         let container = self.inner().find(name)?;
         let (name, path, busy) = (name.to_owned(), path.to_owned(), self.busy());
+        let access = Access::of(&container, false).await;
         self.blocking(move |inner| {
-            let place = Place::find(&inner, &container, &name, &path, false)?;
+            let place = Place::find(&inner, &container, &path, access)?;
             let stat = place.stat(&name, &path)?;
             let directory_itself =
                 matches!(path.as_str(), "." | "./") || path.ends_with("/.") || path.ends_with("/./");
@@ -69,9 +72,9 @@ impl Engine {
             let options = PackOptions {
                 rename_root_to: Some(top.to_owned()),
                 exact_times: true,
-                // All of a running container is not what the kernel shows in /proc, and /proc/kcore has no
-                // end.
-                one_mount: whole && container.is_alive(),
+                // All of a container is not what the kernel shows in /proc, and /proc/kcore has no end; nor is it the
+                // host's, which it may have bound.
+                one_mount: whole,
                 ..PackOptions::default()
             };
             let (writer, stream) = pipes::to_async(busy);
@@ -97,15 +100,15 @@ impl Engine {
     ) -> Result<(), Error> {
         let container = self.inner().find(name)?;
         let (pipe, reader) = pipes::to_blocking();
-        let (name, path) = (name.to_owned(), path.to_owned());
+        let (name, path, access) = (name.to_owned(), path.to_owned(), Access::of(&container, true).await);
         let unpacking = self.blocking(move |inner| {
-            inner.refuse_read_only(&container, &path)?;
-            let place = Place::find(&inner, &container, &name, &path, true)?;
+            let place = Place::find(&inner, &container, &path, access)?;
             let target = place.root.locate(&place.path).map_err(|error| no_file(&error, &name, &path))?;
             let kind = rustix::fs::fstat(&target).map(|stat| FileType::from_raw_mode(stat.st_mode));
             if kind != Ok(FileType::Directory) {
                 return Err(Error::invalid("extraction point is not a directory"));
             }
+            place.refuse_read_only(&target)?;
             let owner = match options.copy_uid_gid {
                 true => Some(inner.owner(&container, &place.root)?),
                 false => None,
@@ -139,7 +142,7 @@ impl Engine {
             let root = root_of(&inner, &container, false)?;
             let (writer, stream) = pipes::to_async(busy);
             let options = PackOptions { one_mount: true, exact_times: true, ..PackOptions::default() };
-            pack(Place { root, path: PathBuf::from("/"), _held: None }, writer, options);
+            pack(Place { root, path: PathBuf::from("/"), _resting: None }, writer, options);
             inner.container_event(&container, "export", []);
             Ok(stream)
         })
@@ -147,56 +150,73 @@ impl Engine {
     }
 }
 
+/// What somebody is about to do to a container's files, and who has to wait for that.
+struct Access {
+    write: bool,
+    _among_others: Option<OwnedRwLockReadGuard<()>>,
+    alone: Option<OwnedRwLockWriteGuard<()>>,
+}
+
+impl Access {
+    /// Waits for those who change the layers by an overlay of their own: two over the same are undefined.
+    async fn of(container: &Container, write: bool) -> Self {
+        let layers = Arc::clone(&container.layers);
+        match container.is_alive() {
+            true => Self { write, _among_others: None, alone: None },
+            false if resting::changes_layers(container, write) => {
+                Self { write, _among_others: None, alone: Some(layers.write_owned().await) }
+            }
+            false => Self { write, _among_others: Some(layers.read_owned().await), alone: None },
+        }
+    }
+}
+
 /// Packs on a thread of its own while the stream is read.
 fn pack(place: Place, mut writer: pipes::PipeWriter, options: PackOptions) {
     tokio::task::spawn_blocking(move || {
-        let root = place.root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY);
-        let packed = root.map_err(|error| error.to_string()).and_then(|root| {
-            archive::pack(root.as_fd(), &place.path, &mut writer, &options).map_err(|error| chain(&error))
-        });
-        match packed {
-            Ok(_) => drop(writer.flush()),
+        // All of it: what it stands on has to stay.
+        match place.pack(&mut writer, &options) {
+            Ok(()) => drop(writer.flush()),
             Err(message) => writer.fail(io::Error::other(message)),
         }
     });
 }
 
 impl Place {
-    /// Finds a path: in a running container's own root; else in its layers, or in the volume that would be
-    /// mounted there.
+    /// Finds a path in a container: what its processes see, or would see if it ran.
     fn find(
         inner: &Arc<Inner>,
         container: &Arc<Container>,
-        name: &str,
         path: &str,
-        write: bool,
+        access: Access,
     ) -> Result<Self, Error> {
-        let absolute = Path::new("/").join(path);
+        let path = Path::new("/").join(path);
         if container.is_alive() {
-            return Ok(Self { root: running_root(container)?, path: absolute, _held: None });
+            return Ok(Self { root: running_root(container)?, path, _resting: None });
         }
-        let record = container.record();
-        let clean = crate::volumes::clean_path(&absolute.to_string_lossy());
-        let below = |destination: &str| {
-            Path::new(&clean).strip_prefix(destination).ok().map(|rest| Path::new("/").join(rest))
+        let (root, resting) = resting::assemble(inner, container, &path, access)?;
+        Ok(Self { root, path, _resting: Some(resting) })
+    }
+
+    fn pack(self, writer: &mut impl Write, options: &PackOptions) -> Result<(), String> {
+        let root = self.root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY);
+        let root = root.map_err(|error| error.to_string())?;
+        archive::pack(root.as_fd(), &self.path, writer, options).map(drop).map_err(|error| chain(&error))
+    }
+
+    /// A read-only root or volume can't be copied into, whichever links led there.
+    fn refuse_read_only(&self, target: &OwnedFd) -> Result<(), Error> {
+        let failed = |error: rustix::io::Errno| Error::internal("look at a mount", &error);
+        if !rustix::fs::fstatvfs(target).map_err(failed)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Ok(());
+        }
+        let mount_of = |fd: &OwnedFd| {
+            rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map(|stat| stat.stx_mnt_id)
         };
-        let mounts =
-            record.mounts.iter().filter(|mount| mount.kind.is_on_the_host() && mount.subpath.is_none());
-        let nearest = mounts
-            .filter_map(|mount| below(&mount.destination).map(|rest| (mount, rest)))
-            .max_by_key(|(mount, _)| mount.destination.len());
-        match nearest {
-            Some((mount, rest)) => {
-                let held = mount.name.as_deref().map(|volume| Held::new(inner, volume)).transpose()?;
-                let source = match &mount.name {
-                    Some(volume) => inner.volumes.data(volume),
-                    None => PathBuf::from(&mount.source),
-                };
-                let root = Root::open(&source).map_err(|error| no_file(&error, name, path))?;
-                Ok(Self { root, path: rest, _held: held })
-            }
-            None => Ok(Self { root: root_of(inner, container, write)?, path: absolute, _held: None }),
-        }
+        let root = self.root.locate(Path::new("/"));
+        let is_root = root.is_ok_and(|root| mount_of(&root).ok() == mount_of(target).ok());
+        let why = if is_root { "container rootfs" } else { "mounted volume" };
+        Err(Error::new(ErrorKind::Forbidden, format!("{why} is marked read-only")))
     }
 
     fn stat(&self, name: &str, asked: &str) -> Result<PathStat, Error> {
@@ -230,20 +250,6 @@ pub(crate) fn running_root(container: &Container) -> Result<Root, Error> {
 }
 
 impl Inner {
-    /// A read-only root or volume can't be copied into.
-    fn refuse_read_only(&self, container: &Container, path: &str) -> Result<(), Error> {
-        let record = container.record();
-        let clean = crate::volumes::clean_path(&Path::new("/").join(path).to_string_lossy());
-        let mounts = record.mounts.iter().filter(|mount| Path::new(&clean).starts_with(&mount.destination));
-        let read_only = match mounts.max_by_key(|mount| mount.destination.len()) {
-            Some(mount) if !mount.rw => Some("mounted volume is marked read-only"),
-            Some(_) => None,
-            None if record.host.readonly_rootfs == Some(true) => Some("container rootfs is marked read-only"),
-            None => None,
-        };
-        read_only.map_or(Ok(()), |why| Err(Error::new(ErrorKind::Forbidden, why)))
-    }
-
     fn owner(&self, container: &Container, root: &Root) -> Result<(u32, u32), Error> {
         let record = container.record();
         let accounts =

@@ -54,6 +54,9 @@ impl Layers {
     /// # Errors
     /// What the kernel says.
     pub(crate) fn writable(&self) -> io::Result<Root> {
+        if self.lower.is_empty() {
+            return mount::clone_path(&self.upper, false).map(Root::from_fd);
+        }
         let overlay = Overlay {
             lower: self.lower.clone(),
             upper: Some(self.upper.clone()),

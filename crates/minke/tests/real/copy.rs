@@ -27,6 +27,51 @@ fn files_travel_both_ways(#[values(Cli::Docker, Cli::Minke)] cli: Cli, #[values(
 }
 
 #[rstest]
+fn volumes_and_named_files_are_there_without_a_process(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    let bind = host.path("bind");
+    std::fs::create_dir(&bind).unwrap();
+    let volume = format!("{}:/bound:ro", bind.display());
+    let script = "echo one > /data/file; ln -s /data /way; ln -s /bound /shut";
+    let run = [
+        "run",
+        "--name",
+        "box",
+        "--hostname",
+        "known",
+        "-v",
+        "/data",
+        "-v",
+        &volume,
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ];
+    let _ = host.cli_args(cli, &run).ok();
+    let back = host.path("back");
+    std::fs::create_dir(&back).unwrap();
+    let read = |name: &str| std::fs::read_to_string(back.join(name)).unwrap();
+    let to = back.to_str().unwrap();
+    let _ = host.cli(cli, ["cp", "box:/data", to]).ok();
+    assert_eq!(read("data/file"), "one\n");
+    // Links lead where they led.
+    let _ = host.cli(cli, ["cp", "box:/way/file", to]).ok();
+    assert_eq!(read("file"), "one\n");
+    let _ = host.cli(cli, ["cp", "box:/etc/hostname", to]).ok();
+    assert_eq!(read("hostname"), "known\n");
+    let file = back.join("file");
+    let file = file.to_str().unwrap();
+    let _ = host.cli(cli, ["cp", file, "box:/way/new"]).ok();
+    let seen = host.cli(cli, ["run", "--rm", "--volumes-from", "box", "busybox", "cat", "/data/new"]).ok();
+    assert_eq!(seen, "one");
+    let _ = host.cli(cli, ["cp", file, "box:/shut/new"]).expect_code(1).expect_stderr("marked read-only");
+    let _ = host.cli(cli, ["create", "--name", "new", "-w", "/srv/deep", "busybox"]).ok();
+    let _ = host.cli(cli, ["cp", file, "new:/srv/deep/file"]).ok();
+    host.expect_nothing_left();
+}
+
+#[rstest]
 fn a_link_out_of_the_container_stays_inside(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();
     let outside = host.path("outside");
