@@ -126,6 +126,7 @@ impl Builder {
         let mut result = export::export(&finished).await?;
         let caches = exchange::export(&prepared.builds, &prepared.exports).await?;
         result.exporter_response.extend(caches);
+        result.unused_args = prepared.unused_args;
         self.trim();
         Ok(result)
     }

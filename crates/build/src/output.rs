@@ -82,6 +82,8 @@ pub struct BuildResult {
     pub is_index: bool,
     /// The names it got, in familiar form.
     pub names: Vec<String>,
+    /// Arguments that were given and that no `ARG` declares, sorted.
+    pub unused_args: Vec<String>,
     /// BuildKit's exporter response: `containerimage.digest`, `containerimage.config.digest`, `image.name` …
     pub exporter_response: BTreeMap<String, String>,
 }

@@ -5,15 +5,15 @@ mod evaluate;
 mod stages;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex},
 };
 
 use futures_util::future::join;
 use minke_dockerfile::{
     Diagnostic,
-    ast::Dockerfile,
-    evaluate::{Action, CopySource, Evaluated, MountKind, PathSource},
+    ast::{Dockerfile, Kind},
+    evaluate::{Action, CopySource, Evaluated, MountKind, PROXIES, PathSource},
     expand::Expander,
     lint::{CheckConfig, Linter},
     plan::{Options, Origin, Plan, StageId},
@@ -47,6 +47,7 @@ pub(crate) struct Prepared {
     pub(crate) builds: Vec<(Arc<Build>, StageId)>,
     /// Where the caches go.
     pub(crate) exports: Vec<ExportTo>,
+    pub(crate) unused_args: Vec<String>,
 }
 
 /// What is known for one platform once its stages are evaluated.
@@ -163,6 +164,26 @@ fn own_epoch(file: &Dockerfile, request: &BuildRequest) -> Result<Option<i64>, B
     }
 }
 
+/// Arguments that no `ARG` declares, and that mean nothing without one.
+fn unused_args(file: &Dockerfile, request: &BuildRequest) -> Vec<String> {
+    let global = file.arguments.iter().flat_map(|global| &global.arguments);
+    let kinds = file.stages.iter().flat_map(|stage| &stage.instructions).map(|instruction| &instruction.kind);
+    let own = kinds.filter_map(|kind| match kind {
+        Kind::Arg(arguments) => Some(arguments),
+        _ => None,
+    });
+    let declared: BTreeSet<&str> =
+        global.chain(own.flatten()).map(|argument| argument.name.as_str()).collect();
+    let means_something = |name: &str| {
+        let upper = name.to_ascii_uppercase();
+        declared.contains(name)
+            || PROXIES.contains(&upper.as_str())
+            || name == EPOCH
+            || name.starts_with("BUILDKIT_")
+    };
+    request.args.keys().filter(|name| !means_something(name)).cloned().collect()
+}
+
 /// The options of the language's plan.
 fn options(request: &BuildRequest, platform: Option<Platform>, is_multi_platform: bool) -> Options {
     let value = |context: &NamedContext, name: &str| match context {
@@ -200,6 +221,7 @@ pub(crate) async fn prepare(
     if request.source_date_epoch.is_none() && !request.args.contains_key(EPOCH) {
         request.source_date_epoch = own_epoch(&file, &request)?;
     }
+    let unused_args = unused_args(&file, &request);
     let imports = exchange::imports(builder.engine(), &client, &request);
     let (patterns, imports) = join(ignored(&request, &client), imports).await;
     // Whose files nobody reads, may have none to leave out.
@@ -259,7 +281,7 @@ pub(crate) async fn prepare(
         }
         builds.push((Arc::new(build), plan.target()));
     }
-    Ok(Prepared { builds, exports })
+    Ok(Prepared { builds, exports, unused_args })
 }
 
 /// Plans and evaluates for each platform. What lints find is told once.

@@ -34,9 +34,18 @@ pub(crate) struct Build {
     /// The sources that it looks into, by their references.
     sources: Mutex<HashMap<String, Arc<dyn Context>>>,
     returned: Mutex<Option<oneshot::Sender<Returned>>>,
+    /// The context where it came beside the session, until the build ends.
+    files: Mutex<Option<Arc<dyn Context>>>,
+    /// Told when somebody ends it who isn't waiting for it.
+    pub(crate) cancelled: Notify,
 }
 
 impl Build {
+    /// The context that came beside the session, if one did.
+    pub(crate) fn files(&self) -> Option<Arc<dyn Context>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Keeps what is to be built; returns its reference.
     ///
     /// # Errors
@@ -115,7 +124,11 @@ impl Builds {
     ///
     /// # Errors
     /// When there is one of this reference, or too many.
-    pub(crate) fn begin(&self, request: SolveRequest) -> Result<Running, Status> {
+    pub(crate) fn begin(
+        &self,
+        request: SolveRequest,
+        files: Option<Arc<dyn Context>>,
+    ) -> Result<Running, Status> {
         let reference = request.reference.clone();
         let (sender, returned) = oneshot::channel();
         let build = Arc::new(Build {
@@ -124,6 +137,8 @@ impl Builds {
             results: Mutex::default(),
             sources: Mutex::default(),
             returned: Mutex::new(Some(sender)),
+            files: Mutex::new(files),
+            cancelled: Notify::new(),
         });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= BUILDS {
@@ -141,6 +156,11 @@ impl Builds {
         Ok(Running { builds: self.clone(), build, returned })
     }
 
+    /// A build by its reference, if it is there now.
+    pub(crate) fn known(&self, reference: &str) -> Option<Arc<Build>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(reference).cloned()
+    }
+
     /// A build by its reference, which may begin a little later.
     ///
     /// # Errors
@@ -151,9 +171,8 @@ impl Builds {
                 let arrived = self.arrived.notified();
                 tokio::pin!(arrived);
                 arrived.as_mut().enable();
-                if let Some(build) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(reference)
-                {
-                    return build.clone();
+                if let Some(build) = self.known(reference) {
+                    return build;
                 }
                 arrived.await;
             }
@@ -189,6 +208,7 @@ pub(crate) struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.build.feed.finish();
+        drop(self.build.files.lock().unwrap_or_else(PoisonError::into_inner).take());
         let (builds, reference) = (self.builds.clone(), self.build.request.reference.clone());
         // Without a runtime the process is ending, and all is forgotten.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -216,16 +236,16 @@ mod tests {
             async move { builds.get("a").await.map(|build| build.request.reference.clone()) }
         });
         tokio::task::yield_now().await;
-        let running = builds.begin(request("a")).unwrap();
+        let running = builds.begin(request("a"), None).unwrap();
         assert_eq!(early.await.unwrap().unwrap(), "a");
-        assert!(builds.begin(request("a")).is_err() && builds.begin(request("")).is_err());
+        assert!(builds.begin(request("a"), None).is_err() && builds.begin(request(""), None).is_err());
         drop(running);
         assert!(builds.get("a").await.is_ok());
     }
 
     #[tokio::test]
     async fn what_is_kept_is_found_by_its_reference() {
-        let mut running = Builds::default().begin(request("a")).unwrap();
+        let mut running = Builds::default().begin(request("a"), None).unwrap();
         let reference = running.build.keep(Attributes::default()).unwrap();
         assert!(running.build.result(&reference).is_ok());
         assert!(running.build.result("other").is_err());

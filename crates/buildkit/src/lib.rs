@@ -9,6 +9,9 @@
 //!    │                                                       │                                   │ tells
 //!    │ POST /session ──▶ docker-api ─▶ h2c ─▶ session ◀──────┘  folders, secrets, agents,        ▼
 //!    └◀──────────────────────────────────────── │ credentials, what is written to disk      progress ─▶ status
+//!
+//!  docker build (without buildx)
+//!      POST /build ───▶ docker-api ─▶ posted ─▶ control: solve
 //! ```
 //!
 //! The Dockerfile frontend is the engine's own; graphs of other frontends are refused. Nothing here opens a socket: whoever
@@ -22,6 +25,7 @@ mod control;
 mod files;
 mod frontend;
 mod gateway;
+mod posted;
 mod progress;
 mod service;
 mod session;
@@ -38,6 +42,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use builder::{Builder, CacheRecord, EngineBuilder, PruneOptions};
 pub use frontend::sources::Source;
+pub use minke_buildkit_wire::pb::control::{CacheOptions, CacheOptionsEntry, SolveRequest};
+pub use posted::Told;
 
 /// What clients are told of the engine.
 #[derive(Debug, Clone, Default)]

@@ -140,6 +140,9 @@ impl Sessions {
     /// # Errors
     /// `NotFound` when it doesn't.
     pub(crate) async fn get(&self, id: &str) -> Result<Arc<Session>, Status> {
+        if id.is_empty() {
+            return Err(Status::new(Code::NotFound, "no active sessions: open one with POST /session"));
+        }
         let arrival = async {
             loop {
                 let arrived = self.arrived.notified();

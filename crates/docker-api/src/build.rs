@@ -1,4 +1,5 @@
-//! `POST /build` and `/build/prune`: Docker's classic builder, in front of the one builder.
+//! `POST /build` and `/build/prune`: Docker's classic builder, in front of the one builder. (BuildKit's by the same call is in
+//! [`session`].)
 //!
 //! ```text
 //!  tar ─▶ unpacked into a workspace ─▶ minke_build ─▶ events ─▶ classic: Docker's JSON messages, steps in their order
@@ -7,6 +8,7 @@
 
 mod classic;
 mod request;
+pub(crate) mod session;
 mod trace;
 
 use std::{
@@ -51,11 +53,14 @@ fn has_no_source(call: &Call) -> Result<bool, ApiError> {
 
 /// `POST /build`
 pub(crate) async fn build(call: Call) -> Outcome {
+    if call.query.get("version") == Some("2") {
+        return session::build(call).await;
+    }
     let mut request = request::read(&call.query)?;
     request.no_cache |= has_no_source(&call)?;
     let trace = call.query.flag("trace");
     let quiet = call.query.flag("q");
-    let auth = Known(all_credentials(&call.headers)?);
+    let auth = Known(all_credentials(&call.headers));
     let remove = call.query.flag_or("rm", true) || call.query.flag("forcerm");
     let builder = call.context.builder.clone();
     let stopped = call.context.life.stopped();
@@ -197,7 +202,7 @@ async fn upload(call: Call) -> Result<DirectoryContext, ApiError> {
 }
 
 /// The status of a build that was refused.
-fn refused(error: &BuildError) -> ApiError {
+pub(crate) fn refused(error: &BuildError) -> ApiError {
     let status = match error.root() {
         BuildError::Invalid(_) | BuildError::Dockerfile(_) | BuildError::Step { .. } => {
             StatusCode::BAD_REQUEST

@@ -4,9 +4,11 @@
 //! refused and `/_ping` tells clients to use the classic builder.
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use hyper::header::UPGRADE;
 use hyper::{HeaderMap, StatusCode};
 
+use crate::build::session::{BuildTold, SessionBuild};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::hijack::{self, BoxIo, Takeover};
@@ -22,6 +24,12 @@ pub trait BuildKit: Send + Sync {
     /// # Errors
     /// Why it can't be had, in a sentence.
     fn check_session(&self, headers: &HeaderMap) -> Result<(), String>;
+
+    /// Builds for a session, as `POST /build` asks for it. Dropping the stream ends the build.
+    fn solve(&self, build: SessionBuild) -> BoxStream<'static, BuildTold>;
+
+    /// Ends a build of this id, if there is one.
+    fn cancel(&self, id: &str);
 
     /// Keeps the session of a client, which serves on the connection, until it ends.
     fn session(&self, headers: HeaderMap, io: BoxIo<'static>) -> BoxFuture<'static, ()>;
@@ -44,7 +52,7 @@ pub(crate) async fn session(call: Call) -> Outcome {
     Ok(hijack::to_h2c(upgrade, &life, move |io| buildkit.session(headers, io)))
 }
 
-fn not_served() -> ApiError {
+pub(crate) fn not_served() -> ApiError {
     ApiError::not_implemented("this engine does not serve BuildKit's protocol")
 }
 

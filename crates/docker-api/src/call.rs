@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::activity::Activity;
 use crate::body::RequestBody;
+use crate::build::session::Uploads;
 use crate::buildkit::BuildKit;
 use crate::error::ApiError;
 use crate::hijack::Takeover;
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) builder: Builder,
     /// Who speaks BuildKit's protocol, if anybody does.
     pub(crate) buildkit: Option<Arc<dyn BuildKit>>,
+    pub(crate) uploads: Uploads,
     /// The `Server` header.
     pub(crate) server: String,
     pub(crate) life: Life,

@@ -52,6 +52,7 @@ mod volumes;
 mod websocket;
 
 pub use activity::Activity;
+pub use build::session::{BuildTold, SessionBuild};
 pub use buildkit::BuildKit;
 pub use hijack::{BoxIo, Io};
 pub use hyper::HeaderMap;

@@ -27,11 +27,6 @@ pub(crate) async fn swarm_leave(_: Call) -> Outcome {
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This node is not part of a swarm"))
 }
 
-/// `POST /build/cancel`: a build of BuildKit's ends with its client.
-pub(crate) async fn build_cancel(_: Call) -> Outcome {
-    Err(ApiError::not_implemented("a build of BuildKit's is cancelled by ending its client"))
-}
-
 /// `GET /plugins`: there are none.
 pub(crate) async fn plugins(_: Call) -> Outcome {
     respond::json(StatusCode::OK, &json!([]))

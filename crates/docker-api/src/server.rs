@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::activity::Activity;
+use crate::build::session::Uploads;
 use crate::buildkit::BuildKit;
 use crate::call::{Context, Life};
 use crate::listener::Listener;
@@ -57,7 +58,17 @@ impl Server {
         let version = engine.version().version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
         let server = format!("Minke/{version} (linux)");
         let life = Life { activity: Activity::new(), stopping };
-        Self { context: Arc::new(Context { engine, builder, buildkit, server, life }), stop }
+        Self {
+            context: Arc::new(Context {
+                engine,
+                builder,
+                buildkit,
+                uploads: Uploads::default(),
+                server,
+                life,
+            }),
+            stop,
+        }
     }
 
     /// Who is talking to the engine; stays valid after the server has ended.

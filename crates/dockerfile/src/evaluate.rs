@@ -19,6 +19,7 @@ use minke_model::{Platform, image_config::ImageConfig};
 use crate::environment::Environment;
 
 pub use git::git_context;
+pub use run::PROXIES;
 pub use step::{
     Action, Chmod, CopySource, CopyStep, GitSource, HttpSource, InlineScript, MakeDirectory, Mount,
     MountKind, Owner, PathSource, RunStep, Sharing, Step,

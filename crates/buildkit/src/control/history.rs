@@ -211,7 +211,7 @@ mod tests {
 
     fn build(history: &History, reference: &str) {
         let request = SolveRequest { reference: reference.into(), ..SolveRequest::default() };
-        let running = Builds::default().begin(request).unwrap();
+        let running = Builds::default().begin(request, None).unwrap();
         history.begin(&running.build).end(&Ok(BTreeMap::new()));
     }
 
@@ -234,7 +234,7 @@ mod tests {
     async fn a_build_that_nobody_ended_was_cancelled() {
         let history = History::default();
         let running = Builds::default()
-            .begin(SolveRequest { reference: "a".into(), ..SolveRequest::default() })
+            .begin(SolveRequest { reference: "a".into(), ..SolveRequest::default() }, None)
             .unwrap();
         drop(history.begin(&running.build));
         assert_eq!(list(&history).await[0].error.as_ref().unwrap().code, Code::Canceled as i32);

@@ -21,7 +21,7 @@ use minke_dockerfile::ast::Dockerfile;
 use super::failure;
 use crate::Shared;
 use crate::builds::{Build, Running};
-use crate::frontend::attributes::Attributes;
+use crate::frontend::attributes::{Attributes, Files};
 use crate::frontend::inputs::{Sources, dockerfile_in, endpoint, gather, of_solve};
 use crate::frontend::{self, outputs};
 use crate::grpc::{Code, Status};
@@ -34,7 +34,15 @@ use crate::session::Session;
 /// Why the build failed, with what clients print.
 pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result<SolveResponse, Status> {
     // Before it is looked at, so that who asks for the status of one that is refused doesn't wait for it.
-    let mut running = shared.builds.begin(request)?;
+    let running = shared.builds.begin(request, None)?;
+    solve_begun(shared, running).await
+}
+
+/// The same for one that is known already.
+///
+/// # Errors
+/// As [`solve`].
+pub(crate) async fn solve_begun(shared: &Arc<Shared>, mut running: Running) -> Result<SolveResponse, Status> {
     check(&running.build.request)?;
     let denied = shared.builder.check(&running.build.request.entitlements);
     denied.map_err(|error| Status::unknown(error.to_string()))?;
@@ -46,6 +54,9 @@ pub(crate) async fn solve(shared: &Arc<Shared>, request: SolveRequest) -> Result
         match Attributes::read(&running.build.request.frontend_attrs) {
             Ok(mut attributes) => {
                 attributes.inputs.clone_from(&running.build.request.frontend_inputs);
+                if running.build.files().is_some() {
+                    (attributes.context, attributes.dockerfile) = (Files::Posted, None);
+                }
                 build(shared, &running.build, &attributes, None).await
             }
             Err(status) => Err(status),
@@ -166,6 +177,7 @@ fn sources<'a>(
         session,
         slots: &shared.slots,
         feed: &build.feed,
+        posted: build.files(),
         builder: &*shared.builder,
         builds: &shared.builds,
         links,

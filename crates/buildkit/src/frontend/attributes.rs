@@ -38,6 +38,8 @@ pub(crate) enum Files {
     Upload(String),
     /// A repository or an archive elsewhere.
     Remote(String),
+    /// What came with the request that asks for the build.
+    Posted,
 }
 
 impl Default for Files {

@@ -37,6 +37,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) session: &'a Arc<Session>,
     pub(crate) slots: &'a Slots,
     pub(crate) feed: &'a Feed,
+    pub(crate) posted: Option<Arc<dyn Context>>,
     pub(crate) builder: &'a dyn Builder,
     pub(crate) builds: &'a Builds,
     /// How many other builds it is built on, at any depth.
@@ -116,10 +117,11 @@ pub(crate) async fn gather(
             request.remote = Some(url.clone());
             Some(context)
         }
+        Files::Posted => sources.posted.clone(),
     };
     let is_elsewhere = match &attributes.context {
         Files::Local(name) => attributes.inputs.contains_key(name),
-        Files::Upload(_) | Files::Remote(_) => true,
+        Files::Upload(_) | Files::Remote(_) | Files::Posted => true,
     };
     if let Some(directory) = attributes.subdirectory.as_ref().filter(|_| is_elsewhere)
         && let Some(whole) = client.context.take()
@@ -208,7 +210,7 @@ impl Sources<'_> {
         let reference = links::reference(graph).ok_or_else(solve::no_graphs)?;
         let (build, attributes) = self.builds.result(&reference).await?;
         let session = self.sessions.get(&build.request.session).await?;
-        let sources = Sources { session: &session, feed: &build.feed, ..*self };
+        let sources = Sources { session: &session, feed: &build.feed, posted: build.files(), ..*self };
         let (mut request, client) = Box::pin(gather(&sources, &attributes)).await?;
         of_solve(&mut request, &build.request);
         Ok(Arc::new(LinkedBuild { request, client }))

@@ -166,6 +166,10 @@ impl Printer {
         for warning in &self.warnings {
             lines.push(stream(format!("[Warning] {}\n", warning.short)));
         }
+        if !result.unused_args.is_empty() {
+            let unused = result.unused_args.join(" ");
+            lines.push(stream(format!("[Warning] One or more build-args [{unused}] were not consumed\n")));
+        }
         lines.push(json!({ "aux": { "ID": id } }));
         let digits = id.trim_start_matches("sha256:");
         lines.push(stream(format!("Successfully built {}\n", digits.get(..12).unwrap_or(digits))));
@@ -295,6 +299,15 @@ mod tests {
         }
         assert!(told.contains("\u{1b}[91mnow\n\u{1b}[0m"), "{told}");
         assert!(told.contains("out\n\u{1b}[91mlater\n\u{1b}[0m"), "{told}");
+    }
+
+    #[test]
+    fn arguments_that_nobody_reads_are_told() {
+        let unused_args = vec!["A".to_owned(), "B".to_owned()];
+        let result =
+            BuildResult { image: Some("sha256:abc".to_owned()), unused_args, ..BuildResult::default() };
+        let told = text(Printer::new(false, true).end(&result));
+        assert!(told.starts_with("[Warning] One or more build-args [A B] were not consumed\n"), "{told}");
     }
 
     #[test]

@@ -24,11 +24,6 @@ struct Ulimit {
 /// # Errors
 /// 400 that names the parameter.
 pub(super) fn read(query: &Query) -> Result<BuildRequest, ApiError> {
-    if query.get("version") == Some("2") {
-        return Err(ApiError::invalid(
-            "BuildKit's protocol is spoken on /grpc; this call is the classic builder (version=1)",
-        ));
-    }
     if query.flag("squash") {
         return Err(ApiError::not_implemented(
             "squash can't be honoured: layers are kept as the steps made them",

@@ -14,7 +14,7 @@ use crate::{
 /// Where BuildKit puts a script with `#!`.
 const SCRIPTS: &str = "/dev/pipes/";
 /// Arguments that every step sees, whether they were declared or not, and that are no part of a cache's key.
-const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+pub const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 impl Evaluation<'_> {
     pub(super) fn run(

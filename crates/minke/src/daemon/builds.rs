@@ -2,10 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use minke_build::Builder;
-use minke_buildkit::{BuildKit, EngineBuilder, EngineFacts};
-use minke_docker_api::{BoxIo, HeaderMap};
+use minke_buildkit::{
+    BuildKit, CacheOptions, CacheOptionsEntry, EngineBuilder, EngineFacts, SolveRequest, Told,
+};
+use minke_docker_api::{BoxIo, BuildTold, HeaderMap, SessionBuild};
 use minke_engine::Engine;
 
 /// Where the files that clients send for their builds are kept, among what belongs to builds.
@@ -44,6 +46,32 @@ impl minke_docker_api::BuildKit for Wired {
 
     fn check_session(&self, headers: &HeaderMap) -> Result<(), String> {
         self.0.check_session(headers)
+    }
+
+    fn solve(&self, build: SessionBuild) -> BoxStream<'static, BuildTold> {
+        let (exporter, exporter_attrs) = build.output;
+        let inline =
+            build.inline_cache.then(|| CacheOptionsEntry { kind: "inline".to_owned(), ..Default::default() });
+        let request = SolveRequest {
+            reference: build.id,
+            session: build.session,
+            frontend: "dockerfile.v0".to_owned(),
+            frontend_attrs: build.attributes,
+            exporter,
+            exporter_attrs,
+            entitlements: build.entitlements,
+            cache: inline.map(|inline| CacheOptions { exports: vec![inline], ..CacheOptions::default() }),
+            ..SolveRequest::default()
+        };
+        let told = self.0.solve(request, build.files).map(|told| match told {
+            Told::Status(status) => BuildTold::Status(status),
+            Told::End(end) => BuildTold::End(end),
+        });
+        told.boxed()
+    }
+
+    fn cancel(&self, id: &str) {
+        self.0.cancel(id);
     }
 
     fn session(&self, headers: HeaderMap, io: BoxIo<'static>) -> BoxFuture<'static, ()> {

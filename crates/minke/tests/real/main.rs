@@ -10,6 +10,7 @@ mod build_faults;
 mod build_like_dockerd;
 mod build_packages;
 mod build_repositories;
+mod build_sessions;
 mod build_tree;
 mod buildx;
 mod certificates;
