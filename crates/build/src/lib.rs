@@ -38,5 +38,5 @@ pub use error::BuildError;
 pub use output::{BuildResult, Destination, Output, OutputKind};
 pub use prepare::{lower_case_dockerfile, read_dockerfile};
 pub use progress::{Event, LogStream, Progress, Status, Step, Vertex, Warning};
-pub use remote::RemoteContext;
+pub use remote::{RemoteContext, fetch};
 pub use request::{BuildRequest, CacheEndpoint, LinkedBuild, NamedContext, NetworkMode, ResourceLimits};

@@ -10,6 +10,7 @@ use minke_engine::Engine;
 use minke_image::archive;
 use tokio::sync::OnceCell;
 
+pub use self::download::fetch;
 pub(crate) use self::download::{Download, Downloads, Remembered};
 use crate::{
     BuildError, Builder, Client, Context, ContextError, DirectoryContext, Tree, Wanted,

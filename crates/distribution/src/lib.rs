@@ -66,6 +66,7 @@ pub use distribution::Distribution;
 pub use error::{Error, TransportError};
 pub use login::Login;
 pub use manifests::FetchedManifest;
+pub use names::resolver;
 pub use proxy::ProxySettings;
 pub use refusal::Refusal;
 pub use repository::{Repository, Target};

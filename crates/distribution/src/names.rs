@@ -4,6 +4,8 @@
 //! An engine runs for months, and may start before the network is there, so both files are read again when
 //! they have changed.
 
+mod sockets;
+
 use std::{
     collections::HashMap,
     fs,
@@ -14,13 +16,15 @@ use std::{
 };
 
 use hickory_resolver::{
-    TokioResolver,
+    Resolver,
     config::{LookupIpStrategy, ResolveHosts},
-    net::{NetError, runtime::TokioRuntimeProvider},
+    net::NetError,
     system_conf::parse_resolv_conf,
 };
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use self::sockets::Sockets;
 
 use crate::NameFiles;
 
@@ -55,6 +59,11 @@ pub(crate) enum NameError {
     },
 }
 
+/// Looks names up for an HTTP client, without the C library, which a static program can't ask.
+pub fn resolver(files: NameFiles) -> Arc<impl Resolve + 'static> {
+    Arc::new(Within { names: Names::new(files), networks: Arc::default() })
+}
+
 /// What looks names up. Clones share what was read.
 #[derive(Clone)]
 pub(crate) struct Names {
@@ -66,7 +75,7 @@ pub(crate) struct Names {
 struct Read {
     stamps: [Option<Stamp>; 2],
     hosts: HashMap<String, Vec<IpAddr>>,
-    servers: Result<TokioResolver, NetError>,
+    servers: Result<Resolver<Sockets>, NetError>,
 }
 
 type Stamp = (SystemTime, u64);
@@ -121,11 +130,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn servers(path: &Path) -> Result<TokioResolver, NetError> {
+fn servers(path: &Path) -> Result<Resolver<Sockets>, NetError> {
     let (config, mut options) = parse_resolv_conf(fs::read(path)?)?;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.use_hosts_file = ResolveHosts::Never;
-    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build()
+    Resolver::builder_with_config(config, Sockets::default()).with_options(options).build()
 }
 
 /// Addresses by name (hosts(5)).

@@ -134,10 +134,13 @@ impl Session {
         }
     }
 
-    /// Whether nobody listens where nobody ever did: a wrong address, told at once. One who answered before is on its way
-    /// back.
+    /// Whether nobody listens where nobody ever did, or no name server answers (each is asked more than once): a wrong
+    /// address, or a host without a network, told at once. One who answered before is on its way back.
     fn is_in_vain(&self, error: &Error) -> bool {
-        let refused = matches!(error, Error::Transport { source: TransportError::Refused(_), .. });
+        let refused = matches!(
+            error,
+            Error::Transport { source: TransportError::Refused(_) | TransportError::Lookup(_), .. }
+        );
         refused && !self.endpoint.has_answered.load(Ordering::Relaxed)
     }
 

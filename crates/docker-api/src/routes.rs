@@ -67,34 +67,34 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/containers/json"              24 yes containers::list, "List containers";
     POST   "/containers/create"            24 yes containers::create, "Create a container";
     POST   "/containers/prune"             25 yes containers::prune, "Remove stopped containers";
-    GET    "/containers/{name}/json"       24 yes containers::inspect, "Inspect a container";
-    GET    "/containers/{name}/top"        24 yes containers::top, "List a container's processes";
-    GET    "/containers/{name}/changes"    24 yes containers::changes, "List what a container changed in its files";
-    GET    "/containers/{name}/export"     24 yes streams::export, "A container's files as a tar";
-    GET    "/containers/{name}/logs"       24 yes streams::logs, "A container's log";
-    GET    "/containers/{name}/stats"      24 yes stats::stats, "A container's use of resources";
-    GET    "/containers/{name}/attach/ws"  24 yes streams::attach_websocket, "Attach over a websocket";
-    POST   "/containers/{name}/attach"     24 yes streams::attach, "Attach to a container's streams";
-    POST   "/containers/{name}/start"      24 yes life::start, "Start a container";
-    POST   "/containers/{name}/stop"       24 yes life::stop, "Stop a container";
-    POST   "/containers/{name}/restart"    24 yes life::restart, "Restart a container";
-    POST   "/containers/{name}/kill"       24 yes life::kill, "Send a signal to a container";
-    POST   "/containers/{name}/pause"      24 yes life::pause, "Freeze a container";
-    POST   "/containers/{name}/unpause"    24 yes life::unpause, "Thaw a container";
-    POST   "/containers/{name}/wait"       24 yes life::wait, "Wait for a container's end";
-    POST   "/containers/{name}/resize"     24 yes life::resize, "Resize a container's terminal";
-    POST   "/containers/{name}/rename"     24 yes containers::rename, "Rename a container";
-    POST   "/containers/{name}/update"     24 yes containers::update, "Change a container's limits";
-    HEAD   "/containers/{name}/archive"    24 yes archive::stat, "What a path in a container is";
-    GET    "/containers/{name}/archive"    24 yes archive::get, "Copy out of a container";
-    PUT    "/containers/{name}/archive"    24 yes archive::put, "Copy into a container";
+    GET    "/containers/{name*}/json"       24 yes containers::inspect, "Inspect a container";
+    GET    "/containers/{name*}/top"        24 yes containers::top, "List a container's processes";
+    GET    "/containers/{name*}/changes"    24 yes containers::changes, "List what a container changed in its files";
+    GET    "/containers/{name*}/export"     24 yes streams::export, "A container's files as a tar";
+    GET    "/containers/{name*}/logs"       24 yes streams::logs, "A container's log";
+    GET    "/containers/{name*}/stats"      24 yes stats::stats, "A container's use of resources";
+    GET    "/containers/{name*}/attach/ws"  24 yes streams::attach_websocket, "Attach over a websocket";
+    POST   "/containers/{name*}/attach"     24 yes streams::attach, "Attach to a container's streams";
+    POST   "/containers/{name*}/start"      24 yes life::start, "Start a container";
+    POST   "/containers/{name*}/stop"       24 yes life::stop, "Stop a container";
+    POST   "/containers/{name*}/restart"    24 yes life::restart, "Restart a container";
+    POST   "/containers/{name*}/kill"       24 yes life::kill, "Send a signal to a container";
+    POST   "/containers/{name*}/pause"      24 yes life::pause, "Freeze a container";
+    POST   "/containers/{name*}/unpause"    24 yes life::unpause, "Thaw a container";
+    POST   "/containers/{name*}/wait"       24 yes life::wait, "Wait for a container's end";
+    POST   "/containers/{name*}/resize"     24 yes life::resize, "Resize a container's terminal";
+    POST   "/containers/{name*}/rename"     24 yes containers::rename, "Rename a container";
+    POST   "/containers/{name*}/update"     24 yes containers::update, "Change a container's limits";
+    HEAD   "/containers/{name*}/archive"    24 yes archive::stat, "What a path in a container is";
+    GET    "/containers/{name*}/archive"    24 yes archive::get, "Copy out of a container";
+    PUT    "/containers/{name*}/archive"    24 yes archive::put, "Copy into a container";
     GET    "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "List checkpoints";
     POST   "/containers/{name}/checkpoints" 25 no refusals::checkpoint, "Make a checkpoint";
     DELETE "/containers/{name}/checkpoints/{checkpoint}" 25 no refusals::checkpoint, "Remove a checkpoint";
     DELETE "/containers/{name*}"           24 yes containers::remove, "Remove a container, or a link of one";
     POST   "/commit"                       24 yes commit::commit, "Make an image of a container";
 
-    POST   "/containers/{name}/exec"       24 yes exec::create, "Prepare a process in a container";
+    POST   "/containers/{name*}/exec"       24 yes exec::create, "Prepare a process in a container";
     POST   "/exec/{name}/start"            24 yes exec::start, "Start a prepared process";
     POST   "/exec/{name}/resize"           24 yes exec::resize, "Resize a process's terminal";
     GET    "/exec/{name}/json"             24 yes exec::inspect, "Inspect a process";
@@ -114,7 +114,7 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/distribution/{name*}/json"    30 yes registries::inspect, "Ask a registry about an image";
     POST   "/build"                        24 yes build::build, "Build an image";
     POST   "/build/prune"                  31 yes build::prune, "Empty the build cache";
-    POST   "/build/cancel"                 37 no  refusals::build_cancel, "Cancel a build";
+    POST   "/build/cancel"                 37 yes build::session::cancel, "Cancel a build";
     POST   "/session"                      31 yes buildkit::session, "BuildKit's session";
     POST   "/grpc"                         38 yes buildkit::control, "BuildKit's API";
 
@@ -221,12 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn names_with_slashes_reach_images_only() {
+    fn names_with_slashes_reach_images_and_links() {
         assert_eq!(
             found(Method::GET, "/images/reg:5000/a/b:1/json"),
             Some(("/images/{name*}/json", "reg:5000/a/b:1"))
         );
-        assert_eq!(found(Method::GET, "/containers/a/b/json"), None);
+        assert_eq!(
+            found(Method::GET, "/containers/web/data/json"),
+            Some(("/containers/{name*}/json", "web/data"))
+        );
+        assert_eq!(found(Method::GET, "/networks/a/b"), None);
         assert_eq!(found(Method::GET, "/images/json"), Some(("/images/json", "")));
         assert_eq!(found(Method::POST, "/info"), None);
         assert_eq!(found(Method::GET, "/containers/json/"), None);

@@ -61,7 +61,7 @@ pub(crate) use self::{
     restart::RestartPolicy,
 };
 use self::{health::HealthView, ready::Ready, requests::Message};
-use crate::time_text::NEVER;
+use crate::{Error, time_text::NEVER};
 
 /// A container as the rest of the engine sees it.
 #[derive(Debug)]
@@ -74,6 +74,8 @@ pub(crate) struct Container {
     sessions: watch::Sender<usize>,
     /// Held by whoever reads its upper directory for a while; a removal deletes that when nobody does.
     pub(crate) files: Arc<RwLock<()>>,
+    /// Held for writing by who changes its layers while it doesn't run, and for reading by who only looks.
+    pub(crate) layers: Arc<tokio::sync::RwLock<()>>,
     /// Its supervisor, where that waits for the start.
     ready: Ready,
 }
@@ -182,6 +184,7 @@ impl Container {
             run: RwLock::new(RunView::unstarted()),
             sessions: watch::Sender::new(0),
             files: Arc::default(),
+            layers: Arc::default(),
             ready: Ready::default(),
         })
     }
@@ -236,6 +239,41 @@ impl Places {
     }
 }
 
+/// How many containers may stand between one and its network.
+const MOST_DONORS: usize = 16;
+
+/// The container whose network a container is in: itself, or at the end of `--network container:…`.
+///
+/// # Errors
+/// `NotFound`; `InvalidParameter` where it leads to itself.
+pub(crate) fn network_owner(
+    inner: &crate::engine::Inner,
+    of: Arc<Container>,
+) -> Result<Arc<Container>, Error> {
+    let mut owner = of;
+    for _ in 0..MOST_DONORS {
+        let record = owner.record();
+        match record.host.network_mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
+            Some(donor) => owner = inner.find(donor)?,
+            None => return Ok(owner),
+        }
+    }
+    Err(Error::invalid(format!("the network of container {} leads through too many others", owner.id)))
+}
+
+/// A cgroup's path from the top, without `.` and `..`, as dockerd cleans it: no container gets above the root by it.
+fn cleaned(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.iter().fold(String::new(), |text, part| text + "/" + part)
+}
+
 impl crate::engine::Inner {
     pub(crate) fn places(&self, id: &ContainerId) -> Places {
         Places {
@@ -249,7 +287,7 @@ impl crate::engine::Inner {
     pub(crate) fn cgroup_of(&self, record: &Record) -> String {
         let parent = record.host.cgroup_parent.as_deref().filter(|parent| !parent.is_empty());
         match parent {
-            Some(parent) => format!("/{}/{}", parent.trim_matches('/'), record.id),
+            Some(parent) => format!("{}/{}", cleaned(parent), record.id),
             None => format!("/{}/{}", self.config.name_prefix, record.id),
         }
     }

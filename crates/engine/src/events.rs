@@ -166,23 +166,34 @@ fn matches(event: &EventMessage, filters: &Filters) -> bool {
         actor.and_then(|actor| actor.attributes.as_ref()).and_then(|map| map.get(key)).map(String::as_str)
     };
     let action = event.action.as_deref().unwrap_or("");
+    // An object's own filter implies its type.
     let object = |name: &str| {
-        // An object's own filter implies its type; networks and volumes are also named by a container's
-        // events.
-        filters.get(name).is_none_or(|values| {
-            values.iter().any(|value| {
-                let own = kind == name
-                    && (id == value || id.starts_with(value.as_str()) || attribute("name") == Some(value));
-                own || attribute(name).is_some_and(|other| other == value)
-            })
+        filters.any(name, |value| {
+            kind == name
+                && [Some(id), attribute("name")].into_iter().flatten().any(|of| of.starts_with(value))
         })
+    };
+    // Events of containers are their image's as well, with its tag or without.
+    let image = attribute(if kind == "image" { "name" } else { "image" });
+    let of_image = |value: &str| {
+        let same = |name: &str| name == value || without_tag(name) == value;
+        (kind == "image" && id == value) || image.is_some_and(same)
     };
     filters.any("type", |value| value == kind)
         && filters.any("scope", |value| value == "local")
         // `exec_start: sh` matches exec_start, `health_status: healthy` health_status.
         && filters.any("event", |value| value == action || action.split(':').next() == Some(value))
-        && ["container", "image", "volume", "network", "daemon", "plugin", "node", "service", "config"].into_iter().all(object)
+        && ["container", "volume", "network", "daemon", "plugin", "node", "service", "config"].into_iter().all(object)
+        && filters.any("image", of_image)
         && filters.labels(attribute)
+}
+
+/// An image's name without its tag.
+fn without_tag(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') && !repository.ends_with("sha256") => repository,
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +228,28 @@ mod tests {
         assert!(!with("image", "web"));
         assert!(with("event", "exec_start") && !with("event", "start"));
         assert!(with("label", "tier=1") && !with("label", "tier=2"));
+    }
+
+    #[test]
+    fn what_happens_to_containers_is_their_images_but_not_their_networks() {
+        let events = Events::new();
+        let attributes =
+            |image: &str| [("name".to_owned(), "web".to_owned()), ("image".to_owned(), image.to_owned())];
+        events.emit(About::Container, "start", "abc", attributes("reg:5000/app:1"));
+        events.emit(About::Network, "connect", "net1", [("container".to_owned(), "abc".to_owned())]);
+        let seen = |name: &str, value: &str| {
+            let filters = Filters::default().with(name, value);
+            events.subscribe().0.iter().filter(|event| matches(event, &filters)).count()
+        };
+        for (filter, value, count) in [
+            ("image", "reg:5000/app", 1),
+            ("image", "reg:5000/app:1", 1),
+            ("image", "app", 0),
+            ("container", "abc", 1),
+            ("network", "net1", 1),
+        ] {
+            assert_eq!(seen(filter, value), count, "{filter}={value}");
+        }
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ impl Engine {
     pub async fn exec_create(&self, name: &str, config: ExecConfig) -> Result<String, Error> {
         let inner = self.inner();
         let container = inner.find(name)?;
-        runs(&container)?;
+        runs(&container, name)?;
         let command = config.cmd.clone().unwrap_or_default();
         if command.is_empty() {
             return Err(Error::invalid("No exec command specified"));
@@ -61,7 +61,7 @@ impl Engine {
             }
         }
         let container = &found.container;
-        let supervisor = runs(container)?;
+        let supervisor = runs(container, container.id.as_str())?;
         let config = &found.config;
         let keys = DetachKeys::parse(config.detach_keys.as_deref())?;
         let guard = (container.session(), self.busy());
@@ -200,15 +200,14 @@ fn told(action: &str, command: &[String]) -> String {
     format!("{action}: {program} {}", arguments.join(" "))
 }
 
-fn runs(container: &Arc<Container>) -> Result<Supervisor, Error> {
+/// `name`: the container, as the client named it.
+fn runs(container: &Arc<Container>, name: &str) -> Result<Supervisor, Error> {
     match container.phase() {
-        Phase::Paused => Err(Error::conflict(format!(
-            "Container {} is paused, unpause the container before exec",
-            container.id
-        ))),
+        Phase::Paused => {
+            Err(Error::conflict(format!("Container {name} is paused, unpause the container before exec")))
+        }
         Phase::Restarting => Err(Error::conflict(format!(
-            "Container {} is restarting, wait until the container is running",
-            container.id
+            "Container {name} is restarting, wait until the container is running"
         ))),
         _ => running(container),
     }

@@ -270,7 +270,7 @@ impl Engine {
 }
 
 /// What `ps` shows in the IMAGE column: the name the container was made from, as long as it still means
-/// that image.
+/// that image, and the image's id then.
 pub(crate) struct ImageNames<'a> {
     inner: &'a Inner,
     known: BTreeMap<String, Option<ImageId>>,
@@ -284,11 +284,9 @@ impl ImageNames<'_> {
             .known
             .entry(asked.to_owned())
             .or_insert_with(|| inner.images.find(asked).ok().map(|image| image.id));
-        let by_id = asked.starts_with("sha256:");
-        if *now == Some(record.image) && !by_id {
-            asked.to_owned()
-        } else {
-            record.image.hex()[..12].to_owned()
+        match *now == Some(record.image) {
+            true => asked.to_owned(),
+            false => record.image.to_string(),
         }
     }
 }
@@ -343,14 +341,16 @@ impl Inner {
         image.map_or(0, |image| i64::try_from(image.size).unwrap_or(i64::MAX))
     }
 
-    /// The ids of images that have all layers of one of these.
+    /// The ids of these images and of those built on them: they have all of one's layers, and its history.
     pub(crate) fn image_descendants(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
         let ancestors: Vec<Image> = names.iter().filter_map(|name| self.images.find(name).ok()).collect();
         let images = self.images.list().unwrap_or_default();
         let descends = |image: &&Arc<Image>| {
             ancestors.iter().any(|ancestor| {
                 image.id == ancestor.id
-                    || (!ancestor.layers.is_empty() && image.layers.starts_with(&ancestor.layers))
+                    || (!ancestor.layers.is_empty()
+                        && image.layers.starts_with(&ancestor.layers)
+                        && image.config.history.starts_with(&ancestor.config.history))
             })
         };
         images.iter().filter(descends).map(|image| image.id.to_string()).collect()

@@ -121,6 +121,7 @@ pub(crate) fn build(inputs: Inputs<'_>) -> Result<Spec, Error> {
         writable_cgroups: security.writable_cgroups,
         shm: shm(host, inputs.modes, inputs.shared_shm)?,
         files: inputs.files,
+        read_only: host.readonly_rootfs.unwrap_or(false),
         init: inputs.init.filter(|_| wants_init(host, inputs.modes)),
         images: inputs.images,
     };

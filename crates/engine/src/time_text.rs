@@ -61,23 +61,31 @@ pub fn until(text: &str) -> Result<OffsetDateTime, crate::Error> {
     if let Some(time) = parse(text) {
         return Ok(time);
     }
-    if let Ok(seconds) = text.split('.').next().unwrap_or(text).parse::<i64>() {
-        return OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| error());
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    if let (Ok(seconds), true) = (seconds.parse::<i64>(), is_number) {
+        let nanoseconds: i64 = format!("{fraction:0<9.9}").parse().map_err(|_| error())?;
+        let time = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| error())?;
+        return time.checked_add(time::Duration::nanoseconds(nanoseconds)).ok_or_else(error);
     }
     let mut rest = text;
     let mut ago = time::Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number: i64 = rest[..digits].parse().map_err(|_| error())?;
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let number: f64 = rest[..digits].parse().map_err(|_| error())?;
         let unit =
             rest[digits..].len() - rest[digits..].trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         let seconds = match &rest[digits..digits + unit] {
-            "h" => 3600,
-            "m" => 60,
-            "s" => 1,
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" => 1e-6,
+            "ns" => 1e-9,
             _ => return Err(error()),
         };
-        ago += time::Duration::seconds(number.checked_mul(seconds).ok_or_else(error)?);
+        let part = time::Duration::checked_seconds_f64(number * seconds).ok_or_else(error)?;
+        ago = ago.checked_add(part).ok_or_else(error)?;
         rest = &rest[digits + unit..];
     }
     OffsetDateTime::now_utc().checked_sub(ago).ok_or_else(error)
@@ -115,6 +123,14 @@ mod tests {
     #[test]
     fn the_past_is_named_by_time_or_by_distance() {
         assert_eq!(until("1700000000").unwrap().unix_timestamp(), 1_700_000_000);
+        assert_eq!(until("1700000000.25").unwrap().nanosecond(), 250_000_000);
+        assert_eq!(until("1700000000.000000001").unwrap().nanosecond(), 1);
+        let ago = |text| {
+            let then = until(text).unwrap();
+            (OffsetDateTime::now_utc() - then).whole_minutes()
+        };
+        assert_eq!([ago("1.5h"), ago("90m500ms")], [90, 90]);
+        assert!(until("1.-5").is_err());
         let hour = until("1h30m").unwrap() - OffsetDateTime::now_utc();
         assert_eq!(hour.whole_minutes(), -90);
         for text in ["soon", "5x", "h", "-1h"] {

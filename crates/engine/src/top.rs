@@ -1,6 +1,6 @@
 //! `top`: the processes of a container, read from /proc with no forked `ps`. The column sets of `ps -ef`
 //! (the default), of `ps aux`, and
-//! `-o` with column names; other arguments are refused.
+//! `-o` with column names, and `--sort`; other arguments are refused.
 
 mod columns;
 mod process;
@@ -35,7 +35,9 @@ impl Engine {
             let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
             // Those that end meanwhile are not there any more.
             let processes = pids.iter().filter_map(|pid| ProcessInfo::read(pid.as_raw_nonzero().get()));
-            let rows = processes.map(|process| columns.row(&process, &clock, &users)).collect();
+            let mut processes: Vec<_> = processes.collect();
+            columns.sort(&mut processes, &clock, &users);
+            let rows = processes.iter().map(|process| columns.row(process, &clock, &users)).collect();
             inner.container_event(&container, "top", []);
             Ok(ContainerTopResponse { titles: Some(columns.titles()), processes: Some(rows) })
         })

@@ -18,6 +18,7 @@ use std::{
 
 use bollard_stubs::models::{ContainerConfig, HostConfig};
 use minke_kernel::path::Root;
+use minke_model::ContainerId;
 
 pub use self::image::{Seen, seen};
 pub(crate) use self::{
@@ -78,6 +79,24 @@ impl Volumes {
             .map_err(|error| Error::internal(format!("make volume directory {path:?}"), &error))
     }
 
+    /// Takes the volume's directory out of the way with its last user, to be deleted by whoever has the time; gives its new path. A crash leaves
+    /// it to [`Volumes::sweep`].
+    ///
+    /// # Errors
+    /// `Internal`.
+    pub(crate) fn retire(&self, name: &str, user: &ContainerId) -> Result<PathBuf, Error> {
+        local::unmount(&self.data(name))
+            .map_err(|error| Error::internal(format!("unmount volume {name}"), &error))?;
+        // No volume is called like this.
+        let trash = self.directory.join(format!(".{name}-{user}"));
+        match fs::rename(self.directory.join(name), &trash) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::internal(format!("remove volume {name}"), &error))
+            }
+            _ => Ok(trash),
+        }
+    }
+
     /// Removes the volume's directory with everything in it.
     ///
     /// # Errors
@@ -122,15 +141,29 @@ impl Volumes {
         random: &mut dyn FnMut() -> String,
     ) -> Result<Settled, Error> {
         let mut mounts = asked(host)?;
-        let mut inherited = Vec::new();
+        for mount in
+            mounts.iter_mut().filter(|mount| mount.kind == MountKind::Volume && mount.mode.is_empty())
+        {
+            // What `docker inspect` shows of a volume that somebody asked for.
+            "z".clone_into(&mut mount.mode);
+        }
+        let mut inherited: Vec<MountRecord> = Vec::new();
         for entry in host.volumes_from.iter().flatten() {
             let (name, read_only) = match entry.rsplit_once(':') {
                 None | Some((_, "rw" | "z" | "Z")) => (entry.split(':').next().unwrap_or(entry), false),
                 Some((name, "ro")) => (name, true),
-                Some(_) => return Err(Error::invalid(format!("invalid volumes-from: '{entry}'"))),
+                Some((_, mode)) => {
+                    return Err(Error::invalid(format!(
+                        "invalid volumes-from '{entry}': invalid mode: {mode}"
+                    )));
+                }
             };
             for mut mount in from(name)? {
                 mount.rw &= !read_only;
+                // Whose it is has filled it.
+                mount.no_copy = true;
+                // The last donor counts.
+                inherited.retain(|other| other.destination != mount.destination);
                 inherited.push(mount);
             }
         }
@@ -207,7 +240,15 @@ impl Volumes {
         Ok(sources)
     }
 
-    fn volume_source(&self, mount: &MountRecord, held: &mut Vec<OwnedFd>) -> Result<String, Error> {
+    /// A volume's place on the host, or that of the part of it that is mounted.
+    ///
+    /// # Errors
+    /// As [`Volumes::sources`].
+    pub(crate) fn volume_source(
+        &self,
+        mount: &MountRecord,
+        held: &mut Vec<OwnedFd>,
+    ) -> Result<String, Error> {
         let name = mount.name.as_deref().unwrap_or("");
         if !self.lock().contains_key(name) {
             return Err(Error::not_found(format!("get {name}: no such volume")));

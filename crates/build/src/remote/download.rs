@@ -13,8 +13,9 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use minke_distribution::NameFiles;
 use minke_dockerfile::evaluate::HttpSource;
-use minke_engine::{Engine, Workspace};
+use minke_engine::{Engine, Error, ErrorKind, Workspace};
 use minke_model::Digest;
 use reqwest::{
     Response, StatusCode,
@@ -147,6 +148,20 @@ pub(super) async fn content(engine: &Engine, url: &str) -> Result<Content, Build
     receive(engine, url, response).await
 }
 
+/// What a URL has now, in a file without a name: for an import.
+///
+/// # Errors
+/// `NotFound` where the server says so; [`BuildError::Invalid`] when it can't be had.
+pub async fn fetch(engine: &Engine, url: &str) -> Result<File, BuildError> {
+    let response = client()?.get(url).send().await.map_err(|error| refused(url, &error))?;
+    if response.status() == StatusCode::NOT_FOUND {
+        let text = format!("download {url}: the server has no such file");
+        return Err(Error::new(ErrorKind::NotFound, text).into());
+    }
+    let content = receive(engine, url, response).await?;
+    content.open().map_err(|error| BuildError::Failed(format!("open what {url} has: {error}")))
+}
+
 fn refused(url: &str, error: &dyn std::error::Error) -> BuildError {
     match failed(error) {
         BuildError::Failed(text) => BuildError::Invalid(format!("failed to load {url}: {text}")),
@@ -237,6 +252,7 @@ fn client() -> Result<&'static reqwest::Client, BuildError> {
     let tls = minke_tls::client_config(&minke_tls::Trust::default(), &roots, &["h2", "http/1.1"]);
     let built = reqwest::Client::builder()
         .tls_backend_preconfigured(tls.map_err(|error| failed(&error))?)
+        .dns_resolver(minke_distribution::resolver(NameFiles::default()))
         .connect_timeout(PATIENCE)
         .read_timeout(PATIENCE)
         .user_agent(concat!("minke/", env!("CARGO_PKG_VERSION")))

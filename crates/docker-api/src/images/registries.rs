@@ -58,7 +58,7 @@ pub(super) async fn pull(call: Call) -> Outcome {
         image: query.get("fromImage").unwrap_or_default().to_owned(),
         tag: query.non_empty("tag").map(str::to_owned),
         platform: query.non_empty("platform").map(str::to_owned),
-        credentials: credentials(&call.headers)?,
+        credentials: credentials(&call.headers),
     };
     messages(call.engine().image_pull(options).await?).await
 }
@@ -69,7 +69,7 @@ pub(crate) async fn push(call: Call) -> Outcome {
         image: call.name.clone(),
         tag: call.query.non_empty("tag").map(str::to_owned),
         platform: call.query.non_empty("platform").map(platform).transpose()?,
-        credentials: credentials(&call.headers)?,
+        credentials: credentials(&call.headers),
     };
     messages(call.engine().image_push(options).await?).await
 }
@@ -119,13 +119,13 @@ pub(crate) async fn search(call: Call) -> Outcome {
         )));
     }
     let filters = call.query.filters()?;
-    let found = call.engine().registry_search(&term, limit, &filters, credentials(&call.headers)?).await?;
+    let found = call.engine().registry_search(&term, limit, &filters, credentials(&call.headers)).await?;
     respond::json(StatusCode::OK, &found)
 }
 
 /// `GET /distribution/{name}/json`
 pub(crate) async fn inspect(call: Call) -> Outcome {
-    let found = call.engine().registry_inspect(&call.name, credentials(&call.headers)?).await?;
+    let found = call.engine().registry_inspect(&call.name, credentials(&call.headers)).await?;
     respond::json(StatusCode::OK, &found)
 }
 
@@ -141,8 +141,21 @@ pub(crate) async fn auth(mut call: Call) -> Outcome {
     respond::json(StatusCode::OK, &call.engine().registry_login(&server, &credentials).await?)
 }
 
-/// The credentials in the request's header.
-fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
+/// The credentials in the request's header. As Docker does for its old clients, ones that can't be read are none.
+fn credentials(headers: &HeaderMap) -> Option<Credentials> {
+    readable(read_credentials(headers), "X-Registry-Auth")
+}
+
+/// What was read of a header, or nothing.
+fn readable<T: Default>(read: Result<T, ApiError>, header: &str) -> T {
+    read.unwrap_or_else(|_| {
+        // What is wrong may quote a secret.
+        tracing::warn!(header, "a header can't be read: the request goes on without credentials");
+        T::default()
+    })
+}
+
+fn read_credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
     let Some(value) = headers.get(REGISTRY_AUTH).filter(|value| !value.is_empty()) else { return Ok(None) };
     let invalid = |problem: &str| ApiError::invalid(format!("invalid X-Registry-Auth header: {problem}"));
     let text: Vec<u8> = value.as_bytes().iter().map(|byte| url_safe(*byte)).collect();
@@ -153,10 +166,11 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
 }
 
 /// The credentials of several registries, in the header of a build: a map of `AuthConfig`s.
-///
-/// # Errors
-/// 400 when the header is not of that form.
-pub(crate) fn all_credentials(headers: &HeaderMap) -> Result<HashMap<String, Credentials>, ApiError> {
+pub(crate) fn all_credentials(headers: &HeaderMap) -> HashMap<String, Credentials> {
+    readable(read_all_credentials(headers), "X-Registry-Config")
+}
+
+fn read_all_credentials(headers: &HeaderMap) -> Result<HashMap<String, Credentials>, ApiError> {
     let Some(value) = headers.get("x-registry-config").filter(|value| !value.is_empty()) else {
         return Ok(HashMap::new());
     };
@@ -250,7 +264,7 @@ mod tests {
         let standard = STANDARD.encode(json);
         let unpadded = URL_SAFE_NO_PAD.encode(json);
         for text in [standard, unpadded] {
-            let found = credentials(&header(&text)).unwrap();
+            let found = read_credentials(&header(&text)).unwrap();
             assert_eq!(found, Some(Credentials::password("who", "wh?>~at")));
         }
         let auth = STANDARD.encode("who:what:ever");
@@ -260,17 +274,18 @@ mod tests {
 
     #[test]
     fn nothing_and_empty_credentials_are_none() {
-        assert!(credentials(&HeaderMap::new()).unwrap().is_none());
+        assert!(read_credentials(&HeaderMap::new()).unwrap().is_none());
         for json in ["{}", "null", r#"{"username":""}"#, r#"{"auth":null,"username":null}"#] {
             let text = URL_SAFE.encode(json);
-            assert!(credentials(&header(&text)).unwrap().is_none(), "{json}");
+            assert!(read_credentials(&header(&text)).unwrap().is_none(), "{json}");
         }
     }
 
     #[test]
-    fn what_is_no_authentication_is_refused_by_the_headers_name() {
+    fn what_is_no_authentication_is_none_and_the_header_is_named() {
         for text in ["*", "bm90IGpzb24="] {
-            let error = credentials(&header(text)).unwrap_err();
+            let error = read_credentials(&header(text)).unwrap_err();
+            assert!(credentials(&header(text)).is_none());
             assert_eq!(error.status, StatusCode::BAD_REQUEST);
             assert!(error.message.contains("X-Registry-Auth"), "{}", error.message);
         }

@@ -9,9 +9,11 @@ use futures_util::{StreamExt, future, stream};
 use minke_engine::{Error, ImportOptions, LoadEvent, LoadStream};
 use serde_json::{Value, json};
 
+use crate::build;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::images::registries;
+use crate::query::Query;
 use crate::respond::{self, Outcome, Response};
 
 /// Progress of one layer is told at most this often; the first and the last word of a layer always are.
@@ -122,25 +124,34 @@ pub(crate) async fn create(call: Call) -> Outcome {
     if call.query.non_empty("fromImage").is_some() {
         return registries::pull(call).await;
     }
-    match call.query.required("fromSrc")? {
-        "-" => import(call).await,
-        source => Err(ApiError::not_implemented(format!(
-            "minke cannot fetch {source} by itself: download it and pipe it into `minke import -`"
-        ))),
-    }
+    let url = match call.query.required("fromSrc")? {
+        "-" => return import(call).await,
+        source if source.contains("://") => source.to_owned(),
+        source => format!("http://{source}"),
+    };
+    let options = import_options(&call.query);
+    let file = minke_build::fetch(call.engine(), &url).await.map_err(|error| build::refused(&error))?;
+    let file = tokio::fs::File::from_std(file);
+    imported(&call.engine().image_import(file, options).await?.to_string())
 }
 
 async fn import(call: Call) -> Outcome {
-    let query = &call.query;
-    let options = ImportOptions {
+    let options = import_options(&call.query);
+    let engine = call.engine().clone();
+    imported(&engine.image_import(call.body.into_reader(), options).await?.to_string())
+}
+
+fn import_options(query: &Query) -> ImportOptions {
+    ImportOptions {
         name: query.name("repo", "tag"),
         message: query.get("message").unwrap_or_default().to_owned(),
         changes: query.all("changes"),
         platform: query.non_empty("platform").map(str::to_owned),
-    };
-    let engine = call.engine().clone();
-    let id = engine.image_import(call.body.into_reader(), options).await?;
-    let line = respond::json_line(&json!({ "status": id.to_string() }))?;
+    }
+}
+
+fn imported(id: &str) -> Outcome {
+    let line = respond::json_line(&json!({ "status": id }))?;
     Ok(respond::stream("application/json", stream::iter([io::Result::Ok(Bytes::from(line))])))
 }
 

@@ -77,6 +77,7 @@ impl Container {
             run: run.into(),
             sessions: watch::channel(0).0,
             files: Arc::default(),
+            layers: Arc::default(),
             ready: Ready::default(),
         });
         let actor = Actor {

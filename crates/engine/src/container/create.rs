@@ -88,8 +88,12 @@ fn create(
     let networking = body.networking_config.take().unwrap_or_default();
     let mut config = merge::config_of(body);
     if config.image.as_deref().unwrap_or("").is_empty() {
-        return Err(Error::invalid("config cannot be empty in order to create a container"));
+        return Err(Error::invalid(match config == ContainerConfig::default() {
+            true => "config cannot be empty in order to create a container",
+            false => "no command specified: a container is made of an image",
+        }));
     }
+    let exposes = config.exposed_ports.as_ref().is_some_and(|ports| !ports.is_empty());
     let image = inner.find_image(config.image.as_deref().unwrap_or(""))?;
     merge::merge(&mut config, &image.config.config)?;
     spec::refuse::check(&config, &host)?;
@@ -103,6 +107,9 @@ fn create(
     let id = ContainerId::from_random(random::bytes()?);
     // Docker shows the host name that the container will see.
     let modes = Modes::parse(&host, inner.host.facts.resources.unified)?;
+    if matches!(modes.network, NetworkMode::Container(_)) {
+        check_shared_network(&host, exposes)?;
+    }
     let networks = networks::wanted(&inner.network_table, &modes.network, &mut host, networking)?;
     links::pin(inner, &mut host)?;
     check_hostname(&config, &modes)?;
@@ -165,7 +172,7 @@ pub(super) fn adapt(
     spec::resources::adapt(host, on);
     let privileged = host.privileged == Some(true);
     if host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY) {
-        host.cgroupns_mode = Some(match on.unified && !privileged {
+        host.cgroupns_mode = Some(match on.unified {
             true => HostConfigCgroupnsModeEnum::PRIVATE,
             false => HostConfigCgroupnsModeEnum::HOST,
         });
@@ -192,6 +199,7 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     let host = &record.host;
     let facts = &inner.host.facts;
     spec::resources::check(host, facts.resources)?;
+    spec::resources::check_cpusets(host.cpuset_cpus.as_deref(), host.cpuset_mems.as_deref())?;
     spec::resources::resources(host, &spec::devices::block_numbers)?;
     RestartPolicy::parse(host)?;
     let security = spec::security::parse(host.security_opt.as_deref().unwrap_or(&[]))?;
@@ -216,7 +224,10 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     launch::cdi_edits(record)?;
     resolver::dns(inner, record)?;
     resolver::extra_hosts(record)?;
-    check_network(record, modes)?;
+    check_network(record)?;
+    if host.shm_size.is_some_and(|size| size < 0) {
+        return Err(Error::invalid("SHM size can not be less than 0"));
+    }
     // As in Docker the network's donor may come later. That the others are missing is no 404: the clients
     // would take that for a missing image.
     for name in modes.namespace_donors() {
@@ -255,20 +266,26 @@ fn check_foreign(inner: &Inner, record: &Record) -> Result<(), Error> {
     }
 }
 
-fn check_network(record: &Record, modes: &Modes) -> Result<(), Error> {
-    let published = ports::requests(&record.config, &record.host)?;
+fn check_network(record: &Record) -> Result<(), Error> {
+    ports::requests(&record.config, &record.host)?;
     for port in record.config.exposed_ports.iter().flatten() {
         ports::parse(port.split('-').next().unwrap_or(port))?;
     }
-    if let NetworkMode::Container(_) = modes.network {
-        if !published.is_empty() {
-            return Err(conflict("port publishing", "container type network"));
-        }
-        if record.host.dns.iter().flatten().next().is_some() {
-            return Err(conflict("dns", "network"));
-        }
-        if record.host.extra_hosts.iter().flatten().next().is_some() {
-            return Err(conflict("custom host-to-IP mapping", "network"));
+    Ok(())
+}
+
+/// What belongs to the container whose network another is in. `exposes`: the client says so; what the image exposes does no
+/// harm.
+fn check_shared_network(host: &HostConfig, exposes: bool) -> Result<(), Error> {
+    let publishes = host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
+    for (is_asked, what, mode) in [
+        (host.dns.iter().flatten().next().is_some(), "dns", "network"),
+        (host.extra_hosts.iter().flatten().next().is_some(), "custom host-to-IP mapping", "network"),
+        (publishes || host.publish_all_ports == Some(true), "port publishing", "container type network"),
+        (exposes, "port exposing", "container type network"),
+    ] {
+        if is_asked {
+            return Err(conflict(what, mode));
         }
     }
     Ok(())

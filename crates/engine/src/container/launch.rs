@@ -12,7 +12,7 @@ use minke_supervisor::{
 };
 
 use super::{
-    Container, Places, Record, RunNote, links, log_options, resolver,
+    Container, Places, Record, RunNote, links, log_options, network_owner, resolver,
     sandbox::{self, SandboxNetwork},
 };
 use crate::{
@@ -303,9 +303,9 @@ pub(super) fn netns_path(modes: &Modes) -> Option<String> {
 }
 
 /// Who shares a network shares its names.
-fn donor_places(inner: &Inner, modes: &Modes) -> Result<Option<Places>, Error> {
+pub(super) fn donor_places(inner: &Inner, modes: &Modes) -> Result<Option<Places>, Error> {
     match &modes.network {
-        NetworkMode::Container(name) => Ok(Some(inner.places(&inner.find(name)?.id))),
+        NetworkMode::Container(name) => Ok(Some(inner.places(&network_owner(inner, inner.find(name)?)?.id))),
         _ => Ok(None),
     }
 }

@@ -15,7 +15,7 @@ use minke_network::{
     files::{ExtraHost, HostAddress},
 };
 
-use super::{Container, Record, ports, requests::Message, resolver, sandbox};
+use super::{Container, Record, network_owner, ports, requests::Message, resolver, sandbox};
 use crate::{
     Engine, Error,
     engine::Inner,
@@ -49,8 +49,7 @@ impl Engine {
             return Err(Error::conflict("Conflict, cannot remove the default link name of the container"));
         };
         let container = inner.find(holder)?;
-        let is_meant = |text: &String| words(text).1 == alias;
-        if !container.record().host.links.iter().flatten().any(is_meant) {
+        if target_id(&container.record(), alias).is_none() {
             return Err(Error::not_found(format!("Could not find entity for /{holder}/{alias}")));
         }
         let alias = alias.to_owned();
@@ -80,18 +79,22 @@ pub(super) fn pin(inner: &Inner, host: &mut HostConfig) -> Result<(), Error> {
         _ => None,
     };
     if let Some(kind) = kind {
-        return Err(Error::invalid(format!(
-            "conflicting options: {kind} type networking can't be used with links. This would result in undefined behavior"
-        )));
+        return Err(no_links(kind));
     }
     for link in list {
         let (name, alias) = words(link);
         if name.is_empty() || link.matches(':').count() > 1 {
             return Err(Error::invalid(format!("bad format for links: {link}")));
         }
+        // One that is in another's network is reached there. That one is missing is no 404: the clients would take that for a
+        // missing image.
         let target = inner
             .find(name)
+            .and_then(|target| network_owner(inner, target))
             .map_err(|error| Error::invalid(format!("could not get container for {name}: {error}")))?;
+        if target.record().host.network_mode.as_deref() == Some("host") {
+            return Err(no_links("host"));
+        }
         *link = format!("{}:{alias}", target.id);
     }
     Ok(())
@@ -111,6 +114,32 @@ fn links(inner: &Inner, record: &Record) -> Vec<Link> {
 pub(super) fn shown(inner: &Inner, record: &Record) -> Option<Vec<String>> {
     let shown = |link: Link| format!("/{}:/{}/{}", link.target.record().name, record.name, link.alias);
     Some(links(inner, record).into_iter().map(shown).collect::<Vec<_>>()).filter(|links| !links.is_empty())
+}
+
+fn no_links(kind: &str) -> Error {
+    Error::invalid(format!(
+        "conflicting options: {kind} type networking can't be used with links. This would result in undefined behavior"
+    ))
+}
+
+/// The names of a container: its own, `/db`, and those that links to it give it, `/web/database`.
+pub(super) fn names(inner: &Inner, record: &Record) -> Vec<String> {
+    let given = inner.linked_from(&record.id).into_iter().flat_map(|holder| {
+        let holder = holder.record();
+        let links = holder.host.links.iter().flatten().map(|text| words(text));
+        let to_it = links.filter(|(id, _)| *id == record.id.as_str());
+        to_it.map(|(_, alias)| format!("/{}/{alias}", holder.name)).collect::<Vec<_>>()
+    });
+    let mut given: Vec<_> = given.collect();
+    given.sort_unstable();
+    given.insert(0, format!("/{}", record.name));
+    given
+}
+
+/// Whom a container's link of this alias leads to.
+pub(crate) fn target_id(record: &Record, alias: &str) -> Option<String> {
+    let mut links = record.host.links.iter().flatten().map(|text| words(text));
+    links.find(|(_, given)| *given == alias).map(|(id, _)| id.to_owned())
 }
 
 /// The ids of those that one links to, whether they are there or not.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bollard_stubs::models::{ContainerPruneResponse, ContainerSummary};
 
-use super::{Container, Phase, Record, RunView, ports, summary};
+use super::{Container, Phase, Record, RunView, links, ports, summary};
 use crate::{
     Engine, Error, Filters, ListOptions, RemoveOptions, disk, engine::Inner, events::About, time_text,
 };
@@ -83,9 +83,7 @@ struct Wanted<'a> {
 
 fn list(inner: &Arc<Inner>, options: &ListOptions) -> Result<Vec<ContainerSummary>, Error> {
     let wanted = Wanted::new(inner, &options.filters)?;
-    let all = options.all
-        || options.limit.is_some()
-        || ["status", "exited", "before", "since"].iter().any(|name| options.filters.get(name).is_some());
+    let all = options.all || options.limit.is_some() || options.filters.get("status").is_some();
     let mut containers: Vec<(Arc<Container>, Arc<Record>)> = inner
         .containers()
         .into_iter()
@@ -159,9 +157,11 @@ impl<'a> Wanted<'a> {
     fn matches(&self, record: &Record, run: &RunView) -> Result<bool, Error> {
         let filters = self.filters;
         let health = run.health.as_ref().map_or("none".to_owned(), |health| health.status.to_string());
-        let slashed = format!("/{}", record.name);
         let name = |wanted: &str| {
-            Filters::pattern_matches(wanted, &record.name) || Filters::pattern_matches(wanted, &slashed)
+            let matches = |name: &String| {
+                Filters::pattern_matches(wanted, name) || Filters::pattern_matches(wanted, &name[1..])
+            };
+            links::names(self.inner, record).iter().any(matches)
         };
         let volume = |wanted: &str| {
             record.mounts.iter().any(|mount| {

@@ -76,7 +76,8 @@ fn forget(
     let places = inner.places(&record.id);
     let trash = places.directory.with_file_name(format!("{TRASH}{}", record.id));
     let renamed = fs::rename(&places.directory, &trash);
-    let (inner, volumes, files) = (Arc::clone(inner), doomed.clone(), Arc::clone(&container.files));
+    let retired: Vec<_> = doomed.iter().map(|name| inner.volumes.retire(name, &record.id)).collect();
+    let files = Arc::clone(&container.files);
     // Deleting what a container wrote may take long; nobody waits for it, and a crash leaves it to the next
     // engine's sweep.
     tokio::task::spawn_blocking(move || {
@@ -88,8 +89,11 @@ fn forget(
                 tracing::warn!(%error, container = %trash.display(), "delete a container's files");
             }
         }
-        for name in volumes {
-            if let Err(error) = inner.volumes.destroy(&name) {
+        for volume in retired {
+            let deleted = volume.and_then(|trash| {
+                delete(&trash).map_err(|error| Error::internal("delete its files", &error))
+            });
+            if let Err(error) = deleted {
                 tracing::warn!(%error, "delete an anonymous volume");
             }
         }

@@ -43,6 +43,9 @@ pub(super) fn network(inner: &Inner, record: &Record, modes: &Modes) -> Result<S
         NetworkMode::Host => Ok(SandboxNetwork::default()),
         NetworkMode::Container(name) => {
             let donor = inner.find(name).map_err(|error| joining(&error))?;
+            if donor.id == record.id {
+                return Err(joining(&Error::conflict("cannot join own network namespace")));
+            }
             let netns = namespace_of(&donor, NamespaceType::Network).map_err(|error| joining(&error))?;
             Ok(SandboxNetwork { netns: Some(netns), ..SandboxNetwork::default() })
         }

@@ -250,6 +250,7 @@ fn record(workspace: &Workspace, step: &StepSpec) -> Result<Record, Error> {
     let defaults = ContainerDefaults { cgroup_parent, ..ContainerDefaults::default() };
     create::adapt(&mut host, resources, &defaults)?;
     spec::resources::check(&host, resources)?;
+    spec::resources::check_cpusets(host.cpuset_cpus.as_deref(), host.cpuset_mems.as_deref())?;
     let mode = Modes::parse(&host, resources.unified)?.network;
     let networks = wanted(&workspace.inner.network_table, &mode, &mut host, NetworkingConfig::default())?;
     Ok(Record::from(NewRecord {
@@ -286,13 +287,17 @@ fn write_bundle(
     let accounts = rootfs::accounts(&root).map_err(launch::failed("read the image's users"))?;
     let user = accounts.resolve(record.config.user.as_deref().unwrap_or(""), &[])?;
     drop(root);
-    let resolv_conf = resolver::resolv_conf(inner, record, modes)?;
-    fs::write(places.directory.join("resolv.conf"), resolv_conf)
-        .map_err(launch::failed("write resolv.conf"))?;
+    let donor_files = launch::donor_places(inner, modes)?;
+    if donor_files.is_none() {
+        let resolv_conf = resolver::resolv_conf(inner, record, modes)?;
+        fs::write(places.directory.join("resolv.conf"), resolv_conf)
+            .map_err(launch::failed("write resolv.conf"))?;
+    }
+    let files = donor_files.as_ref().unwrap_or(places);
     let hostname = record.config.hostname.clone().unwrap_or_else(|| inner.host.name.clone());
     // Not /etc/hostname, which a Dockerfile may write.
     let paths = ["/etc/resolv.conf", "/etc/hosts"]
-        .map(|inside| (inside, places.directory.join(inside.trim_start_matches("/etc/"))));
+        .map(|inside| (inside, files.directory.join(inside.trim_start_matches("/etc/"))));
     let paths: Vec<_> = paths.iter().map(|(inside, path)| (*inside, path.as_path())).collect();
     let (devices, device_rules) = launch::devices(record)?;
     let mut joined = sandbox::join(inner, modes, &mut Vec::new())?;

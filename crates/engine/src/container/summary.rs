@@ -9,7 +9,7 @@ use bollard_stubs::models::{
 use minke_network::{Attachment, Endpoint, Protocol};
 use time::OffsetDateTime;
 
-use super::{Container, Phase, Record, RunView, ports, status_text};
+use super::{Container, Phase, Record, RunView, links, ports, status_text};
 use crate::{engine::Inner, networks::endpoint::dns_names, spec, time_text, volumes::MountKind};
 
 /// The line of `ps`; `image` is the name to show.
@@ -23,7 +23,7 @@ pub(super) fn summary(
     let created = time_text::parse(&record.created).map_or(0, OffsetDateTime::unix_timestamp);
     ContainerSummary {
         id: Some(container.id.to_string()),
-        names: Some(vec![format!("/{}", record.name)]),
+        names: Some(links::names(inner, record)),
         image: Some(image),
         image_id: Some(record.image.to_string()),
         command: Some(command(&spec::arguments(&record.config))),

@@ -50,8 +50,10 @@ impl Engine {
         refuse(&body)?;
         let record = container.record();
         let mut host = record.host.clone();
+        check_against(&host, &body)?;
         apply(&mut host, &body);
         resources::check(&host, inner.host.facts.resources)?;
+        resources::check_cpusets(body.cpuset_cpus.as_deref(), body.cpuset_mems.as_deref())?;
         if record.host.auto_remove == Some(true) && host.restart_policy != record.host.restart_policy {
             return Err(Error::conflict(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container",
@@ -82,6 +84,30 @@ fn refuse(body: &ContainerUpdateBody) -> Result<(), Error> {
     some(body.device_requests.as_ref().is_some_and(|list| !list.is_empty()), "DeviceRequests")?;
     some(body.init == Some(true), "Init")?;
     some(body.cgroup_parent.as_deref().is_some_and(|parent| !parent.is_empty()), "CgroupParent")
+}
+
+/// What doesn't go together with what is set already.
+fn check_against(host: &HostConfig, body: &ContainerUpdateBody) -> Result<(), Error> {
+    let set = |number: Option<i64>| number.unwrap_or(0) > 0;
+    for (is_so, new, old) in [
+        (set(body.nano_cpus) && set(host.cpu_period), "Nano CPUs", "CPU Period"),
+        (set(body.nano_cpus) && set(host.cpu_quota), "Nano CPUs", "CPU Quota"),
+        (set(body.cpu_period) && set(host.nano_cpus), "CPU Period", "NanoCPUs"),
+        (set(body.cpu_quota) && set(host.nano_cpus), "CPU Quota", "NanoCPUs"),
+    ] {
+        if is_so {
+            return Err(Error::conflict(format!(
+                "Conflicting options: {new} cannot be updated as {old} has already been set"
+            )));
+        }
+    }
+    let (memory, swap) = (body.memory.unwrap_or(0), host.memory_swap.unwrap_or(0));
+    if memory > swap && swap > 0 && body.memory_swap.unwrap_or(0) == 0 {
+        return Err(Error::conflict(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+        ));
+    }
+    Ok(())
 }
 
 /// Zero and empty mean "as it is", as the clients send them.
@@ -126,6 +152,23 @@ fn apply(host: &mut HostConfig, body: &ContainerUpdateBody) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_contradicts_what_is_set_is_refused() {
+        let host = HostConfig {
+            nano_cpus: Some(1),
+            memory: Some(1 << 20),
+            memory_swap: Some(2 << 20),
+            ..HostConfig::default()
+        };
+        let refused = |body: ContainerUpdateBody| check_against(&host, &body).unwrap_err().to_string();
+        let body = ContainerUpdateBody { cpu_quota: Some(5000), ..ContainerUpdateBody::default() };
+        assert!(refused(body).contains("CPU Quota cannot be updated"));
+        let mut body = ContainerUpdateBody { memory: Some(4 << 20), ..ContainerUpdateBody::default() };
+        assert!(refused(body.clone()).contains("update the memoryswap at the same time"));
+        body.memory_swap = Some(8 << 20);
+        assert!(check_against(&host, &body).is_ok());
+    }
 
     #[test]
     fn only_what_is_said_changes() {

@@ -50,6 +50,12 @@ impl Inner {
         if let Some(container) = registry.by_name.get(bare).and_then(|id| registry.by_id.get(id.as_str())) {
             return Ok(Arc::clone(container));
         }
+        if let Some((holder, alias)) = bare.rsplit_once('/') {
+            let holder = registry.by_name.get(holder).and_then(|id| registry.by_id.get(id.as_str()));
+            let target = holder.and_then(|holder| links::target_id(&holder.record(), alias));
+            let target = target.and_then(|id| registry.by_id.get(&id));
+            return target.cloned().ok_or_else(|| Error::no_such_container(name));
+        }
         let is_prefix = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut matches =
             registry.by_id.range(bare.to_owned()..).take_while(|(id, _)| is_prefix && id.starts_with(bare));

@@ -38,10 +38,12 @@ pub(crate) fn check(
     let asked = parse(settings, &mut problems)?;
     if is_predefined(network.map_or(name, |network| &network.name)) {
         if asked.ipv4.is_some() || asked.ipv6.is_some() {
-            problems.push("user-specified IP address is supported on user-defined networks only".to_owned());
+            problems.push("user specified IP address is supported on user defined networks only".to_owned());
         }
         if settings.aliases.iter().flatten().next().is_some() {
-            problems.push("network-scoped aliases are only supported for user-defined networks".to_owned());
+            problems.push(
+                "network-scoped alias is supported only for containers in user defined networks".to_owned(),
+            );
         }
         if settings.links.iter().flatten().next().is_some() {
             problems.push(
@@ -67,6 +69,13 @@ pub(crate) fn check(
     match pools::joined(&problems) {
         None => Ok(()),
         Some(text) => Err(Error::invalid(format!("invalid endpoint settings:\n{text}"))),
+    }
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 
@@ -136,7 +145,7 @@ fn parse(settings: &EndpointSettings, problems: &mut Vec<String>) -> Result<Aske
         }
     }
     for address in ipam.link_local_ips.into_iter().flatten() {
-        match address.parse().ok().filter(|address: &IpAddr| !address.is_unspecified()) {
+        match address.parse().ok().filter(is_link_local) {
             Some(parsed) => asked.link_local.push(parsed),
             None => problems.push(format!("invalid link-local IP address: {address}")),
         }
@@ -217,8 +226,8 @@ mod tests {
         for name in ["bridge", "default"] {
             let json = r#"{"IPAMConfig":{"IPv4Address":"10.0.0.9"},"Aliases":["db"]}"#;
             let told = problem(name, json);
-            assert!(told.starts_with("invalid endpoint settings:\n* user-specified IP address"), "{told}");
-            assert!(told.contains("\n* network-scoped aliases are only supported"), "{told}");
+            assert!(told.starts_with("invalid endpoint settings:\n* user specified IP address"), "{told}");
+            assert!(told.contains("\n* network-scoped alias is supported only"), "{told}");
         }
         assert!(check("mine", None, &settings(r#"{"Aliases":["db"]}"#)).is_ok());
     }

@@ -63,7 +63,6 @@ impl Modes {
     /// `InvalidParameter` for an unknown mode; `NotImplemented` for user namespace remapping.
     pub(crate) fn parse(host: &HostConfig, unified: bool) -> Result<Self, Error> {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        let privileged = host.privileged.unwrap_or(false);
         match text(&host.userns_mode).as_str() {
             "" | "host" => {}
             mode => {
@@ -84,8 +83,8 @@ impl Modes {
             host_cgroup: match host.cgroupns_mode {
                 Some(HostConfigCgroupnsModeEnum::HOST) => true,
                 Some(HostConfigCgroupnsModeEnum::PRIVATE) => false,
-                // As Docker: private on v2, except for privileged containers, which usually want to see all.
-                _ => !unified || privileged,
+                // As Docker: private on v2.
+                _ => !unified,
             },
         })
     }
@@ -118,14 +117,17 @@ fn network(mode: &str) -> Result<NetworkMode, Error> {
         "" | "default" | "bridge" => NetworkMode::Bridge,
         "host" => NetworkMode::Host,
         "none" => NetworkMode::None,
+        "container" => return Err(no_container()),
         _ => match mode.split_once(':') {
-            Some(("container", "")) => {
-                return Err(Error::invalid("invalid container format container:<name|id>"));
-            }
+            Some(("container", "")) => return Err(no_container()),
             Some(("container", name)) => NetworkMode::Container(name.to_owned()),
             _ => NetworkMode::Named(mode.to_owned()),
         },
     })
+}
+
+fn no_container() -> Error {
+    Error::invalid("invalid container format container:<name|id>")
 }
 
 fn shared(which: &str, mode: &str) -> Result<SharedMode, Error> {

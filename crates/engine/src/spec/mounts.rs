@@ -17,6 +17,8 @@ pub(crate) struct Base<'a> {
     pub(crate) shm: Shm<'a>,
     /// /etc/resolv.conf, /etc/hostname and /etc/hosts are these files of the host.
     pub(crate) files: &'a [(&'static str, &'a Path)],
+    /// They are no more writable than the root is.
+    pub(crate) read_only: bool,
     /// [`INIT`] is this program of the host.
     pub(crate) init: Option<&'a Path>,
     /// What mounts of images show, by their destinations.
@@ -42,7 +44,9 @@ pub(crate) fn mounts(base: Base<'_>, user: &[MountRecord], sources: &[Option<Str
         user.iter().zip(sources).map(|(mount, source)| user_mount(base, mount, source.as_deref())).collect();
     for (destination, source) in base.files {
         if !taken(destination) {
-            more.push(bind(destination, source, &["rbind", "rprivate"]));
+            let options: &[&str] =
+                if base.read_only { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate"] };
+            more.push(bind(destination, source, options));
         }
     }
     if let Some(program) = base.init {
@@ -143,6 +147,7 @@ mod tests {
             writable_cgroups: false,
             shm: Shm::Size(64 << 20),
             files: &[],
+            read_only: false,
             init: None,
             images: &NONE,
         }
@@ -176,6 +181,16 @@ mod tests {
     fn privileged_containers_may_write_sys_and_cgroups() {
         let mounts = mounts(Base { privileged: true, ..base() }, &[], &[]);
         assert!(mounts[3].options.contains(&"rw".into()) && mounts[4].options.contains(&"rw".into()));
+    }
+
+    #[test]
+    fn files_that_name_a_container_are_as_writable_as_its_root() {
+        let files = [("/etc/hosts", Path::new("/x/hosts"))];
+        let is_read_only = |read_only| {
+            let mounts = mounts(Base { files: &files, read_only, ..base() }, &[], &[]);
+            mounts.last().is_some_and(|mount| mount.options.contains(&"ro".to_owned()))
+        };
+        assert_eq!([is_read_only(false), is_read_only(true)], [false, true]);
     }
 
     #[test]

@@ -124,13 +124,50 @@ fn check_cpu(host: &HostConfig, on: HostResources) -> Result<(), Error> {
             host.cpu_shares.unwrap_or(0)
         )));
     }
-    for (name, list) in [("cpus", &host.cpuset_cpus), ("mems", &host.cpuset_mems)] {
-        let list = list.as_deref().unwrap_or("");
-        if !list.chars().all(|c| c.is_ascii_digit() || c == ',' || c == '-') {
-            return Err(Error::invalid(format!("Invalid value {list} for cpuset {name}")));
-        }
-    }
     Ok(())
+}
+
+/// Whether a container may have these processors and memory nodes. What it has already isn't looked at again: some may be
+/// switched off by now.
+///
+/// # Errors
+/// `InvalidParameter` in Docker's words.
+pub(crate) fn check_cpusets(cpus: Option<&str>, nodes: Option<&str>) -> Result<(), Error> {
+    check_cpuset("cpus", cpus.unwrap_or(""))?;
+    check_cpuset("mems", nodes.unwrap_or(""))
+}
+
+/// A list of processors or memory nodes (cpuset(7)), all of which are there.
+fn check_cpuset(name: &str, list: &str) -> Result<(), Error> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let wanted =
+        cpuset(list).ok_or_else(|| Error::invalid(format!("Invalid value {list} for cpuset {name}")))?;
+    let (directory, what) = if name == "cpus" { ("cpu", "CPUs") } else { ("node", "memory nodes") };
+    // A kernel without NUMA has node 0 and no list.
+    let online = std::fs::read_to_string(format!("/sys/devices/system/{directory}/online"));
+    let online = online.unwrap_or_else(|_| "0".to_owned());
+    let there = cpuset(online.trim()).unwrap_or_default();
+    match wanted
+        .iter()
+        .all(|range| there.iter().any(|all| all.start() <= range.start() && range.end() <= all.end()))
+    {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "Requested {what} are not available - requested {list}, available: {}",
+            online.trim()
+        ))),
+    }
+}
+
+fn cpuset(list: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some(first..=last)
+    };
+    list.split(',').map(range).collect()
 }
 
 /// The limits in the runtime's form, without device rules; `numbers` finds block devices.
@@ -311,7 +348,12 @@ mod tests {
         assert!(host(|h| h.memory_swap = Some(1 << 30)).contains("always set the Memory limit"));
         assert!(host(|h| h.nano_cpus = Some(9_000_000_000)).contains("only 2 CPUs"));
         assert!(host(|h| (h.nano_cpus, h.cpu_quota) = (Some(1), Some(5000))).contains("Nano CPUs"));
-        assert!(host(|h| h.cpuset_cpus = Some("a".into())).contains("cpuset"));
+        let cpus = |list| check_cpusets(Some(list), None).unwrap_err().to_string();
+        assert_eq!(cpus("a"), "Invalid value a for cpuset cpus");
+        assert_eq!(cpus("0-1,,"), "Invalid value 0-1,, for cpuset cpus");
+        assert!(cpus("0,4000").starts_with("Requested CPUs are not available - requested 0,4000"));
+        let nodes = check_cpusets(Some("0"), Some("42-3")).unwrap_err().to_string();
+        assert_eq!(nodes, "Invalid value 42-3 for cpuset mems");
         assert!(host(|h| h.memory_swappiness = Some(101)).contains("0-100"));
         assert!(host(|h| h.blkio_weight = Some(5)).contains("10 to 1000"));
     }

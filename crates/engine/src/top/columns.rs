@@ -52,17 +52,45 @@ const ALL: [Column; 35] = [
 /// Only the program's name, under three keywords.
 const COMM: Column = ("comm", "COMMAND", |p, _, _| p.name.clone());
 
-/// The columns of one answer.
-pub(super) struct Columns(Vec<Column>);
+/// As many columns decide about the order, at most.
+const MOST_KEYS: usize = 8;
+
+/// The columns of one answer, and the order of its rows.
+pub(super) struct Columns {
+    shown: Vec<Column>,
+    order: Vec<(Column, Direction)>,
+}
+
+/// What a cell is sorted by: numbers in thousandths come before words.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Number(i64),
+    Word(String),
+}
+
+impl Key {
+    fn of(cell: String) -> Self {
+        match cell.parse::<f64>() {
+            Ok(number) if number.is_finite() => Self::Number((number * 1000.0) as i64),
+            _ => Self::Word(cell),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Up,
+    Down,
+}
 
 impl Columns {
-    /// Understands `-ef`, `aux`, `-o pid,comm` and their usual variants.
+    /// Understands `-ef`, `aux`, `-o pid,comm` and their usual variants, and `--sort=-rss,pid`.
     ///
     /// # Errors
     /// `InvalidParameter` for anything else.
     pub(super) fn parse(arguments: &str) -> Result<Self, Error> {
         let mut words = arguments.split_whitespace();
-        let mut chosen: Vec<Column> = Vec::new();
+        let (mut chosen, mut order) = (Vec::<Column>::new(), Vec::new());
         let mut set: &[&str] = &EF;
         while let Some(word) = words.next() {
             if let Some(list) = word
@@ -76,6 +104,14 @@ impl Columns {
                 }
                 continue;
             }
+            if let Some(keys) = word.strip_prefix("--sort") {
+                let keys = keys.strip_prefix('=').or_else(|| words.next().filter(|_| keys.is_empty()));
+                for key in keys.ok_or_else(|| unknown(arguments))?.split(',').take(MOST_KEYS) {
+                    let direction = if key.starts_with('-') { Direction::Down } else { Direction::Up };
+                    order.push((column(key.trim_start_matches(['+', '-']), arguments)?, direction));
+                }
+                continue;
+            }
             match word {
                 "-ef" | "-e" | "-f" | "-A" | "ef" => set = &EF,
                 "aux" | "-aux" | "au" | "ax" | "u" | "a" | "x" => set = &AUX,
@@ -85,15 +121,30 @@ impl Columns {
         if chosen.is_empty() {
             chosen = set.iter().map(|name| column(name, arguments)).collect::<Result<_, _>>()?;
         }
-        Ok(Self(chosen))
+        Ok(Self { shown: chosen, order })
+    }
+
+    /// Sorts as `--sort` says: numbers by their size, words by their letters.
+    pub(super) fn sort(&self, processes: &mut [ProcessInfo], clock: &Clock, users: &str) {
+        for ((_, _, content), direction) in self.order.iter().rev() {
+            // The other way round twice, so that equal ones stay in their order.
+            let reversed = *direction == Direction::Down;
+            if reversed {
+                processes.reverse();
+            }
+            processes.sort_by_cached_key(|process| Key::of(content(process, clock, users)));
+            if reversed {
+                processes.reverse();
+            }
+        }
     }
 
     pub(super) fn titles(&self) -> Vec<String> {
-        self.0.iter().map(|(_, title, _)| (*title).to_owned()).collect()
+        self.shown.iter().map(|(_, title, _)| (*title).to_owned()).collect()
     }
 
     pub(super) fn row(&self, process: &ProcessInfo, clock: &Clock, users: &str) -> Vec<String> {
-        self.0.iter().map(|(_, _, content)| content(process, clock, users)).collect()
+        self.shown.iter().map(|(_, _, content)| content(process, clock, users)).collect()
     }
 }
 
@@ -123,7 +174,7 @@ fn column(name: &str, arguments: &str) -> Result<Column, Error> {
 
 fn unknown(arguments: &str) -> Error {
     Error::invalid(format!(
-        "ps arguments {arguments:?} are not understood: want -ef, aux, or -o with column names"
+        "ps arguments {arguments:?} are not understood: want -ef, aux, or -o with column names, and --sort"
     ))
 }
 
@@ -201,6 +252,19 @@ mod tests {
         assert_eq!(titles("-o pid,comm"), "PID COMMAND");
         assert_eq!(titles("-eopid,user"), "PID USER");
         for arguments in ["--forest", "-o wings", "-o pid=X", "; reboot"] {
+            assert!(Columns::parse(arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn rows_are_sorted_by_what_is_asked_for() {
+        let columns = Columns::parse("aux --sort=-rss,pid").unwrap();
+        assert_eq!(columns.titles().len(), AUX.len());
+        let keys: Vec<_> =
+            columns.order.iter().map(|((name, ..), way)| (*name, *way == Direction::Down)).collect();
+        assert_eq!(keys, [("rss", true), ("pid", false)]);
+        assert_eq!(Columns::parse("-ef --sort comm").unwrap().order.len(), 1);
+        for arguments in ["aux --sort", "aux --sort=wings"] {
             assert!(Columns::parse(arguments).is_err(), "{arguments}");
         }
     }

@@ -10,7 +10,7 @@ use crate::Error;
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 /// What `--tmpfs` takes: the options of tmpfs(5), and those of every mount (mount(8)).
-const TMPFS: [&str; 31] = [
+const TMPFS: [&str; 37] = [
     "ro",
     "rw",
     "exec",
@@ -42,6 +42,12 @@ const TMPFS: [&str; 31] = [
     "huge",
     "rprivate",
     "private",
+    "rshared",
+    "shared",
+    "rslave",
+    "slave",
+    "runbindable",
+    "unbindable",
 ];
 
 /// One entry of `HostConfig.Binds`: `source:destination[:options]`, or a destination alone for an anonymous volume.
@@ -86,6 +92,11 @@ pub(crate) fn bind(text: &str) -> Result<MountRecord, Error> {
             "z" | "Z" | "consistent" | "cached" | "delegated" => {}
             _ if PROPAGATIONS.contains(&option) && mount.kind == MountKind::Bind => {
                 option.clone_into(&mut mount.propagation);
+            }
+            _ if PROPAGATIONS.contains(&option) => {
+                return Err(Error::invalid(format!(
+                    "invalid mount config for type \"volume\": {option}: only binds of the host's have a propagation"
+                )));
             }
             _ => {
                 return Err(Error::invalid(format!("invalid mode: {options}")));

@@ -90,6 +90,10 @@ fn plan(index: &Index, text: &str, force: bool, used_by: UsedBy<'_>) -> Result<P
             }
         }
         None => {
+            // What can't be forced comes first.
+            if let Some(error) = conflict(index, &id, true, used_by) {
+                return Err(error);
+            }
             if !one_repository(&names) && !force {
                 return Err(in_the_way(&id, false, "image is referenced in multiple repositories"));
             }

@@ -76,6 +76,32 @@ fn a_link_is_removed_by_its_name(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
 }
 
 #[rstest]
+fn a_links_name_is_a_name_of_whom_it_leads_to(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    let _ = host.cli(cli, ["run", "-d", "--name", "db", "busybox", "sleep", "600"]).ok();
+    let _ =
+        host.cli(cli, ["run", "-d", "--name", "web", "--link", "db:data", "busybox", "sleep", "600"]).ok();
+    let names = ["ps", "--no-trunc", "--format", "{{.Names}}", "--filter", "name=web/data"];
+    assert_eq!(host.cli(cli, names).ok(), "db,web/data");
+    assert_eq!(host.cli(cli, ["inspect", "-f", "{{.Name}}", "web/data"]).ok(), "/db");
+    let _ = host.cli(cli, ["inspect", "web/other"]).expect_code(1);
+    // Who is in another's network is reached there.
+    let _ = host
+        .cli(cli, ["run", "-d", "--name", "inner", "--net", "container:db", "busybox", "sleep", "600"])
+        .ok();
+    let hosts = host.cli(cli, ["run", "--rm", "--link", "inner:it", "busybox", "cat", "/etc/hosts"]).ok();
+    let address =
+        host.cli(cli, ["inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "db"]).ok();
+    assert!(hosts.lines().any(|line| line.starts_with(&address) && line.contains("it")), "{hosts}");
+    let _ = host.cli(cli, ["run", "-d", "--name", "outer", "--net", "host", "busybox", "sleep", "600"]).ok();
+    let _ = host
+        .cli(cli, ["run", "--rm", "--link", "outer", "busybox"])
+        .expect_code(125)
+        .expect_stderr("host type networking can't be used with links");
+    host.expect_nothing_left();
+}
+
+#[rstest]
 fn links_that_cannot_be_are_refused(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();
     let _ = host.cli(cli, ["create", "--name", "db", "busybox"]).ok();

@@ -139,7 +139,7 @@ fn networks_that_cannot_be_together_are_refused(#[values(Cli::Docker, Cli::Minke
     let _ = host
         .cli(cli, ["network", "connect", "--alias", "x", "bridge", "guest"])
         .expect_code(1)
-        .expect_stderr("network-scoped aliases are only supported for user-defined networks");
+        .expect_stderr("network-scoped alias is supported only for containers in user defined networks");
     host.expect_nothing_left();
 }
 
