@@ -109,7 +109,9 @@ impl Engine {
                 return Err(Error::invalid("extraction point is not a directory"));
             }
             place.refuse_read_only(&target)?;
-            let owner = match options.copy_uid_gid {
+            // Who runs as root keeps the archive's owners.
+            let has_user = container.record().config.user.as_deref().is_some_and(|user| !user.is_empty());
+            let owner = match options.copy_uid_gid && has_user {
                 true => Some(inner.owner(&container, &place.root)?),
                 false => None,
             };

@@ -76,6 +76,17 @@ fn a_name_server_is_asked_for_what_no_file_knows() {
 }
 
 #[test]
+fn a_name_server_that_is_off_is_not_waited_for() {
+    apart(|| async {
+        let client = client("registry.example".to_owned());
+        // A slow one has twice five seconds, at each of five tries.
+        let off =
+            tokio::time::timeout(Duration::from_secs(9), error(&client, "registry.example")).await.unwrap();
+        let Error::Transport { source: TransportError::Lookup(_), .. } = &off else { panic!("{off}") };
+    });
+}
+
+#[test]
 fn files_are_read_again_when_they_change() {
     apart(|| async {
         let server = name_server().await;

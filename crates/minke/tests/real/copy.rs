@@ -72,6 +72,22 @@ fn volumes_and_named_files_are_there_without_a_process(#[values(Cli::Docker, Cli
 }
 
 #[rstest]
+fn an_archive_keeps_its_owners_but_for_a_user_of_the_containers(
+    #[values(Cli::Docker, Cli::Minke)] cli: Cli,
+    #[values(("", "2 3"), ("33:44", "33 44"))] user: (&str, &str),
+) {
+    let host = Host::with_busybox();
+    let file = host.path("file");
+    std::fs::write(&file, "x").unwrap();
+    std::os::unix::fs::chown(&file, Some(2), Some(3)).unwrap();
+    let create = ["create", "--name", "box", "--user", user.0, "busybox", "stat", "-c", "%u %g", "/tmp/file"];
+    let _ = host.cli_args(cli, &create).ok();
+    let _ = host.cli(cli, ["cp", "-a", file.to_str().unwrap(), "box:/tmp/file"]).ok();
+    assert_eq!(host.cli(cli, ["start", "-a", "box"]).ok(), user.1);
+    host.expect_nothing_left();
+}
+
+#[rstest]
 fn a_link_out_of_the_container_stays_inside(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();
     let outside = host.path("outside");
