@@ -292,3 +292,14 @@ impl crate::engine::Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cleaned;
+
+    #[test]
+    fn no_cgroup_parent_leads_above_the_root() {
+        let paths = ["a/b", "/a//./b/", "../../a", "a/../../b", "/"];
+        assert_eq!(paths.map(cleaned), ["/a/b", "/a/b", "/a", "/b", ""]);
+    }
+}

@@ -6,7 +6,11 @@ use minke_kernel::{caps, cgroup};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::spec::{
-    Facts, capabilities::Mask, limits::HardLimits, resources::HostResources, seccomp::kernel_version,
+    Facts,
+    capabilities::Mask,
+    limits::HardLimits,
+    resources::{HostResources, cpuset},
+    seccomp::kernel_version,
 };
 
 /// Everything the engine needs to know about where it runs.
@@ -90,11 +94,8 @@ pub(crate) fn go_architecture() -> &'static str {
 
 /// How many CPUs a list like `0-3,8` has.
 fn online_cpus(list: &str) -> usize {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(last.parse::<usize>().ok()? - first.parse::<usize>().ok()? + 1)
-    };
-    list.trim().split(',').filter_map(range).sum::<usize>().max(1)
+    let ranges = cpuset(list.trim()).unwrap_or_default();
+    ranges.into_iter().map(Iterator::count).sum::<usize>().max(1)
 }
 
 fn total_memory(meminfo: &str) -> u64 {

@@ -119,7 +119,7 @@ pub(crate) fn build(inputs: Inputs<'_>) -> Result<Spec, Error> {
     let base = Base {
         privileged,
         writable_cgroups: security.writable_cgroups,
-        shm: shm(host, inputs.modes, inputs.shared_shm)?,
+        shm: shm(host, inputs.modes, inputs.shared_shm),
         files: inputs.files,
         read_only: host.readonly_rootfs.unwrap_or(false),
         init: inputs.init.filter(|_| wants_init(host, inputs.modes)),
@@ -287,17 +287,14 @@ fn filter(
     }
 }
 
-fn shm<'a>(host: &HostConfig, modes: &Modes, shared: Option<&'a Path>) -> Result<Shm<'a>, Error> {
+fn shm<'a>(host: &HostConfig, modes: &Modes, shared: Option<&'a Path>) -> Shm<'a> {
     let size = host.shm_size.filter(|size| *size != 0);
-    if size.is_some_and(|size| size < 0) {
-        return Err(Error::invalid("SHM size can not be less than 0"));
-    }
-    Ok(match (&modes.ipc, shared) {
+    match (&modes.ipc, shared) {
         (IpcMode::None, _) => Shm::None,
         (IpcMode::Host, _) => Shm::Bind(Path::new("/dev/shm")),
         (_, Some(directory)) => Shm::Bind(directory),
         _ => Shm::Size(size.unwrap_or(DEFAULT_SHM)),
-    })
+    }
 }
 
 /// A shared or slave mount only works below a root that has the same propagation.

@@ -225,9 +225,6 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
     resolver::dns(inner, record)?;
     resolver::extra_hosts(record)?;
     check_network(record)?;
-    if host.shm_size.is_some_and(|size| size < 0) {
-        return Err(Error::invalid("SHM size can not be less than 0"));
-    }
     // As in Docker the network's donor may come later. That the others are missing is no 404: the clients
     // would take that for a missing image.
     for name in modes.namespace_donors() {

@@ -52,6 +52,9 @@ pub(crate) fn check(host: &HostConfig, on: HostResources) -> Result<(), Error> {
     let swap = host.memory_swap.unwrap_or(0);
     let reservation = host.memory_reservation.unwrap_or(0);
     let refuse = |message: &str| Err(Error::invalid(message));
+    if host.shm_size.is_some_and(|size| size < 0) {
+        return refuse("SHM size can not be less than 0");
+    }
     if memory < 0 || reservation < 0 {
         return refuse("invalid memory limit: want a number of bytes, 0 for none");
     }
@@ -161,7 +164,8 @@ fn check_cpuset(name: &str, list: &str) -> Result<(), Error> {
     }
 }
 
-fn cpuset(list: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
+/// The ranges of such a list; `None` for anything else.
+pub(crate) fn cpuset(list: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);
@@ -354,6 +358,7 @@ mod tests {
         assert!(cpus("0,4000").starts_with("Requested CPUs are not available - requested 0,4000"));
         let nodes = check_cpusets(Some("0"), Some("42-3")).unwrap_err().to_string();
         assert_eq!(nodes, "Invalid value 42-3 for cpuset mems");
+        assert!(host(|h| h.shm_size = Some(-1)).contains("SHM size"));
         assert!(host(|h| h.memory_swappiness = Some(101)).contains("0-100"));
         assert!(host(|h| h.blkio_weight = Some(5)).contains("10 to 1000"));
     }

@@ -401,3 +401,18 @@ fn an_endless_log_is_cut_off_and_the_step_goes_on() {
     assert_eq!(host.docker(["run", "--rm", "long", "cat", "/done"]).ok(), "done");
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_build_in_anothers_network_has_its_names_and_is_told_unused_arguments() {
+    let host = Host::with_busybox();
+    let _ = host
+        .docker(["run", "-d", "--name", "box", "--add-host", "known:10.1.2.3", "busybox", "sleep", "600"])
+        .ok();
+    let project = Project::new("FROM busybox\nARG USED\nRUN cat /etc/hosts\n");
+    let args = ["--network", "container:box", "--build-arg", "USED=1", "--build-arg", "OTHER=2"];
+    let built = build(&host, &project, args).expect_code(0);
+    let _ = built
+        .expect_stdout("10.1.2.3")
+        .expect_stdout("[Warning] One or more build-args [OTHER] were not consumed");
+    host.expect_nothing_left();
+}

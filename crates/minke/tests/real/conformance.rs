@@ -387,3 +387,104 @@ fn a_quiet_load_is_done_when_its_answer_begins() {
     assert_eq!(host.docker(["run", "--rm", "busybox", "echo", "there"]).ok(), "there");
     host.expect_nothing_left();
 }
+
+#[rstest]
+fn who_is_in_anothers_network_has_its_names_and_publishes_nothing(
+    #[values(Cli::Docker, Cli::Minke)] cli: Cli,
+) {
+    let host = Host::with_busybox();
+    let _ =
+        host.cli(cli, ["run", "-d", "--name", "one", "--hostname", "first", "busybox", "sleep", "600"]).ok();
+    let _ = host
+        .cli(cli, ["run", "-d", "--name", "two", "--net", "container:one", "busybox", "sleep", "600"])
+        .ok();
+    let third = ["run", "--rm", "--net", "container:two", "busybox", "cat", "/etc/hostname"];
+    assert_eq!(host.cli(cli, third).ok(), "first");
+    for (option, told) in
+        [("-P", "port publishing and"), ("-p80", "port publishing and"), ("--expose=80", "port exposing and")]
+    {
+        let refused = host.minke(["create", "--net", "container:one", option, "busybox"]);
+        let _ = refused.expect_code(1).expect_stderr(told);
+    }
+    host.expect_nothing_left();
+}
+
+#[rstest]
+fn a_read_only_containers_names_are_read_only_too(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    for name in ["hosts", "hostname", "resolv.conf"] {
+        let path = format!("/etc/{name}");
+        let ran = host.cli(cli, ["run", "--rm", "--read-only", "busybox", "touch", &path]);
+        let _ = ran.expect_code(1).expect_stderr("Read-only file system");
+    }
+    host.expect_nothing_left();
+}
+
+#[rstest]
+fn volumes_of_another_are_its_own_and_go_at_once(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    for name in ["one", "two"] {
+        let script = format!("echo {name} > /srv/x/who");
+        let _ = host.cli(cli, ["run", "--name", name, "-v", "/srv/x", "busybox", "sh", "-c", &script]).ok();
+    }
+    let full = ["run", "--name", "full", "busybox", "sh", "-c", "mkdir -p /srv/x; touch /srv/x/image"];
+    let _ = host.cli(cli, full).ok();
+    let _ = host.cli(cli, ["commit", "full", "full"]).ok();
+    let from = [
+        "run",
+        "--rm",
+        "--volumes-from",
+        "one",
+        "--volumes-from",
+        "two",
+        "full",
+        "sh",
+        "-c",
+        "ls /srv/x; cat /srv/x/who",
+    ];
+    assert_eq!(host.cli_args(cli, &from).ok(), "who\ntwo");
+    let source = host.cli(cli, ["inspect", "-f", "{{(index .Mounts 0).Source}}", "one"]).ok();
+    let _ = host.cli(cli, ["rm", "-v", "one"]).ok();
+    assert!(!std::path::Path::new(&source).exists(), "{source}");
+    let shared =
+        ["run", "--rm", "--tmpfs", "/t:shared", "busybox", "grep", " /t .*shared:", "/proc/self/mountinfo"];
+    let _ = host.cli_args(cli, &shared).ok();
+    host.expect_nothing_left();
+}
+
+#[rstest]
+fn lists_know_what_runs_and_what_images_are_of(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    let _ = host.cli(cli, ["create", "--name", "first", "busybox"]).ok();
+    let _ = host.cli(cli, ["run", "--name", "ended", "busybox", "true"]).ok();
+    let _ = host.cli(cli, ["commit", "-c", "LABEL a=b", "first", "labelled"]).ok();
+    let _ = host.cli(cli, ["run", "-d", "--name", "runs", "labelled", "sleep", "600"]).ok();
+    let names = |filter: &str| host.cli(cli, ["ps", "--format", "{{.Names}}", "-f", filter]).ok();
+    assert_eq!(names("since=first"), "runs");
+    let of = ["ps", "-a", "--format", "{{.Names}}", "-f", "ancestor=labelled"];
+    assert_eq!(host.cli(cli, of).ok(), "runs");
+    let _ = host.cli(cli, ["tag", "labelled", "second:1"]).ok();
+    let id = host.cli(cli, ["image", "inspect", "-f", "{{.Id}}", "labelled"]).ok();
+    let _ = host.cli(cli, ["rmi", &id]).expect_code(1).expect_stderr("cannot be forced");
+    // Its name is another image's now.
+    let _ = host.cli(cli, ["tag", "busybox", "labelled"]).ok();
+    let image = ["ps", "--no-trunc", "--format", "{{.Image}}"];
+    assert_eq!(host.cli(cli, image).ok(), id);
+    host.expect_nothing_left();
+}
+
+#[rstest]
+fn a_root_file_system_is_imported_by_url(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    let serve = "echo it >/etc/one; tar -cf /etc/root.tar -C /etc one; exec httpd -f -p 80 -h /etc";
+    let _ = host.docker(["run", "-d", "--name", "www", "-p", "8088:80", "busybox", "sh", "-c", serve]).ok();
+    let _ = host.fetch("127.0.0.1:8088");
+    let _ = host.cli(cli, ["import", "http://127.0.0.1:8088/root.tar", "imported"]).ok();
+    let _ = host.cli(cli, ["create", "--name", "look", "imported", "none"]).ok();
+    let to = host.path("one");
+    let _ = host.cli(cli, ["cp", "look:/one", to.to_str().expect("a name in UTF-8")]).ok();
+    assert_eq!(std::fs::read_to_string(to).expect("it was copied"), "it\n");
+    let missing = ["import", "http://127.0.0.1:8088/none.tar", "none"];
+    let _ = host.cli(cli, missing).expect_code(1).expect_stderr("no such file");
+    host.expect_nothing_left();
+}
