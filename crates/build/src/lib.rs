@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 mod build;
 mod builder;
 mod cache;
@@ -29,6 +30,7 @@ mod remote;
 mod request;
 mod ssh;
 
+pub use arrivals::Arrivals;
 pub use builder::{Builder, PruneOptions, Pruned};
 pub use cache::CacheEntry;
 pub use client::{AgentStream, Auth, Client, ContentReader, ContentStores, Secrets, SshAgents};

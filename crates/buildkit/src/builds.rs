@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use minke_build::Context;
+use minke_build::{Arrivals, Context};
 use tokio::sync::{Notify, oneshot};
 
 use crate::frontend::attributes::Attributes;
@@ -13,8 +13,6 @@ use crate::pb::control::SolveRequest;
 use crate::pb::gateway::Outcome;
 use crate::progress::Feed;
 
-/// How long a call waits for the build that it names: clients send all at once.
-const ARRIVAL: Duration = Duration::from_secs(5);
 /// How long the status of a build can be asked for after its end: the client may be slower with that call than the build.
 const AFTERGLOW: Duration = Duration::from_secs(10);
 /// The most builds at once.
@@ -116,7 +114,7 @@ impl Build {
 #[derive(Clone, Default)]
 pub(crate) struct Builds {
     known: Arc<Mutex<HashMap<String, Arc<Build>>>>,
-    arrived: Arc<Notify>,
+    arrived: Arc<Arrivals>,
 }
 
 impl Builds {
@@ -152,7 +150,7 @@ impl Builds {
         }
         known.insert(reference, build.clone());
         drop(known);
-        self.arrived.notify_waiters();
+        self.arrived.tell();
         Ok(Running { builds: self.clone(), build, returned })
     }
 
@@ -166,19 +164,8 @@ impl Builds {
     /// # Errors
     /// When it doesn't.
     pub(crate) async fn get(&self, reference: &str) -> Result<Arc<Build>, Status> {
-        let arrival = async {
-            loop {
-                let arrived = self.arrived.notified();
-                tokio::pin!(arrived);
-                arrived.as_mut().enable();
-                if let Some(build) = self.known(reference) {
-                    return build;
-                }
-                arrived.await;
-            }
-        };
-        let found = tokio::time::timeout(ARRIVAL, arrival).await;
-        found.map_err(|_| Status::new(Code::NotFound, format!("no such job {reference}")))
+        let found = self.arrived.when(|| self.known(reference)).await;
+        found.ok_or_else(|| Status::new(Code::NotFound, format!("no such job {reference}")))
     }
 
     /// A build and what was asked for in it, by the reference of the result.

@@ -142,6 +142,17 @@ impl Feed {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let state = self.state();
+        let text = state.items.iter().map(|item| match item {
+            Item::Vertex(vertex) => vertex.name.len() + vertex.error.len(),
+            Item::Log(log) => log.msg.len(),
+            Item::Status(_) | Item::Warning(_) => 0,
+        });
+        text.sum::<usize>() + state.items.len() * size_of::<Item>()
+    }
+
     /// Nothing more will be told.
     pub(crate) fn finish(&self) {
         self.state().finished = true;

@@ -42,8 +42,12 @@ async fn control(shared: &Arc<Shared>, method: &str, mut request: Request) -> Re
         "Solve" => Ok(Reply::one(&solve::solve(shared, messages.only().await?).await?)),
         "Status" => {
             let status: StatusRequest = messages.only().await?;
-            let build = shared.builds.get(&status.reference).await?;
-            Ok(Reply::many(build.feed.follow()))
+            let known = shared.builds.known(&status.reference).map(|build| build.feed.clone());
+            let feed = match known.or_else(|| shared.history.told(&status.reference)) {
+                Some(feed) => feed,
+                None => shared.builds.get(&status.reference).await?.feed.clone(),
+            };
+            Ok(Reply::many(feed.follow()))
         }
         "DiskUsage" => {
             let usage: DiskUsageRequest = messages.only().await?;

@@ -6,11 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hyper::HeaderMap;
+use minke_build::Arrivals;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 
 use crate::grpc::{Call, Channel, Code, Status};
 
@@ -24,8 +23,6 @@ const ID: &str = "x-docker-expose-session-uuid";
 const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
 const METHOD: &str = "x-docker-expose-session-grpc-method";
 
-/// How long a call waits for the session that it names: clients open both at once.
-const ARRIVAL: Duration = Duration::from_secs(5);
 /// The most sessions at once.
 const SESSIONS: usize = 1000;
 
@@ -97,7 +94,7 @@ impl Session {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sessions {
     open: Arc<Mutex<HashMap<String, Arc<Session>>>>,
-    arrived: Arc<Notify>,
+    arrived: Arc<Arrivals>,
 }
 
 impl Sessions {
@@ -129,7 +126,7 @@ impl Sessions {
         let session = Arc::new(Session { shared_key, methods, channel });
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), session);
         let _open = Open { sessions: self, id: &id };
-        self.arrived.notify_waiters();
+        self.arrived.tell();
         if let Err(error) = connection.await {
             tracing::debug!(%error, id, "a session ended");
         }
@@ -143,19 +140,9 @@ impl Sessions {
         if id.is_empty() {
             return Err(Status::new(Code::NotFound, "no active sessions: open one with POST /session"));
         }
-        let arrival = async {
-            loop {
-                let arrived = self.arrived.notified();
-                tokio::pin!(arrived);
-                arrived.as_mut().enable();
-                if let Some(session) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-                    return session.clone();
-                }
-                arrived.await;
-            }
-        };
-        let found = tokio::time::timeout(ARRIVAL, arrival).await;
-        found.map_err(|_| Status::new(Code::NotFound, format!("no active session for {id}")))
+        let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let found = self.arrived.when(open).await;
+        found.ok_or_else(|| Status::new(Code::NotFound, format!("no active session for {id}")))
     }
 }
 

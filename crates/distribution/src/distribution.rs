@@ -39,6 +39,15 @@ impl Distribution {
         login::login(&self.shared, server, credentials).await
     }
 
+    /// The client of files by URL, with these settings' proxies, names and patience. The first call reads the host's
+    /// certificate authorities, and blocks.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when TLS can't be prepared.
+    pub fn downloads(&self) -> Result<reqwest::Client, SettingsError> {
+        self.shared.transport.plain()
+    }
+
     /// Looks for repositories: at most `limit`, 25 if that is not said, and never more than 100. The term may
     /// begin with a registry, `host:port/term`; else it is Docker Hub that is asked.
     ///

@@ -59,11 +59,6 @@ pub(crate) enum NameError {
     },
 }
 
-/// Looks names up for an HTTP client, without the C library, which a static program can't ask.
-pub fn resolver(files: NameFiles) -> Arc<impl Resolve + 'static> {
-    Arc::new(Within { names: Names::new(files), networks: Arc::default() })
-}
-
 /// What looks names up. Clones share what was read.
 #[derive(Clone)]
 pub(crate) struct Names {

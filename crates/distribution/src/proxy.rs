@@ -12,6 +12,7 @@ use crate::SettingsError;
 pub struct ProxySettings {
     http: Option<Url>,
     https: Option<Url>,
+    no_proxy: String,
     direct: Vec<Direct>,
 }
 
@@ -51,8 +52,19 @@ impl ProxySettings {
         Ok(Self {
             http: address("HTTP", http)?,
             https: address("HTTPS", https)?,
+            no_proxy: no_proxy.to_owned(),
             direct: direct.map(Direct::parse).collect(),
         })
+    }
+
+    /// The variables by which programs of others find the same proxies (libcurl's names, which git has as well).
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let named = |name, url: &Option<Url>| Some((name, url.as_ref()?.to_string()));
+        let direct = (!self.no_proxy.is_empty()).then(|| ("no_proxy", self.no_proxy.clone()));
+        [named("http_proxy", &self.http), named("https_proxy", &self.https), direct]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The proxy that a request to `url` goes through. This host itself is always reached directly.
@@ -208,6 +220,10 @@ mod tests {
         }
         let settings = ProxySettings::new("socks5://p", "http://ann:hush@tls:3128", "").unwrap();
         assert_eq!(settings.http.as_ref().unwrap().port(), Some(1080));
+        let told = [("http_proxy", "socks5://p:1080"), ("https_proxy", "http://ann:hush@tls:3128/")];
+        assert_eq!(settings.environment(), told.map(|(name, value)| (name, value.to_owned())));
+        let direct = ProxySettings::new("", "", "a.b,10.0.0.0/8").unwrap();
+        assert_eq!(direct.environment(), [("no_proxy", "a.b,10.0.0.0/8".to_owned())]);
         assert!(!format!("{settings:?}").contains("hush"));
     }
 }

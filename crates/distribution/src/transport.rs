@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 use minke_tls::{Trust, client_config};
-use reqwest::{Client, Proxy, Request, Response, header::HeaderValue, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Proxy, Request, Response, header::HeaderValue, redirect::Policy};
 use rustls_pki_types::CertificateDer;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -42,6 +42,7 @@ pub(crate) struct Transport {
     pub(crate) names: Names,
     roots: OnceLock<Vec<CertificateDer<'static>>>,
     wires: Mutex<HashMap<Profile, Wire>>,
+    plain: OnceLock<Client>,
 }
 
 /// What makes connections differ.
@@ -87,6 +88,7 @@ impl Transport {
             names: Names::new(settings.names.clone()),
             roots: OnceLock::new(),
             wires: Mutex::default(),
+            plain: OnceLock::new(),
         })
     }
 
@@ -118,21 +120,46 @@ impl Transport {
         Ok(wire)
     }
 
-    fn build(&self, host: &str, profile: &Profile) -> Result<Wire, SettingsError> {
-        let tls = client_config(&profile.trust, self.system_roots(), &["h2", "http/1.1"])
+    /// The client of files by URL, of anybody's: it goes where it is sent on to, as a browser does. The first call reads the
+    /// certificate authorities, and blocks.
+    pub(crate) fn plain(&self) -> Result<Client, SettingsError> {
+        if let Some(client) = self.plain.get() {
+            return Ok(client.clone());
+        }
+        let client = self
+            .builder("a file's server", &Trust::default(), Arc::default())?
+            .connect_timeout(self.connect_timeout)
+            .read_timeout(self.stall_timeout)
+            .build()
+            .map_err(SettingsError::Client)?;
+        Ok(self.plain.get_or_init(|| client).clone())
+    }
+
+    /// What all clients have in common.
+    fn builder(
+        &self,
+        host: &str,
+        trust: &Trust,
+        networks: Arc<[IpNet]>,
+    ) -> Result<ClientBuilder, SettingsError> {
+        let tls = client_config(trust, self.system_roots(), &["h2", "http/1.1"])
             .map_err(|source| SettingsError::Tls { host: host.to_owned(), source })?;
         let proxies = self.proxies.clone();
-        let networks = profile.networks.clone();
-        let connect_timeout = profile.dial_timeout.unwrap_or(self.connect_timeout);
-        let client = Client::builder()
+        Ok(Client::builder()
             .tls_backend_preconfigured(tls)
-            .redirect(Policy::none())
-            .referer(false)
             .user_agent(self.user_agent.clone())
             .proxy(Proxy::custom(move |url| proxies.of(url).cloned()))
             .dns_resolver(Arc::new(Within { names: self.names.clone(), networks }))
+            .pool_idle_timeout(IDLE))
+    }
+
+    fn build(&self, host: &str, profile: &Profile) -> Result<Wire, SettingsError> {
+        let connect_timeout = profile.dial_timeout.unwrap_or(self.connect_timeout);
+        let client = self
+            .builder(host, &profile.trust, profile.networks.clone())?
+            .redirect(Policy::none())
+            .referer(false)
             .connect_timeout(connect_timeout)
-            .pool_idle_timeout(IDLE)
             // A peer that is gone, or that stopped reading, is noticed by the kernel.
             .tcp_user_timeout(self.stall_timeout)
             .tcp_keepalive(self.stall_timeout)

@@ -363,6 +363,10 @@ async fn run(
     let tcp = places.tcp.clone();
     let served = async {
         let listening = places.listen(args.group.as_deref()).await?;
+        // One that a command started has a container soon, and then no more.
+        if args.leave_when_idle.is_none() {
+            engine.prepare_networks();
+        }
         tokio::select! {
             served = serve(&engine, listening, args.leave_when_idle, stop) => served,
             never = reload::at_signals(hangups, command, &engine, log, &tcp, file) => match never {},

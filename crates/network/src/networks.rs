@@ -34,7 +34,10 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use minke_model::{ContainerId, NetworkId};
@@ -87,6 +90,8 @@ struct Inner {
     reaper: Reaper,
     /// Attach and detach share it; restore and close want to be alone.
     lifecycle: RwLock<()>,
+    /// Everything was removed for good.
+    closed: AtomicBool,
 }
 
 impl Networks {
@@ -126,6 +131,7 @@ impl Networks {
             links: Mutex::default(),
             reaper: Reaper::default(),
             lifecycle: RwLock::default(),
+            closed: AtomicBool::new(false),
         })))
     }
 
@@ -138,6 +144,29 @@ impl Networks {
         let _alone = self.0.lifecycle.write().unwrap_or_else(PoisonError::into_inner);
         self.0.reaper.finish();
         let failures = restore::restore(&self.0, living);
+        if failures.is_empty() { Ok(()) } else { Err(RestoreError { failures: Failures(failures) }) }
+    }
+
+    /// Makes the bridges of all networks, with their rules, as far as they are missing: for what programs of the host and its
+    /// administrator want to find there before the first container. After [`restore`](Self::restore).
+    ///
+    /// # Errors
+    /// [`RestoreError`] lists what failed; everything else was done. An attach will try again.
+    pub fn prepare(&self) -> Result<(), RestoreError> {
+        let inner = &*self.0;
+        let networks: Vec<_> = locked(&inner.book).specs().collect();
+        let mut failures = Vec::new();
+        for spec in networks.iter().filter(|spec| spec.bridge().is_some()) {
+            let _shared = inner.lifecycle.read().unwrap_or_else(PoisonError::into_inner);
+            if inner.closed.load(Ordering::Relaxed) {
+                break;
+            }
+            // One that was removed meanwhile is none that failed.
+            let Some(spec) = inner.spec(&spec.id) else { continue };
+            let specs = [Arc::new(spec)];
+            let made = open_route(&inner.names).and_then(|mut host| inner.ensure_devices(&mut host, &specs));
+            failures.extend(made.err().map(|error| chain(&error)));
+        }
         if failures.is_empty() { Ok(()) } else { Err(RestoreError { failures: Failures(failures) }) }
     }
 
@@ -240,6 +269,7 @@ impl Networks {
         if locked(&self.0.book).is_used() {
             return Ok(());
         }
+        self.0.closed.store(true, Ordering::Relaxed);
         self.0.reaper.finish();
         let failures = restore::remove_all(&self.0);
         if failures.is_empty() {

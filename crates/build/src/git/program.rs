@@ -1,13 +1,13 @@
 //! The host's `git`, run with nothing of the host's settings, and ended when nobody waits for it any more.
 //!
-//! Settings come from one file of the run's own; the environment is empty but for the search path, proxies and certificates. Only
-//! transports over a network are allowed, for submodules too. What is fetched is a stranger's: memory and the size of files are
-//! limited, and the disk's end is a failure as any other.
+//! Settings come from one file of the run's own; the environment is empty but for the search path, the engine's proxies and
+//! certificates. Only transports over a network are allowed, for submodules too. What is fetched is a stranger's: memory and the
+//! size of files are limited, and the disk's end is a failure as any other.
 
 use std::{ffi::OsString, io, path::PathBuf, process::Stdio, sync::Arc};
 
 use minke_dockerfile::evaluate::GitSource;
-use minke_engine::Workspace;
+use minke_engine::{ProxySettings, Workspace};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -22,21 +22,8 @@ use super::{
 use crate::BuildError;
 
 /// What is passed on of the engine's environment.
-const PASSED: [&str; 13] = [
-    "PATH",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "GIT_EXEC_PATH",
-];
+const PASSED: [&str; 7] =
+    ["PATH", "all_proxy", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_EXEC_PATH"];
 /// No `file`, no `ext`.
 const TRANSPORTS: &str = "git:http:https:ssh";
 /// Bytes of memory of each process: a tree of trees that names a thousand million files has to end.
@@ -57,6 +44,7 @@ pub(super) struct Git {
     home: PathBuf,
     ssh_command: String,
     agent: Option<Agent>,
+    proxies: ProxySettings,
     remote: String,
 }
 
@@ -119,7 +107,8 @@ impl Git {
             .map_err(|error| BuildError::Failed(format!("make a home for git: {error}")))?;
         let agent = keys::agent(workspace.volatile(), source, &from.client).await?;
         let ssh_command = keys::ssh_command(&known_hosts);
-        Ok(Self { workspace, settings, home, ssh_command, agent, remote: source.remote.clone() })
+        let proxies = from.engine.proxies();
+        Ok(Self { workspace, settings, home, ssh_command, agent, proxies, remote: source.remote.clone() })
     }
 
     /// The files of the checkout.
@@ -158,6 +147,7 @@ impl Git {
         let mut command = Command::new("git");
         command.args(words).current_dir(self.directory()).env_clear();
         command.envs(PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+        command.envs(self.proxies.environment());
         let own: [(&str, OsString); 13] = [
             ("HOME", self.home.clone().into()),
             ("XDG_CONFIG_HOME", self.home.clone().into()),

@@ -8,12 +8,10 @@ use std::{
     io::{self, Write},
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use futures_util::StreamExt;
-use minke_distribution::NameFiles;
 use minke_dockerfile::evaluate::HttpSource;
 use minke_engine::{Engine, Error, ErrorKind, Workspace};
 use minke_model::Digest;
@@ -30,8 +28,6 @@ use crate::{BuildError, cache::failed, copy::set_times, git::Commits};
 
 /// The largest file that is downloaded.
 const LARGEST: u64 = 16 << 30;
-/// How long a server may say nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// URLs that are remembered.
 const MOST_REMEMBERED: usize = 1000;
 /// The longest name of a server's that is remembered, in bytes.
@@ -124,7 +120,7 @@ impl Downloads {
 /// Asks whether a file is still what is remembered of it; if it isn't, it comes.
 async fn look(engine: &Engine, remembered: &Remembered, url: &str) -> Result<Download, BuildError> {
     let known = remembered.find(url);
-    let mut request = client()?.get(url);
+    let mut request = engine.http_client()?.get(url);
     if let Some(known) = &known {
         request = request.header(IF_NONE_MATCH, &known.etag);
     }
@@ -144,7 +140,7 @@ async fn look(engine: &Engine, remembered: &Remembered, url: &str) -> Result<Dow
 
 /// What a URL has now.
 pub(super) async fn content(engine: &Engine, url: &str) -> Result<Content, BuildError> {
-    let response = client()?.get(url).send().await.map_err(|error| refused(url, &error))?;
+    let response = engine.http_client()?.get(url).send().await.map_err(|error| refused(url, &error))?;
     receive(engine, url, response).await
 }
 
@@ -153,7 +149,7 @@ pub(super) async fn content(engine: &Engine, url: &str) -> Result<Content, Build
 /// # Errors
 /// `NotFound` where the server says so; [`BuildError::Invalid`] when it can't be had.
 pub async fn fetch(engine: &Engine, url: &str) -> Result<File, BuildError> {
-    let response = client()?.get(url).send().await.map_err(|error| refused(url, &error))?;
+    let response = engine.http_client()?.get(url).send().await.map_err(|error| refused(url, &error))?;
     if response.status() == StatusCode::NOT_FOUND {
         let text = format!("download {url}: the server has no such file");
         return Err(Error::new(ErrorKind::NotFound, text).into());
@@ -240,25 +236,6 @@ impl Download {
 fn http_date(text: &str) -> Option<i64> {
     let text = text.trim().strip_suffix("UTC").map_or_else(|| text.to_owned(), |date| format!("{date}GMT"));
     httpdate::parse_http_date(&text).ok().map(|time| OffsetDateTime::from(time).unix_timestamp())
-}
-
-/// One for the engine; proxies are those of its environment.
-fn client() -> Result<&'static reqwest::Client, BuildError> {
-    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-    if let Some(client) = CLIENT.get() {
-        return Ok(client);
-    }
-    let roots = rustls_native_certs::load_native_certs().certs;
-    let tls = minke_tls::client_config(&minke_tls::Trust::default(), &roots, &["h2", "http/1.1"]);
-    let built = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.map_err(|error| failed(&error))?)
-        .dns_resolver(minke_distribution::resolver(NameFiles::default()))
-        .connect_timeout(PATIENCE)
-        .read_timeout(PATIENCE)
-        .user_agent(concat!("minke/", env!("CARGO_PKG_VERSION")))
-        .build();
-    let built = built.map_err(|error| failed(&error))?;
-    Ok(CLIENT.get_or_init(|| built))
 }
 
 #[cfg(test)]

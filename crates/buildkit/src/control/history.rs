@@ -1,6 +1,6 @@
 //! The builds that were, for `docker buildx history` and for clients that look theirs up.
 //!
-//! Kept in memory, the last [`KEPT`] and those that are pinned. Their logs aren't kept.
+//! Kept in memory, the last [`KEPT`] and those that are pinned; of what they told, the newest [`TOLD`] bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +20,15 @@ use crate::progress::Feed;
 
 /// How many builds are remembered.
 const KEPT: usize = 50;
+/// How many bytes of what builds told are remembered. The last build's is in any case.
+const TOLD: usize = 8 << 20;
 /// Attributes longer than this aren't.
 const ATTRIBUTE: usize = 4096;
 
 /// The builds of an engine.
 #[derive(Clone)]
 pub(crate) struct History {
-    records: Arc<Mutex<VecDeque<BuildHistoryRecord>>>,
+    records: Arc<Mutex<VecDeque<Kept>>>,
     events: Sender<BuildHistoryEvent>,
 }
 
@@ -34,6 +36,13 @@ impl Default for History {
     fn default() -> Self {
         Self { records: Arc::default(), events: broadcast::channel(64).0 }
     }
+}
+
+/// A build that is remembered.
+struct Kept {
+    record: BuildHistoryRecord,
+    /// What it told, unless others have told more since.
+    feed: Option<Feed>,
 }
 
 /// A build that will be remembered.
@@ -45,8 +54,14 @@ pub(crate) struct Record {
 }
 
 impl History {
-    fn records(&self) -> MutexGuard<'_, VecDeque<BuildHistoryRecord>> {
+    fn records(&self) -> MutexGuard<'_, VecDeque<Kept>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a build told, as far as that is remembered.
+    pub(crate) fn told(&self, reference: &str) -> Option<Feed> {
+        let records = self.records();
+        records.iter().find(|kept| kept.record.reference == reference)?.feed.clone()
     }
 
     /// Begins to remember a build, unless its client said that it is none of interest.
@@ -63,10 +78,11 @@ impl History {
         };
         let mut records = self.records();
         if !request.internal {
-            records.push_back(record.clone());
+            records.push_back(Kept { record: record.clone(), feed: Some(build.feed.clone()) });
             while records.len() > KEPT {
-                let Some(oldest) =
-                    records.iter().position(|record| !record.pinned && record.completed_at.is_some())
+                let Some(oldest) = records
+                    .iter()
+                    .position(|Kept { record, .. }| !record.pinned && record.completed_at.is_some())
                 else {
                     break;
                 };
@@ -96,21 +112,21 @@ impl History {
     /// When there is no such build.
     pub(crate) fn update(&self, request: &UpdateBuildHistoryRequest) -> Result<(), Status> {
         let mut records = self.records();
-        let found = records.iter().position(|record| record.reference == request.reference);
+        let found = records.iter().position(|kept| kept.record.reference == request.reference);
         let missing = || Status::new(Code::NotFound, format!("no record of the build {}", request.reference));
         let position = found.ok_or_else(missing)?;
         if request.finalize {
             return Ok(());
         }
-        let Some(record) = records.get_mut(position) else { return Err(missing()) };
+        let Some(Kept { record, .. }) = records.get_mut(position) else { return Err(missing()) };
         record.pinned = request.pinned;
         record.generation += 1;
         if !request.delete {
             return Ok(());
         }
-        let record = records.remove(position);
+        let kept = records.remove(position);
         drop(records);
-        if let Some(record) = record {
+        if let Some(Kept { record, .. }) = kept {
             self.tell(EventKind::Deleted, record);
         }
         Ok(())
@@ -127,9 +143,8 @@ impl Record {
         self.ended = true;
         let counts = self.feed.counts();
         let mut records = self.history.records();
-        let Some(record) = records.iter_mut().find(|record| record.reference == self.reference) else {
-            return;
-        };
+        let found = records.iter_mut().find(|kept| kept.record.reference == self.reference);
+        let Some(Kept { record, .. }) = found else { return };
         match outcome {
             Ok(response) => record.exporter_response = short(response),
             Err(status) => record.error = Some(Status { details: Vec::new(), ..status.clone() }.to_message()),
@@ -139,8 +154,22 @@ impl Record {
         (record.cached_steps, record.warnings) = (counts.cached, counts.warnings);
         record.generation += 1;
         let record = record.clone();
+        forget_the_oldest(&mut records);
         drop(records);
         self.history.tell(EventKind::Complete, record);
+    }
+}
+
+/// Of what builds told, keeps as much as there is room for.
+fn forget_the_oldest(records: &mut VecDeque<Kept>) {
+    let mut room = TOLD;
+    for kept in records.iter_mut().rev() {
+        let Some(feed) = kept.feed.as_ref().filter(|_| kept.record.completed_at.is_some()) else { continue };
+        let size = feed.size();
+        if size > room && room < TOLD {
+            kept.feed = None;
+        }
+        room = room.saturating_sub(size);
     }
 }
 
@@ -158,8 +187,13 @@ pub(crate) fn listen(
     request: BuildHistoryRequest,
 ) -> impl Stream<Item = Result<BuildHistoryEvent, Status>> + Send + use<> {
     let events = history.events.subscribe();
-    let mut known: VecDeque<_> =
-        history.records().iter().filter(|record| wanted(record, &request)).map(event).collect();
+    let mut known: VecDeque<_> = history
+        .records()
+        .iter()
+        .map(|kept| &kept.record)
+        .filter(|record| wanted(record, &request))
+        .map(event)
+        .collect();
     if let Some(limit) = usize::try_from(request.limit).ok().filter(|limit| *limit > 0) {
         known.drain(..known.len().saturating_sub(limit));
     }
@@ -226,8 +260,24 @@ mod tests {
         }
         let records = list(&history).await;
         assert_eq!((records.len(), &*records[0].reference), (KEPT, "first"));
+        assert!(history.told("first").is_some() && history.told("0").is_none());
         history.update(&UpdateBuildHistoryRequest { delete: true, ..pin.clone() }).unwrap();
         assert!(history.update(&pin).is_err());
+    }
+
+    #[tokio::test]
+    async fn of_what_builds_told_there_is_a_limited_memory() {
+        let history = History::default();
+        for reference in ["long ago", "large", "last"] {
+            let request = SolveRequest { reference: reference.into(), ..SolveRequest::default() };
+            let running = Builds::default().begin(request, None).unwrap();
+            let record = history.begin(&running.build);
+            let steps = if reference == "large" { TOLD / "x".len() } else { 1 };
+            running.build.feed.step(&"x".repeat(steps)).done();
+            record.end(&Ok(BTreeMap::new()));
+        }
+        let told = ["long ago", "large", "last"].map(|reference| history.told(reference).is_some());
+        assert_eq!((told, list(&history).await.len()), ([false, false, true], 3));
     }
 
     #[tokio::test]

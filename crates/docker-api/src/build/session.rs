@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,10 +14,10 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use minke_build::{BuildRequest, Context, NetworkMode};
+use minke_build::{Arrivals, BuildRequest, Context, NetworkMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::{classic, request, upload};
 use crate::buildkit::not_served;
@@ -31,8 +30,6 @@ use crate::respond::{self, Outcome};
 const CLIENT_SESSION: &str = "client-session";
 /// How a build calls an archive that comes by another call.
 const UPLOAD: &str = "upload-request";
-/// How long one of the two calls waits for the other: clients send both at once.
-const ARRIVAL: Duration = Duration::from_secs(5);
 /// The most archives that wait for their builds.
 const UPLOADS: usize = 100;
 /// The argument that wants the cache to be in the image.
@@ -80,7 +77,7 @@ type Files = Result<Arc<dyn Context>, ApiError>;
 pub(crate) struct Uploads {
     coming: Mutex<HashMap<String, oneshot::Receiver<Files>>>,
     /// Told when one comes or goes.
-    changed: Notify,
+    changed: Arrivals,
 }
 
 /// An archive that is on its way as long as this is kept, or until its build takes it.
@@ -110,37 +107,21 @@ impl Uploads {
         }
         coming.insert(build.to_owned(), receiver);
         drop(coming);
-        self.changed.notify_waiters();
+        self.changed.tell();
         Ok((Announced { uploads: self, build }, sender))
     }
 
     fn take(&self, build: &str) -> Option<oneshot::Receiver<Files>> {
         let taken = self.coming().remove(build)?;
-        self.changed.notify_waiters();
+        self.changed.tell();
         Some(taken)
     }
 
     /// The archive of a build, which may come a little later.
     async fn get(&self, build: &str) -> Files {
         let lost = || ApiError::invalid(format!("no upload came for the build {build:?}"));
-        let receiver = self.when(|| self.take(build)).await.ok_or_else(lost)?;
+        let receiver = self.changed.when(|| self.take(build)).await.ok_or_else(lost)?;
         receiver.await.map_err(|_| lost())?
-    }
-
-    /// What there is as soon as there is something; `None` when there isn't for too long.
-    async fn when<T>(&self, found: impl Fn() -> Option<T>) -> Option<T> {
-        let arrival = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if let Some(found) = found() {
-                    return found;
-                }
-                changed.await;
-            }
-        };
-        tokio::time::timeout(ARRIVAL, arrival).await.ok()
     }
 }
 
@@ -179,7 +160,7 @@ async fn keep(call: Call, build: &str) -> Outcome {
         return Err(error);
     }
     let taken = || (!context.uploads.coming().contains_key(build)).then_some(());
-    match context.uploads.when(taken).await {
+    match context.uploads.changed.when(taken).await {
         Some(()) => respond::json(StatusCode::OK, &json!({})),
         None => Err(ApiError::invalid(format!("no build {build:?} came for its upload"))),
     }
@@ -312,7 +293,7 @@ mod tests {
             let (_announced, sender) = uploads.announce("a").unwrap();
             assert!(uploads.announce("a").is_err());
             assert!(sender.send(Err(ApiError::invalid("bad archive"))).is_ok());
-            uploads.when(|| uploads.coming().is_empty().then_some(())).await.unwrap();
+            uploads.changed.when(|| uploads.coming().is_empty().then_some(())).await.unwrap();
         };
         let (got, ()) = tokio::join!(build, upload);
         assert_eq!(got.err().unwrap().message, "bad archive");

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use bollard_stubs::models::{
     AuthResponse, DistributionInspect, ImageSearchResponseItem, OciDescriptor, OciPlatform,
 };
-use minke_distribution::{Distribution, Refusal, RegistrySettings, Repository, SearchFilters, Target};
+use minke_distribution::{
+    Distribution, HttpClient, ProxySettings, Refusal, RegistrySettings, Repository, SearchFilters, Target,
+};
 use minke_image::{manifest::Document, pull::LONGEST_DOCUMENT};
 use minke_model::{Descriptor, Platform, Reference};
 
@@ -54,6 +56,22 @@ pub(crate) const UPLOADS_AT_ONCE: usize = 5;
 pub(crate) const DOWNLOADS_AT_ONCE: usize = 6;
 
 impl Engine {
+    /// The client of files by URL, as reached with this engine's settings. The first call reads the host's certificate
+    /// authorities, and blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] when the settings make no sense.
+    pub fn http_client(&self) -> Result<HttpClient, Error> {
+        let live = self.inner().live();
+        let client = live.registries.client()?.downloads();
+        client.map_err(|error| Error::invalid(format!("download files: {}", chain(&error))))
+    }
+
+    /// The proxies between this engine and the world.
+    pub fn proxies(&self) -> ProxySettings {
+        self.inner().live().settings.registries.proxies.clone()
+    }
+
     /// A repository of a registry, as reached with this engine's settings.
     ///
     /// # Errors

@@ -19,6 +19,17 @@ use crate::{
 const LIST_FILTERS: [&str; 8] = ["dangling", "driver", "id", "label", "label!", "name", "scope", "type"];
 
 impl Engine {
+    /// Makes the bridges of all networks now and not with their first containers, as dockerd does: programs of the host listen on
+    /// their addresses, and its administrator has rules for them. Behind the scenes; what fails is logged.
+    pub fn prepare_networks(&self) {
+        let networks = self.inner().networks.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = networks.prepare() {
+                tracing::warn!(error = chain(&error), "make the bridges of networks");
+            }
+        });
+    }
+
     /// The networks that match: `name`, `id`, `driver`, `scope`, `type`, `label`, `dangling`; `containers` also tells who
     /// is on them, as API versions before 1.28 did.
     ///

@@ -33,6 +33,30 @@ impl Log {
 }
 
 fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
-    let level = if level == Some("fatal") { "error" } else { level.unwrap_or("info") };
+    let level = match level {
+        Some("fatal") => "error",
+        // Of the libraries, HTTP/2's alone would say more than everybody else together: each frame.
+        Some("debug") => "info,minke=debug",
+        level => level.unwrap_or("info"),
+    };
     EnvFilter::try_new(level).map_err(|error| Failure::doing("--log-level", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Level, enabled, level_filters::LevelFilter, subscriber::with_default};
+
+    use super::*;
+
+    #[test]
+    fn debug_is_what_minke_says_and_not_its_libraries() {
+        let log = tracing_subscriber::fmt().with_env_filter(filter(Some("debug")).unwrap()).finish();
+        with_default(log, || {
+            assert!(enabled!(target: "minke_network::firewall", Level::DEBUG));
+            assert!(enabled!(target: "h2::codec", Level::INFO));
+            assert!(!enabled!(target: "h2::codec", Level::DEBUG));
+        });
+        assert_eq!(filter(None).unwrap().max_level_hint(), Some(LevelFilter::INFO));
+        assert!(filter(Some("minke=loud")).is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! `--http-proxy` and its kind: how the engine reaches registries, else the environment says.
+//! `--http-proxy` and its kind: how the engine reaches registries, files by URL and repositories, else the environment says.
 
 use clap::Args;
 use minke_engine::ProxySettings;
@@ -8,10 +8,10 @@ use crate::failure::Failure;
 /// Flags about proxies.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ProxyArgs {
-    /// Proxy of requests to registries without TLS (default: HTTP_PROXY)
+    /// Proxy of the engine's requests without TLS (default: HTTP_PROXY)
     #[arg(long, value_name = "string")]
     pub(super) http_proxy: Option<String>,
-    /// Proxy of requests to registries with TLS (default: HTTPS_PROXY)
+    /// Proxy of the engine's requests with TLS (default: HTTPS_PROXY)
     #[arg(long, value_name = "string")]
     pub(super) https_proxy: Option<String>,
     /// Hosts, domains and networks that are reached directly, separated by commas (default: NO_PROXY)

@@ -3,6 +3,7 @@
 
 use std::{
     io::{Read, Write},
+    net::TcpListener,
     os::unix::net::UnixStream,
     time::Duration,
 };
@@ -341,6 +342,25 @@ fn a_network_has_its_bridge_before_its_first_container() {
     // As in Docker, an address is given out again at once.
     assert_eq!(address(&host.docker(run).ok()), address(&first));
     let _ = host.docker(["network", "rm", "thin"]).ok();
+    host.expect_nothing_left();
+}
+
+#[test]
+fn programs_of_the_host_find_the_gateways_of_all_networks_while_an_engine_runs() {
+    let mut host = Host::with_busybox();
+    let listens = |host: &Host, gateway: &str| host.netns().enter(|| TcpListener::bind((gateway, 0)).is_ok());
+    host.until("the default bridge", || listens(&host, "172.17.0.1"));
+    let _ = host.docker(["network", "create", "--subnet", "10.9.0.0/24", "own"]).ok();
+    host.stop_daemon();
+    assert!(!listens(&host, "172.17.0.1") && !listens(&host, "10.9.0.1"));
+    host.start_daemon();
+    for gateway in ["172.17.0.1", "10.9.0.1"] {
+        host.until(gateway, || listens(&host, gateway));
+    }
+    let run = host.docker(["run", "--rm", "busybox", "ip", "-4", "addr", "show", "eth0"]).ok();
+    assert!(run.contains("inet 172.17.0.2/16"), "{run}");
+    let _ = host.docker(["network", "rm", "own"]).ok();
+    assert!(!listens(&host, "10.9.0.1"));
     host.expect_nothing_left();
 }
 

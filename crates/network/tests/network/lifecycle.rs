@@ -27,6 +27,26 @@ fn an_engine_that_runs_nothing_leaves_nothing() {
 }
 
 #[test]
+fn bridges_that_are_prepared_are_there_until_the_end_and_not_after_it() {
+    let world = World::new();
+    let before = world.links();
+    let networks = world.networks("early");
+    let _ = world.network(&networks, "own", &[("com.docker.network.bridge.name", "early1")]);
+    // Nothing runs, so a start removes what an engine before it has left.
+    world.on_host(|| networks.restore(&[])).unwrap();
+    assert_eq!(world.links(), before);
+    for _ in 0..2 {
+        world.on_host(|| networks.prepare()).unwrap();
+    }
+    assert!(world.has_link("early0") && world.has_link("early1"));
+    assert!(!world.tables().is_empty(), "their guards stand");
+    world.on_host(|| networks.close()).unwrap();
+    // One that comes too late.
+    world.on_host(|| networks.prepare()).unwrap();
+    assert_eq!((world.links(), world.tables().len()), (before, 0));
+}
+
+#[test]
 fn what_is_attached_is_gone_after_detach_and_close() {
     let world = World::new();
     let before = world.links();

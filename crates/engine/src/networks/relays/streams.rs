@@ -4,10 +4,14 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::AsyncWriteExt as _,
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
     sync::Semaphore,
     task::JoinSet,
+    try_join,
 };
 
 use super::Target;
@@ -16,6 +20,8 @@ use super::Target;
 const REST: Duration = Duration::from_millis(100);
 /// After how many seconds of silence a peer is asked whether it is there, and again. Docker's (Go's default).
 const KEEP_ALIVE: u32 = 15;
+/// How many bytes are passed on at once: what the kernel puts together of packets, at most.
+const PIECE: usize = 64 << 10;
 
 /// Lets clients in and passes on what they and the container say, until it is dropped. Who finds the budget spent waits.
 pub(super) async fn relay(listener: TcpListener, target: Target, budget: Arc<Semaphore>) {
@@ -57,9 +63,26 @@ async fn pass_on(mut client: TcpStream, target: SocketAddr) {
         let mut server = TcpStream::connect(target).await?;
         prepare(&client)?;
         prepare(&server)?;
-        copy_bidirectional(&mut client, &mut server).await
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        try_join!(pour(from_client, to_server), pour(from_server, to_client))
     };
     if let Err(error) = passed.await {
         tracing::debug!(%error, %target, "a connection to a published port ended");
+    }
+}
+
+/// Passes on what one side says, and that it has said its last.
+async fn pour(from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        // Here and not longer: most connections are silent most of the time.
+        let mut piece = Vec::with_capacity(PIECE);
+        match from.try_read_buf(&mut piece) {
+            Ok(0) => return to.shutdown().await,
+            Ok(_) => to.write_all(&piece).await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
 }
