@@ -7,7 +7,10 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -155,6 +158,37 @@ fn npm_installs_what_a_program_requires() {
     kitchen.build(&files, &["--secret", &secret, "--build-context", &context]);
     assert_eq!(kitchen.host.minke(["run", "--rm", "made"]).ok(), "hello from Node");
     kitchen.end();
+}
+
+#[test]
+fn files_by_url_and_repositories_come_by_the_engines_proxy() {
+    let mut host = Host::with_busybox();
+    let proxy = host.netns().enter(|| TcpListener::bind("127.0.0.1:3128")).unwrap();
+    let asked = thread::spawn(move || {
+        // The second is what no file is read from.
+        let answers = ["200 OK\r\nContent-Length: 7", "404 Not Found\r\nContent-Length: 7"];
+        answers.map(|answer| {
+            let (client, _) = proxy.accept().unwrap();
+            let mut lines = BufReader::new(&client).lines().map_while(Result::ok);
+            let first = lines.next().unwrap();
+            assert!(lines.any(|line| line.is_empty()));
+            write!(&client, "HTTP/1.1 {answer}\r\nConnection: close\r\n\r\nproxied").unwrap();
+            first
+        })
+    });
+    host.stop_daemon();
+    host.set_flags(&["--http-proxy", "http://127.0.0.1:3128"]);
+    host.start_daemon();
+    let context = host.path("context");
+    fs::create_dir_all(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM busybox\nADD http://files.example/a /a\n").unwrap();
+    let _ = host.minke(["build", "-t", "made", &context.display().to_string()]).expect_code(0);
+    assert_eq!(host.docker(["run", "--rm", "made", "cat", "/a"]).ok(), "proxied");
+    let _ = host.minke(["build", "http://repositories.example/b.git"]).expect_code(1).expect_stderr("b.git");
+    let asked = asked.join().unwrap();
+    assert_eq!(asked[0], "GET http://files.example/a HTTP/1.1");
+    assert!(asked[1].starts_with("GET http://repositories.example/b.git/info/refs"), "{}", asked[1]);
+    host.expect_nothing_left();
 }
 
 #[test]
