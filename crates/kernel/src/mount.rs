@@ -56,6 +56,14 @@ pub enum Attribute {
 
 /// Access times are one field of several values: it is cleared whole before one is set.
 const ATIME_FIELD: u64 = MountAttrFlags::MOUNT_ATTR__ATIME.bits() as u64;
+/// What is said about access times: the field, and the flag beside it.
+const TIMES: u64 = ATIME_FIELD | MountAttrFlags::MOUNT_ATTR_NODIRATIME.bits() as u64;
+/// Restrictions that can be locked, mount_namespaces(7); access times are too.
+const LOCKABLE: u64 = (MountAttrFlags::MOUNT_ATTR_RDONLY.bits()
+    | MountAttrFlags::MOUNT_ATTR_NOSUID.bits()
+    | MountAttrFlags::MOUNT_ATTR_NODEV.bits()
+    | MountAttrFlags::MOUNT_ATTR_NOEXEC.bits()) as u64;
+const NO_SYMLINKS: u64 = MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW.bits() as u64;
 
 impl Attribute {
     fn bits(self) -> u64 {
@@ -90,14 +98,16 @@ impl Attributes {
         self.set |= attribute.bits();
     }
 
-    /// Turns an attribute off; an access time policy goes back to the default.
+    /// Turns an attribute off. A policy of access times that is turned off is none that is asked for: the mount keeps its own.
     pub fn clear(&mut self, attribute: Attribute) {
-        if attribute.is_atime() {
-            self.set(Attribute::RelAtime);
-        } else {
-            self.set &= !attribute.bits();
-            self.clear |= attribute.bits();
+        if attribute.is_atime() && self.clear & ATIME_FIELD == ATIME_FIELD {
+            if self.set & ATIME_FIELD != attribute.bits() {
+                return;
+            }
+            self.clear &= !ATIME_FIELD;
         }
+        self.set &= !attribute.bits();
+        self.clear |= attribute.bits();
     }
 
     /// Whether nothing is to be changed.
@@ -109,6 +119,33 @@ impl Attributes {
     #[must_use]
     pub fn only_restrictions(&self) -> Self {
         Self { set: self.set, clear: if self.set & ATIME_FIELD == 0 { 0 } else { ATIME_FIELD } }
+    }
+
+    /// As mount(8) has them with `--bind -o`: what isn't turned on is off, but access times stay as they are unless one is named.
+    fn alone(&self) -> Self {
+        let times = if self.names_times() { TIMES } else { 0 };
+        Self { set: self.set, clear: LOCKABLE | NO_SYMLINKS | times }
+    }
+
+    /// The same beside the attributes that a mount has and keeps; `None` where one that it has is asked to go, or other access
+    /// times than its own.
+    fn beside(&self, own: u64) -> Option<Self> {
+        let times = self.set & TIMES;
+        if self.clear & own & (LOCKABLE | TIMES) & !self.field_of_times() != 0
+            || self.names_times() && times != own & TIMES
+        {
+            return None;
+        }
+        Some(Self { set: self.set & !TIMES | own & LOCKABLE, clear: NO_SYMLINKS })
+    }
+
+    fn names_times(&self) -> bool {
+        self.field_of_times() != 0 || self.set & TIMES != 0
+    }
+
+    /// The field of access times, if a value for it is named: it is cleared whole then.
+    fn field_of_times(&self) -> u64 {
+        if self.clear & ATIME_FIELD == ATIME_FIELD { ATIME_FIELD } else { 0 }
     }
 
     /// Whether the mount ends up read-only.
@@ -243,9 +280,48 @@ pub fn set_attributes(fd: impl AsFd, attributes: &Attributes, recursive: bool) -
     if attributes.is_empty() {
         return Ok(());
     }
-    let raw =
-        RawMountAttr { attr_set: attributes.set, attr_clr: attributes.clear, ..RawMountAttr::default() };
+    // The kernel takes the field of access times whole or not at all.
+    let clear = attributes.clear & !ATIME_FIELD | attributes.field_of_times();
+    let raw = RawMountAttr { attr_set: attributes.set, attr_clr: clear, ..RawMountAttr::default() };
     sys::mount_setattr(fd.as_fd(), recursive, &raw)
+}
+
+/// Gives the bind mount that `fd` is these attributes and, as mount(8) does with `--bind -o`, no others of those that it has from
+/// its source; where none is named it keeps them all. In a user namespace that isn't the source's they are locked: then they stay.
+///
+/// # Errors
+/// `EPERM` when one that is locked is asked to go.
+pub fn set_bind_attributes(fd: impl AsFd, attributes: &Attributes) -> io::Result<()> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    match set_attributes(&fd, &attributes.alone(), false) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+            let beside = attributes.beside(own_attributes(&fd)?).ok_or(error)?;
+            set_attributes(&fd, &beside, false)
+        }
+        done => done,
+    }
+}
+
+/// The attributes that a mount has.
+fn own_attributes(fd: impl AsFd) -> io::Result<u64> {
+    use rustix::fs::StatVfsMountFlags as Flags;
+    let flags = rustix::fs::fstatvfs(fd)?.f_flag;
+    let times = match () {
+        () if flags.contains(Flags::NOATIME) => Attribute::NoAtime,
+        () if flags.contains(Flags::RELATIME) => Attribute::RelAtime,
+        () => Attribute::StrictAtime,
+    };
+    let named = [
+        (Flags::RDONLY, Attribute::ReadOnly),
+        (Flags::NOSUID, Attribute::NoSuid),
+        (Flags::NODEV, Attribute::NoDev),
+        (Flags::NOEXEC, Attribute::NoExec),
+        (Flags::NODIRATIME, Attribute::NoDirAtime),
+    ];
+    let found = named.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, attribute)| attribute.bits());
+    Ok(found.fold(times.bits(), |all, bits| all | bits))
 }
 
 /// Changes how the mount that `fd` is, and with `recursive` all mounts below, propagate.

@@ -6,6 +6,8 @@
 //!    │                                         │ makes its mounts
 //!    │  Placed (pid)+doors ──────────────────▶ │ enters its cgroups
 //!    │  the filter, which is compiled meanwhile ▶ │ (if there is one)
+//!    │ ◀───────────────────────────  Source (i) │ for each bind mount whose source only the creator may reach
+//!    │  Source+fd ───────────────────────────▶ │
 //!    │ ◀────────────────────────── Terminal+fd │ with a terminal
 //!    │ ◀──────────────────────────  MountsDone │ with hooks of the runtime only
 //!    │  HooksDone ───────────────────────────▶ │ pivot_root, identity
@@ -35,6 +37,8 @@ pub(crate) enum ToInit {
         /// lacks one would be without its limits.
         doors: usize,
     },
+    /// The copy of a mount that was asked for comes along.
+    Source,
     /// The runtime's hooks have run.
     HooksDone,
     /// Execute the user's program.
@@ -44,6 +48,8 @@ pub(crate) enum ToInit {
 /// From the container's process to the creator (or whoever starts it).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FromInit {
+    /// What a bind mount binds is wanted, by its index.
+    Source(usize),
     /// The terminal's master side comes along.
     Terminal,
     /// Everything is mounted: the runtime's hooks may run.

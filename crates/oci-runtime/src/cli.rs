@@ -163,6 +163,11 @@ fn parse_and_run(log: &mut Log) -> Result<u8, Failed> {
             error: anyhow::anyhow!("No help topic for '{name}': unknown command; see minke-oci --help"),
         });
     };
+    if let Err(error) = log.open() {
+        // To standard error then.
+        log.path = None;
+        return Err(error.into());
+    }
     let root = root.unwrap_or_else(rootless::state_root);
     let global = Global { root, rootless, systemd_cgroup, log: log.clone() };
     dispatch(command, &global, &mut parser).map_err(|error| Failed { code: command.failure, error })

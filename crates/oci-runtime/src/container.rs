@@ -1,5 +1,6 @@
 //! A container from the host's side: create, start, exec, signal, pause, update, delete.
 
+mod bind_sources;
 mod checkpoint;
 mod clone;
 mod create;

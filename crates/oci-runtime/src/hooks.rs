@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, Write},
-    os::unix::process::CommandExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use minke_model::runtime_spec::{Hook, State};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::MemfdFlags,
+    process::Signal,
 };
 
 use crate::{
@@ -81,7 +82,38 @@ fn run(hook: &Hook, state: &State) -> Result<(), String> {
     let mut said = String::new();
     let _ = output.rewind().and_then(|()| output.take(LONGEST_QUOTE).read_to_string(&mut said));
     let said = said.trim().replace('\n', "; ");
-    Err(if said.is_empty() { status.to_string() } else { format!("{status}: {said}") })
+    let status = words(status);
+    Err(if said.is_empty() { status } else { format!("{status}: {said}") })
+}
+
+/// How a hook ended, in the words that runc's callers look for.
+fn words(status: ExitStatus) -> String {
+    match (status.code(), status.signal().and_then(Signal::from_named_raw)) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal: {}", name(signal)),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// A signal's description, as Go's programs have it.
+fn name(signal: Signal) -> String {
+    let name = match signal {
+        Signal::HUP => "hangup",
+        Signal::INT => "interrupt",
+        Signal::QUIT => "quit",
+        Signal::ILL => "illegal instruction",
+        Signal::ABORT => "aborted",
+        Signal::BUS => "bus error",
+        Signal::FPE => "floating point exception",
+        Signal::KILL => "killed",
+        Signal::SEGV => "segmentation fault",
+        Signal::PIPE => "broken pipe",
+        Signal::ALARM => "alarm clock",
+        Signal::TERM => "terminated",
+        Signal::SYS => "bad system call",
+        other => return format!("signal {}", other.as_raw()),
+    };
+    name.to_owned()
 }
 
 fn memory_file() -> io::Result<File> {
@@ -152,7 +184,7 @@ mod tests {
         let error = run_all("prestart", &[shell("true", None), hook], &state()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "hooks.prestart[1]: error running prestart hook #1: /bin/sh: exit status: 3: no luck"
+            "hooks.prestart[1]: error running prestart hook #1: /bin/sh: exit status 3: no luck"
         );
     }
 

@@ -49,6 +49,7 @@ pub(crate) use self::{
     escort::{Escort, is_possible as can_be_escorted},
     gate::ACCEPTED,
     mounts::bind_source,
+    rootfs::isolation,
 };
 
 /// All that the container's process needs, prepared by the creator so that mistakes show before anything is made.
@@ -67,8 +68,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) joins: Vec<(NamespaceType, OwnedFd)>,
     /// Namespaces that the clone makes.
     pub(crate) new: Kinds,
-    /// Mounts that only the creator may make, by their index.
-    pub(crate) prepared: Vec<Option<OwnedFd>>,
+    /// Which mounts have a source that the creator is to copy, by their index.
+    pub(crate) by_creator: Vec<bool>,
     /// Whether a filter comes from the creator.
     pub(crate) is_filtered: bool,
     /// Whether somebody listens to what it notifies of.
@@ -101,7 +102,6 @@ impl Plan<'_> {
     pub(crate) fn descriptors<'a>(&'a self, channel: &'a OwnedFd) -> Vec<BorrowedFd<'a>> {
         let mut all = vec![channel.as_fd(), self.proc.as_fd(), self.listener.as_fd()];
         all.extend(self.joins.iter().map(|(_, namespace)| namespace.as_fd()));
-        all.extend(self.prepared.iter().flatten().map(AsFd::as_fd));
         if let Stdio::Fds { stdin, stdout, stderr } = &self.stdio {
             all.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
         }
@@ -164,6 +164,20 @@ impl Creator {
             self.filter = Some(received.ok_or_else(|| failed("wait for the filter", "the creator is gone"))?);
         }
         Ok(())
+    }
+
+    /// What a bind mount binds, as a detached copy.
+    fn source(&mut self, mount: usize) -> Result<OwnedFd, InitError> {
+        // What the creator says of itself comes first.
+        self.wait_for_filter()?;
+        self.send(&FromInit::Source(mount), None)?;
+        match self.receive()? {
+            (ToInit::Source, descriptors) => descriptors
+                .into_iter()
+                .next()
+                .ok_or_else(|| failed("receive a mount", "its descriptor was lost: too many open files")),
+            (other, _) => Err(failed("wait for a mount", format!("unexpected {other:?}"))),
+        }
     }
 
     fn wait_for_hooks(&mut self) -> Result<(), InitError> {
@@ -239,7 +253,6 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
     kernel_process::outlive_parent().step(|| "untie the process from its creator".into())?;
     // Doors into the namespaces that it was made with: while it waits, it needs none.
     plan.joins.clear();
-    plan.prepared.clear();
     if ready.notifies() {
         // Who listens is told while the container is created, as with runc: its maker may wait for that.
         ready.drop_privileges()?;

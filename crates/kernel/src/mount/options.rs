@@ -72,12 +72,21 @@ impl MountOptions {
 
     fn add_attribute(&mut self, option: &str) -> bool {
         if let Some((attribute, on)) = attribute(option) {
-            change(&mut self.attributes, attribute, on);
+            if on {
+                self.attributes.set(attribute)
+            } else {
+                self.attributes.clear(attribute)
+            }
             return true;
         }
         // `rro` is the recursive `ro`; `ro` itself must not be read as a recursive `o`.
         if let Some((attribute, on)) = option.strip_prefix('r').and_then(attribute) {
-            change(&mut self.recursive_attributes, attribute, on);
+            match on {
+                true => self.recursive_attributes.set(attribute),
+                // On many mounts, "as each has it" would say nothing.
+                false if attribute.is_atime() => self.recursive_attributes.set(Attribute::RelAtime),
+                false => self.recursive_attributes.clear(attribute),
+            }
             return true;
         }
         false
@@ -88,10 +97,6 @@ impl MountOptions {
         self.propagation.extend(found);
         found.is_some()
     }
-}
-
-fn change(attributes: &mut Attributes, attribute: Attribute, on: bool) {
-    if on { attributes.set(attribute) } else { attributes.clear(attribute) }
 }
 
 fn attribute(option: &str) -> Option<(Attribute, bool)> {
@@ -193,5 +198,16 @@ mod tests {
         assert_eq!(parsed(&["relatime"]).attributes, [Attribute::RelAtime].into_iter().collect());
         assert_eq!(parsed(&["rrelatime"]).recursive_attributes, [Attribute::RelAtime].into_iter().collect());
         assert_eq!(parsed(&["rw"]).parameters, []);
+    }
+
+    #[test]
+    fn access_times_that_are_turned_off_are_none_that_are_asked_for() {
+        let asked = |options: &[&str]| parsed(options).attributes;
+        let no_atime: Attributes = [Attribute::NoAtime].into_iter().collect();
+        assert_eq!(asked(&["noatime", "norelatime"]), no_atime);
+        assert!(!asked(&["noatime", "atime"]).names_times() && !asked(&["atime"]).names_times());
+        assert!(asked(&["nodiratime"]).names_times() && asked(&["atime", "relatime"]).names_times());
+        let recursive = parsed(&["ratime"]).recursive_attributes;
+        assert_eq!(recursive, [Attribute::RelAtime].into_iter().collect());
     }
 }

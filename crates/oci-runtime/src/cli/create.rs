@@ -12,7 +12,7 @@ use minke_kernel::{caps, socket};
 use minke_model::runtime_spec::{Process, Spec};
 use minke_oci_runtime::{
     config,
-    container::{self, CreateOptions, Created, Stdio},
+    container::{self, CreateError, CreateOptions, Created, Stdio},
 };
 
 use super::{
@@ -58,7 +58,7 @@ pub(super) const PRESERVE_FDS: Flag = Flag::value(
 fn create(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let (spec, options) = prepare(global, &parsed, true).context("minke-oci create failed")?;
     let about_capabilities = capability_warnings(spec.process.as_ref());
-    let created = container::create(spec, options)
+    let created = make(spec, options)
         .inspect_err(|_| warn(global, &about_capabilities, false))
         .context("minke-oci create failed")?;
     warn(global, &about_capabilities, true);
@@ -101,6 +101,15 @@ pub(super) fn prepare(
         notify,
     };
     Ok((spec, options))
+}
+
+/// Creates a container; what goes wrong in its process is told as runc tells it.
+pub(super) fn make(spec: Spec, options: CreateOptions) -> anyhow::Result<Created> {
+    container::create(spec, options).map_err(|error| match error {
+        CreateError::Init(error) => anyhow::Error::from(error)
+            .context("unable to start container process: error during container init"),
+        error => error.into(),
+    })
 }
 
 /// Warns after the container was made, since callers read the last line of a log as the error. `quietly`, only people and

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use time::{OffsetDateTime, macros::format_description};
 
@@ -27,7 +27,7 @@ impl Format {
         match text.to_str() {
             Some("text") => Ok(Self::Text),
             Some("json") => Ok(Self::Json),
-            _ => bail!("unknown log-format {text:?}"),
+            _ => bail!("invalid log-format: {}: want text or json", text.display()),
         }
     }
 }
@@ -55,12 +55,26 @@ fn one_line(message: &str) -> String {
 }
 
 impl Log {
+    /// Makes the file, so that a place where none can be shows at once and not with the first error.
+    pub(super) fn open(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        open(path).map(drop).with_context(|| format!("open {}", path.display()))
+    }
+
     /// Logs an error; with a log file, people see it on standard error too.
     pub(super) fn error(&self, message: &str) {
         self.write("error", message);
         if self.path.is_some() {
             eprintln!("{}", one_line(message));
         }
+    }
+
+    /// Says why a container's program can't run, to those who read what it says.
+    pub(super) fn error_of_program(&self, message: &str) {
+        if self.path.is_some() {
+            self.write("error", message);
+        }
+        eprintln!("{}", one_line(message));
     }
 
     /// Logs something that went not as it should, but doesn't matter to the outcome.
@@ -77,7 +91,7 @@ impl Log {
 
     fn write(&self, level: &str, message: &str) {
         let line = self.line(level, message);
-        let opened = self.path.as_ref().map(|path| File::options().append(true).create(true).open(path));
+        let opened = self.path.as_ref().map(open);
         // A log that can't be written must not hide the message.
         let written = match opened {
             Some(Ok(mut file)) => file.write_all(line.as_bytes()),
@@ -101,6 +115,10 @@ impl Log {
     }
 }
 
+fn open(path: &PathBuf) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
+}
+
 /// An error with its causes, in one line.
 pub(super) fn chain(error: &anyhow::Error) -> String {
     let part = |error: &(dyn Error + 'static)| match error.downcast_ref::<io::Error>() {
@@ -114,7 +132,6 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
 
     #[test]
     fn a_configurations_own_words_break_no_line() {

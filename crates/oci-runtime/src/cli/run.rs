@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use minke_kernel::{process, pty};
-use minke_oci_runtime::container::{self, Created};
+use minke_oci_runtime::container::{Created, InitError, StartError};
 
 use super::{
     Command, Global,
@@ -47,7 +47,7 @@ fn run(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let foreground = (!detach).then(Foreground::prepare).transpose()?;
     let about_capabilities = create::capability_warnings(spec.process.as_ref());
     let Created { mut container, warnings, notes, pty_master } =
-        container::create(spec, options).context("minke-oci run failed")?;
+        create::make(spec, options).context("minke-oci run failed")?;
     create::warn(global, &about_capabilities, detach);
     create::warn(global, &warnings, false);
     create::warn(global, &notes, true);
@@ -68,6 +68,11 @@ fn run(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
         Err(error) => {
             // The first error is what matters.
             let _ = container.delete(true);
+            if let Some(error) = of_program(&error).filter(|_| !detach) {
+                // As from the program itself, whose place its process had taken already.
+                global.log.error_of_program(&error.to_string());
+                return Ok(255);
+            }
             return Err(error.context("minke-oci run failed: unable to start container process"));
         }
     };
@@ -87,4 +92,12 @@ fn run(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
         create::warn(global, &container.delete(true)?, false);
     }
     status
+}
+
+/// What went wrong when all but the program was there.
+fn of_program(error: &anyhow::Error) -> Option<&InitError> {
+    match error.downcast_ref::<StartError>()? {
+        StartError::NotFound(error) | StartError::NotExecutable(error) => Some(error),
+        StartError::Init(_) | StartError::Io { .. } | StartError::State(_) => None,
+    }
 }

@@ -27,6 +27,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Container, CreateError, CreateOptions, Created, ExecContext, Limits, Stdio,
+    bind_sources::BindSources,
     clone::{self, CloneRequest, Made},
     delete,
     exec::Attention,
@@ -77,8 +78,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     let filter = check_filter(linux)?;
     let proc = Proc::open().action(|| "open /proc".into())?;
     let user = (namespaces.new | namespaces.joined()).contains(NamespaceType::User);
-    let maps = user.then_some((linux.uid_mappings.as_slice(), linux.gid_mappings.as_slice()));
-    let prepared = id_map::prepare_mounts(&spec.mounts, &paths.bundle, &proc, maps)?;
+    let sources = BindSources::new(&spec.mounts, &paths.bundle, linux, user)?;
 
     let mut undo = Undo::default();
     let dir = StateDir::claim(&options.root, &options.id)?;
@@ -156,7 +156,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
         overlay,
         joins: namespaces.joins,
         new: namespaces.new,
-        prepared,
+        by_creator: sources.by_creator().to_vec(),
         is_filtered: filter.is_some(),
         notifies,
         landlock,
@@ -213,7 +213,14 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     record.pid = pid;
     record.start_time = start_time(pid)?;
     dir.save(&record).action(|| "write the state".into())?;
-    let pty_master = match serve(&ours, spec.hooks.as_ref(), &record) {
+    let served = serve(&ours, spec.hooks.as_ref(), &record, |index| {
+        sources.copy(
+            index,
+            &proc,
+            &Child { pid, pidfd: pidfd.try_clone().action(|| "copy the pidfd".into())? },
+        )
+    });
+    let pty_master = match served {
         Ok(master) => master,
         Err(error) => {
             if let Some(inside) = first_process(made_inside.as_ref()) {
@@ -391,6 +398,8 @@ fn check_filter(linux: &Linux) -> Result<Option<seccomp::Checked<'_>>, CreateErr
 /// Makes the cgroup with its limits. A host without any hierarchy can still run a container that asks for no limits.
 pub(super) fn make_cgroup(id: &str, linux: &Linux, undo: &mut Undo) -> Result<Option<Cgroup>, CreateError> {
     let Some((layout, path)) = find_cgroup(id, linux)? else { return Ok(None) };
+    let planned = Cgroup::planned_paths(&layout, path).map_err(|error| CreateError::Part(chain(&error)))?;
+    refuse_frozen(&planned, path)?;
     limit_cgroup(&layout, path, linux, undo).map(Some)
 }
 
@@ -425,6 +434,21 @@ pub(super) fn limit_cgroup(
     with_default_devices(&mut resources);
     group.apply(&resources).map_err(|error| part(&error))?;
     Ok(group)
+}
+
+/// What is put into a frozen cgroup runs no further: the container would never be made.
+pub(super) fn refuse_frozen(planned: &BTreeMap<String, PathBuf>, path: &str) -> Result<(), CreateError> {
+    let freezer = ["freezer", ""].iter().find_map(|key| planned.get_key_value(*key));
+    let Some((key, directory)) = freezer else { return Ok(()) };
+    let frozen =
+        Cgroup::open(&BTreeMap::from([(key.clone(), directory.clone())])).and_then(|group| group.is_frozen());
+    match frozen {
+        Ok(true) => {
+            Err(config("linux.cgroupsPath", format!("{path}: container's cgroup unexpectedly frozen")))
+        }
+        // A cgroup that isn't there yet, as it should be; what else is wrong shows when it is made.
+        Ok(false) | Err(_) => Ok(()),
+    }
 }
 
 /// A cgroup with processes is another container's: this one's limits would be theirs, and its end their end.
@@ -576,13 +600,19 @@ pub(super) fn start_time(pid: i32) -> Result<u64, CreateError> {
 }
 
 /// Answers the child until it is ready; returns the terminal's master.
-fn serve(channel: &OwnedFd, hooks: Option<&Hooks>, record: &Record) -> Result<Option<OwnedFd>, CreateError> {
+fn serve(
+    channel: &OwnedFd,
+    hooks: Option<&Hooks>,
+    record: &Record,
+    copy: impl Fn(usize) -> Result<OwnedFd, CreateError>,
+) -> Result<Option<OwnedFd>, CreateError> {
     let (mut master, mut hooks_have_run) = (None, false);
     loop {
         let received =
             channel::receive::<FromInit>(channel).action(|| "listen to the container's process".into())?;
         match received {
             Some((FromInit::Ready, _)) => return Ok(master),
+            Some((FromInit::Source(index), _)) => send(channel, &ToInit::Source, &[copy(index)?.as_fd()])?,
             // Each is said once, and first by who may say it: a process that was made in a joined pid namespace may be in
             // other hands already.
             Some((FromInit::Terminal, fd)) if master.is_none() => master = fd,

@@ -11,7 +11,7 @@ use minke_model::runtime_spec::Linux;
 
 use super::{
     CreateError,
-    create::{chain, find_cgroup, limit_cgroup},
+    create::{chain, find_cgroup, limit_cgroup, refuse_frozen},
     undo::Undo,
 };
 
@@ -41,7 +41,9 @@ pub(super) fn begin<'a>(
     announce: impl FnOnce(BTreeMap<String, PathBuf>) -> Result<(), CreateError>,
 ) -> Result<Begun<'a>, CreateError> {
     let Some((layout, path)) = find_cgroup(id, linux)? else { return Ok(Begun::default()) };
-    announce(Cgroup::planned_paths(&layout, path).map_err(|error| part(&error))?)?;
+    let planned = Cgroup::planned_paths(&layout, path).map_err(|error| part(&error))?;
+    refuse_frozen(&planned, path)?;
+    announce(planned)?;
     if layout.mode() == Mode::Unified {
         let whole = limit_cgroup(&layout, path, linux, undo)?;
         return Ok(Begun { layout: Some(layout), whole: Some(whole), rest: None });

@@ -40,7 +40,7 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), CreateError> {
     namespaces(&linux.namespaces)?;
     names(spec, linux)?;
     id_mappings(linux)?;
-    sysctls(spec, linux)?;
+    sysctls(linux)?;
     paths(spec, linux)?;
     spec.hooks.as_ref().map_or(Ok(()), hooks)?;
     match &spec.process {
@@ -153,7 +153,7 @@ fn id_mappings(linux: &Linux) -> Result<(), CreateError> {
 }
 
 /// A parameter may only be set where it belongs to a namespace of the container's own.
-fn sysctls(spec: &Spec, linux: &Linux) -> Result<(), CreateError> {
+fn sysctls(linux: &Linux) -> Result<(), CreateError> {
     const IPC: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -181,16 +181,10 @@ fn sysctls(spec: &Spec, linux: &Linux) -> Result<(), CreateError> {
             let reason = "the parameter belongs to no namespace, so it would change the host";
             return Err(config(format!("linux.sysctl[{name:?}]"), reason));
         };
-        let field = match dotted.as_str() {
-            "kernel.hostname" => spec.hostname.as_deref(),
-            "kernel.domainname" => spec.domainname.as_deref(),
-            _ => None,
-        };
-        if field.is_some_and(|value| !value.is_empty()) {
-            return Err(config(
-                format!("linux.sysctl[{name:?}]"),
-                "the configuration has a field for it that is set",
-            ));
+        if dotted == "kernel.hostname" {
+            // As with runc, whether that is set or not.
+            let reason = "is not allowed as it conflicts with the field \"hostname\": set that instead";
+            return Err(config(format!("linux.sysctl[{name:?}]"), reason));
         }
         if !has(linux, needed) {
             let reason = format!("can't be set without a namespace of kind {needed}");

@@ -67,18 +67,25 @@ pub(super) fn make_all(plan: &mut Plan<'_>, creator: &mut Creator, root: &Root) 
     let mut entered = false;
     for i in order {
         let mount = &plan.spec.mounts[i];
-        let prepared = plan.prepared.get_mut(i).and_then(Option::take);
         let name = format!("mounts[{i}] ({})", mount.destination);
         let options = mount_options::parse(&mount.options, mount.kind.as_deref() == Some("bind"));
         if shows_cgroups(mount) && !entered {
             super::enter_cgroups(plan, creator)?;
             entered = true;
         }
+        let copied = plan.by_creator.get(i).is_some_and(|by_creator| *by_creator);
+        let copied = copied.then(|| creator.source(i)).transpose()?;
         let job = Job { plan, root, name: &name, mount, options };
-        match mount.kind.as_deref() {
-            Some(kind) if shows_cgroups(mount) => cgroups::make(&job, kind)?,
-            _ => job.make(prepared, &mut late)?,
-        }
+        let made = match mount.kind.as_deref() {
+            Some(kind) if shows_cgroups(mount) => cgroups::make(&job, kind),
+            _ => job.make(copied, &mut late),
+        };
+        made.map_err(|error| {
+            let source = mount.source.as_deref().or(mount.kind.as_deref()).unwrap_or_default();
+            let step =
+                format!("error mounting {source:?} to rootfs at {:?}: {}", mount.destination, error.step);
+            InitError { step, ..error }
+        })?;
     }
     if !entered {
         super::enter_cgroups(plan, creator)?;
@@ -112,12 +119,12 @@ pub(super) struct Job<'a, 'plan> {
 }
 
 impl Job<'_, '_> {
-    fn make(&self, prepared: Option<OwnedFd>, late: &mut Late) -> Result<(), InitError> {
+    fn make(&self, copied: Option<OwnedFd>, late: &mut Late) -> Result<(), InitError> {
         if self.options.remount && self.options.bind.is_none() {
             return self.remount();
         }
         match (self.options.bind, self.kind()) {
-            (Some(recursive), _) => self.bind(prepared, recursive),
+            (Some(recursive), _) => self.bind(copied, recursive),
             (None, Some("tmpfs")) => self.tmpfs(late),
             (None, Some(kind)) => self.filesystem(kind),
             (None, None) => Err(failed(format!("{}.type", self.name), "missing, and it is no bind mount")),
@@ -134,10 +141,10 @@ impl Job<'_, '_> {
         path.strip_prefix(self.plan.rootfs).map(|inside| Path::new("/").join(inside)).unwrap_or(path)
     }
 
-    fn bind(&self, prepared: Option<OwnedFd>, recursive: bool) -> Result<(), InitError> {
+    fn bind(&self, copied: Option<OwnedFd>, recursive: bool) -> Result<(), InitError> {
         let source = bind_source(self.mount, self.plan.bundle)
             .ok_or_else(|| failed(format!("{}.source", self.name), "missing"))?;
-        let detached = match prepared {
+        let detached = match copied {
             Some(detached) => detached,
             None => mount::clone_path(&source, recursive)
                 .step(|| format!("{}.source: bind {}", self.name, source.display()))?,
@@ -151,21 +158,18 @@ impl Job<'_, '_> {
         self.attach(&detached, &target)
     }
 
-    /// Attributes of a bind mount. In a user namespace the host's restrictions are locked: asking to lift one
-    /// is then ignored, as the container gets less and never more.
+    /// Attributes of a bind mount. In a user namespace the host's restrictions are locked: asking to lift them below it is
+    /// ignored, as the container gets less and never more.
     fn restrict(&self, detached: &OwnedFd) -> Result<(), InitError> {
         let step = || format!("{}.options: change attributes", self.name);
-        for (attributes, recursive) in
-            [(&self.options.attributes, false), (&self.options.recursive_attributes, true)]
-        {
-            match mount::set_attributes(detached, attributes, recursive) {
-                Err(error) if is(&error, Errno::PERM) && self.plan.in_user_namespace() => {
-                    mount::set_attributes(detached, &attributes.only_restrictions(), recursive).step(step)?;
-                }
-                result => result.step(step)?,
+        mount::set_bind_attributes(detached, &self.options.attributes).step(step)?;
+        let below = &self.options.recursive_attributes;
+        match mount::set_attributes(detached, below, true) {
+            Err(error) if is(&error, Errno::PERM) && self.plan.in_user_namespace() => {
+                mount::set_attributes(detached, &below.only_restrictions(), true).step(step)
             }
+            result => result.step(step),
         }
-        Ok(())
     }
 
     fn tmpfs(&self, late: &mut Late) -> Result<(), InitError> {

@@ -11,7 +11,7 @@ use minke_kernel::{
     path::Root,
 };
 
-use minke_model::runtime_spec::NamespaceType;
+use minke_model::runtime_spec::{Linux, NamespaceType};
 
 use super::{Plan, mount_options};
 use crate::{
@@ -46,18 +46,23 @@ fn isolate(plan: &Plan<'_>) -> Result<(), InitError> {
         // The mounts of the host are not the container's to change.
         return Ok(());
     }
-    let wanted = plan.linux.rootfs_propagation.as_deref().unwrap_or_default();
-    let propagation = match mount_options::propagation(wanted) {
-        None if wanted.is_empty() => Propagation::Slave,
-        None => return Err(failed("linux.rootfsPropagation", format!("unknown value {wanted:?}"))),
-        Some((Propagation::Shared, _)) => return isolate_parent(plan.rootfs),
-        Some((Propagation::Slave, _)) => Propagation::Slave,
-        // An unbindable root couldn't be bound below; it becomes so in the end.
-        Some((Propagation::Private | Propagation::Unbindable, _)) => Propagation::Private,
-    };
+    let Some(propagation) = isolation(plan.linux)? else { return isolate_parent(plan.rootfs) };
     let step = || "linux.rootfsPropagation: change /".to_owned();
     let host = super::open_host(Path::new("/")).step(step)?;
     mount::set_propagation(&host, propagation, true).step(step)
+}
+
+/// How the host's mounts propagate in a container's mount namespace; `None` for as on the host.
+pub(crate) fn isolation(linux: &Linux) -> Result<Option<Propagation>, InitError> {
+    let wanted = linux.rootfs_propagation.as_deref().unwrap_or_default();
+    Ok(match mount_options::propagation(wanted) {
+        None if wanted.is_empty() => Some(Propagation::Slave),
+        None => return Err(failed("linux.rootfsPropagation", format!("unknown value {wanted:?}"))),
+        Some((Propagation::Shared, _)) => None,
+        Some((Propagation::Slave, _)) => Some(Propagation::Slave),
+        // An unbindable root couldn't be bound below; it becomes so in the end.
+        Some((Propagation::Private | Propagation::Unbindable, _)) => Some(Propagation::Private),
+    })
 }
 
 /// Makes only the mount private that the root is about to be mounted on: else that would spread to the host, and

@@ -1,6 +1,7 @@
 //! What runtime-tools' `validation`, youki's `contest` and runc's own tests taught, each as a test of our own.
 
 use crate::bundle::Bundle;
+use minke_kernel::cgroup::{Cgroup, Layout};
 use minke_model::runtime_spec::{
     Capabilities, ExecCpuAffinity, Hook, Hooks, Namespace, NamespaceType, NetDevice,
 };
@@ -459,6 +460,18 @@ fn a_cgroup_with_processes_is_not_shared() {
     second.run().failed_with(1, &["linux.cgroupsPath", "cgroup is not empty: 1 process"]);
     assert_eq!(first.status(), "running");
     second.left_nothing();
+}
+
+#[test]
+fn a_frozen_cgroup_is_refused_and_left() {
+    let bundle = Bundle::new("true");
+    let layout = Layout::detect().unwrap();
+    let group = Cgroup::create_in(&layout, &format!("/{}", bundle.id)).unwrap();
+    group.freeze().unwrap();
+    bundle.run().failed_with(1, &["linux.cgroupsPath", "cgroup unexpectedly frozen"]);
+    assert!(group.is_frozen().unwrap(), "it is somebody else's");
+    Cgroup::remove_paths(group.paths().values()).unwrap();
+    bundle.left_nothing();
 }
 
 #[test]

@@ -65,9 +65,12 @@ fn a_missing_root_and_a_missing_program_are_refused() {
         fs::set_permissions(bundle.rootfs().join("bin").join(file), mode).unwrap();
     }
     bundle.process().args = vec!["script".into()];
-    bundle.run().failed_with(1, &["exec /bin/script: no such file or directory"]);
+    let outcome = bundle.run().failed_with(255, &["exec /bin/script: no such file or directory"]);
+    // As from the program itself: no line of the log.
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    assert!(outcome.stderr.starts_with("exec "), "{outcome:?}");
     bundle.process().args = vec!["garbage".into()];
-    bundle.run().failed_with(1, &["exec /bin/garbage: exec format error"]);
+    let _ = bundle.run().failed_with(255, &["exec /bin/garbage: exec format error"]);
     bundle.spec.root.as_mut().unwrap().path = "nowhere".into();
     bundle.run().failed_with(1, &["root.path", "nowhere"]);
     bundle.left_nothing();

@@ -1,8 +1,12 @@
 //! Bind mounts, tmpfs, attributes, propagation.
 
-use crate::bundle::Bundle;
-use minke_model::runtime_spec::IdMapping;
-use std::{fs, os::unix::fs::MetadataExt};
+use crate::{
+    bundle::{Bundle, Outcome},
+    namespaces::map,
+};
+use minke_kernel::mount::{self, Attribute};
+use minke_model::runtime_spec::{IdMapping, NamespaceType};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 #[test]
 fn directories_and_files_are_bound_with_their_attributes() {
@@ -89,6 +93,85 @@ fn ids_of_a_bind_mount_can_be_mapped() {
     let outcome = bundle.run().succeeded();
     assert_eq!(outcome.lines(), ["1"]);
     assert_eq!(fs::metadata(data.join("made")).unwrap().uid(), 5000);
+}
+
+/// A bundle with a tmpfs of these flags beside it on the host, bound at /vol with these options.
+fn bound(flags: &[Attribute], options: &[&str]) -> (Bundle, PathBuf) {
+    let mut bundle = Bundle::new("grep ' /vol ' /proc/self/mounts | cut -d' ' -f4");
+    let volume = bundle.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    let tmpfs = mount::filesystem("tmpfs", None, &[], &flags.iter().copied().collect()).unwrap();
+    mount::attach_at(&tmpfs, &volume).unwrap();
+    bundle.mount("/vol", "bind", volume.to_str().unwrap(), options);
+    (bundle, volume)
+}
+
+#[test]
+fn a_bind_mount_has_the_flags_that_are_named_but_what_is_locked() {
+    const LOCKED: &str = "ro,noexec,noatime,nodiratime";
+    let flags = [Attribute::ReadOnly, Attribute::NoExec, Attribute::NoAtime, Attribute::NoDirAtime];
+    let seen = |outcome: &Outcome| {
+        let all = outcome.lines().first().copied().unwrap_or_default().to_owned();
+        let known = ["ro", "rw", "nosuid", "nodev", "noexec", "noatime", "relatime", "nodiratime"];
+        all.split(',').filter(|flag| known.contains(flag)).collect::<Vec<_>>().join(",")
+    };
+    // By the host's users, and by others: to those, flags of the host's are locked.
+    for (options, wanted, with_users) in [
+        (&["bind"][..], LOCKED, Some(LOCKED)),
+        (&["bind", "dev"], "rw,noatime,nodiratime", Some(LOCKED)),
+        (
+            &["bind", "nosuid", "rprivate"],
+            "rw,nosuid,noatime,nodiratime",
+            Some("ro,nosuid,noexec,noatime,nodiratime"),
+        ),
+        (&["bind", "rw"], "rw,noatime,nodiratime", None),
+        (&["bind", "atime"], "rw,noatime,nodiratime", None),
+        (&["bind", "ro", "relatime"], "ro,relatime", None),
+        (&["bind", "ro", "noatime", "nodiratime"], "ro,noatime,nodiratime", Some(LOCKED)),
+    ] {
+        let (mut bundle, volume) = bound(&flags, options);
+        let alone = bundle.run();
+        map(&mut bundle);
+        let inside = bundle.run();
+        mount::detach(&volume).unwrap();
+        assert_eq!(seen(&alone.succeeded()), wanted, "{options:?}");
+        match with_users {
+            Some(with_users) => assert_eq!(seen(&inside.succeeded()), with_users, "{options:?}"),
+            None => drop(inside.failed_with(1, &["error mounting", "operation not permitted"])),
+        }
+    }
+}
+
+#[test]
+fn what_is_bound_may_be_what_an_earlier_mount_shows() {
+    let mut bundle = Bundle::new("cat /shown/file; stat -c %u /shown/file");
+    map(&mut bundle);
+    let data = bundle.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "in the first\n").unwrap();
+    bundle.mount("/first", "bind", data.to_str().unwrap(), &["rbind"]);
+    let inside = bundle.rootfs().join("first");
+    bundle.mount("/shown", "bind", inside.to_str().unwrap(), &["bind", "idmap"]);
+    assert_eq!(bundle.run().succeeded().lines(), ["in the first", "0"]);
+}
+
+#[test]
+fn mapped_ids_may_be_those_of_a_user_namespace_that_is_joined() {
+    let mut first = Bundle::new("");
+    map(&mut first);
+    first.start_sleeping();
+    let mut second = Bundle::new("stat -c %u /data");
+    map(&mut second);
+    second.linux().uid_mappings.clear();
+    second.linux().gid_mappings.clear();
+    second.namespace(NamespaceType::User, Some(Some(format!("/proc/{}/ns/user", first.pid()))));
+    let data = second.path().join("data");
+    fs::create_dir(&data).unwrap();
+    std::os::unix::fs::chown(&data, Some(7), Some(7)).unwrap();
+    second.mount("/data", "bind", data.to_str().unwrap(), &["bind", "idmap"]);
+    assert_eq!(second.run().succeeded().lines(), ["7"]);
+    second.namespace(NamespaceType::User, None);
+    second.run().failed_with(1, &["mounts[4].uidMappings: missing"]);
 }
 
 #[test]

@@ -8,7 +8,8 @@ fn host_namespace(name: &str) -> String {
     fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string()
 }
 
-fn map(bundle: &mut Bundle) {
+/// Gives the container a user namespace of its own, whose root owns the root file system.
+pub(crate) fn map(bundle: &mut Bundle) {
     let range = vec![IdMapping { container_id: 0, host_id: 200_000, size: 65536 }];
     bundle.namespace(NamespaceType::User, Some(None));
     bundle.linux().uid_mappings = range.clone();

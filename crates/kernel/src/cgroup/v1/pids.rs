@@ -14,7 +14,8 @@ pub(in super::super) fn settings(pids: Option<&Pids>) -> Vec<Setting> {
     let Some(limit) = pids.and_then(|pids| pids.limit) else { return Vec::new() };
     let setting = |value: String| Setting::new(Controller::Pids, "pids.limit", "pids.max", value);
     match limit {
-        1.. => vec![setting(limit.to_string())],
+        // No process at all can't be: the first is let in by its cgroup's maker, and none after it.
+        0.. => vec![setting(limit.max(1).to_string())],
         _ => vec![setting("max".to_owned()).ignore_absent()],
     }
 }

@@ -1,6 +1,7 @@
 //! Links in the image, or made by a process that shares a volume, at the places of mounts, masks and the terminal.
 
-use crate::bundle::Bundle;
+use super::all_capabilities;
+use crate::{bundle::Bundle, namespaces::map};
 use std::{fs, os::unix::fs::symlink};
 
 /// CVE-2021-30465, CVE-2024-45310: links in the root lead mounts and new files to the host.
@@ -92,4 +93,38 @@ fn a_nested_user_namespace_gets_no_whole_proc() {
     bundle.linux().readonly_paths.clear();
     let outcome = bundle.run().succeeded();
     assert_eq!(outcome.stdout, "made\n", "where nothing is masked, it may");
+}
+
+/// What a container with users of its own binds is a copy that was made for it: no peer of the host's mount, and with what the host
+/// has restricted locked.
+#[test]
+fn a_container_with_its_own_users_changes_no_mount_of_the_hosts() {
+    let mut bundle = Bundle::new(
+        "mount -t tmpfs inner /vol/inner && echo mounted; \
+         mount -o remount,bind,rw /vol 2>/dev/null; touch /vol/file 2>/dev/null && echo written",
+    );
+    all_capabilities(&mut bundle);
+    map(&mut bundle);
+    let volume = bundle.path().join("vol");
+    fs::create_dir_all(volume.join("inner")).unwrap();
+    bundle.mount("/vol", "bind", volume.to_str().unwrap(), &["rbind"]);
+    bundle.write_config();
+    let words: Vec<_> = {
+        let command = bundle.command(&["run", "--bundle", bundle.path().to_str().unwrap(), &bundle.id]);
+        std::iter::once(command.get_program()).chain(command.get_args()).map(ToOwned::to_owned).collect()
+    };
+    // A host whose mounts are shared, as systemd makes them, and whose volume is read-only.
+    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && mount --make-shared \"$0\" && \
+                  \"$@\"; echo host; cat /proc/self/mountinfo";
+    let run = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "shared", "sh", "-c", script])
+        .arg(&volume)
+        .args(words)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(run.stdout).unwrap();
+    let (inside, host) = said.split_once("host\n").unwrap();
+    assert_eq!(inside, "mounted\n", "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(!host.contains("/vol/inner"), "{host}");
+    assert!(!volume.join("file").exists());
 }
