@@ -222,7 +222,9 @@ pub(crate) async fn prune(call: Call) -> Outcome {
     let pruned =
         pruned.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let pruned = pruned.map_err(|error| refused(&error))?;
-    respond::json(StatusCode::OK, &json!({ "CachesDeleted": pruned.ids, "SpaceReclaimed": pruned.bytes }))
+    // As in dockerd, nothing is not an empty list.
+    let deleted = Some(pruned.ids).filter(|ids| !ids.is_empty());
+    respond::json(StatusCode::OK, &json!({ "CachesDeleted": deleted, "SpaceReclaimed": pruned.bytes }))
 }
 
 /// The build cache, for `GET /system/df`.

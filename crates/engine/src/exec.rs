@@ -186,7 +186,7 @@ impl Engine {
 }
 
 impl Inner {
-    fn exec_event(&self, container: &Container, action: &str, exec: &str, code: Option<i64>) {
+    pub(crate) fn exec_event(&self, container: &Container, action: &str, exec: &str, code: Option<i64>) {
         let mut more = vec![("execID".to_owned(), exec.to_owned())];
         more.extend(code.map(|code| ("exitCode".to_owned(), code.to_string())));
         self.container_event(container, action, more);
@@ -194,7 +194,7 @@ impl Inner {
 }
 
 /// The action of an event: the program and its arguments apart, as Docker does even where there is none.
-fn told(action: &str, command: &[String]) -> String {
+pub(crate) fn told(action: &str, command: &[String]) -> String {
     let (program, arguments) =
         command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     format!("{action}: {program} {}", arguments.join(" "))

@@ -261,7 +261,7 @@ impl Engine {
             let told = [("reclaimed".to_owned(), reclaimed.to_string())];
             inner.events.emit(About::Image, "prune", "", told);
             Ok(ImagePruneResponse {
-                images_deleted: Some(deleted),
+                images_deleted: Some(deleted).filter(|deleted| !deleted.is_empty()),
                 space_reclaimed: Some(i64::try_from(reclaimed).unwrap_or(i64::MAX)),
             })
         })

@@ -189,6 +189,7 @@ impl Volumes {
         let mut new_volumes: Vec<VolumeRecord> = Vec::new();
         for mount in mounts.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
             let anonymous = mount.name.is_none();
+            mount.is_named |= !anonymous;
             let name = mount.name.get_or_insert_with(&mut *random).clone();
             let known =
                 self.lock().contains_key(&name) || new_volumes.iter().any(|volume| volume.name == name);

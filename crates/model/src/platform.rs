@@ -27,7 +27,7 @@ pub struct Platform {
 /// What is wrong with a string (its beginning) that is no platform. The words in which Docker's users know it, and an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a platform ({why}): want os/architecture or os/architecture/variant, for example linux/arm64/v8"
+    "{text:?}: {why}: invalid argument: want os/architecture or os/architecture/variant, for example linux/arm64/v8"
 )]
 pub struct PlatformError {
     text: String,

@@ -109,7 +109,8 @@ pub(super) fn json<T: DeserializeOwned + Default>(query: &Query, name: &str) -> 
 /// 400 that names the parameter or filter.
 pub(super) fn prune(query: &Query) -> Result<PruneOptions, ApiError> {
     let filters: HashMap<String, Vec<String>> = filters(query)?;
-    let known = ["until", "unused-for", "id", "type"];
+    // Labels say nothing about a cache, but `docker system prune --filter label=…` sends them here as well.
+    let known = ["until", "unused-for", "id", "type", "label", "label!"];
     if let Some(unknown) = filters.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(ApiError::invalid(format!("invalid filter {unknown:?} of the build cache")));
     }

@@ -51,7 +51,7 @@ pub(super) struct Actor {
     pending: Vec<(Streams, oneshot::Sender<UnixStream>)>,
     pub(super) stops: Vec<Reply<Changed>>,
     pub(super) kills: Vec<Reply<()>>,
-    restarts: Vec<Reply<()>>,
+    pub(super) restarts: Vec<Reply<()>>,
     pub(super) removes: Vec<Reply<()>>,
     pub(super) remove_options: RemoveOptions,
     pub(super) health: Option<AbortHandle>,

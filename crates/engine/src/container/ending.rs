@@ -76,6 +76,9 @@ impl Actor {
             inner.container_event(&self.container, "die", attributes);
         }
         inner.execs.container_ended(self.container.id.as_str());
+        if !self.restarts.is_empty() {
+            inner.container_event(&self.container, "stop", []);
+        }
         for reply in self.stops.drain(..) {
             inner.container_event(&self.container, "stop", []);
             let _ = reply.send(Ok(Changed::Yes));

@@ -231,15 +231,22 @@ impl Checked {
         let engine = engine.ok_or_else(|| Error::conflict("the engine is closing"))?;
         let id = random::hex_id()?;
         let process: Process = exec::process_for(&engine, &self.container, &self.spec.command).await?;
+        engine.exec_event(&self.container, &exec::told("exec_create", &self.spec.command), &id, None);
         drop(engine);
         let streams = Streams { stdin: false, stdout: true, stderr: true };
         let failed = |error: minke_supervisor::CallError| Error::internal("run the health check", &error);
         let started = self.supervisor.exec(&id, process, streams, false).await.map_err(failed)?;
         if let Some(engine) = self.engine.upgrade() {
+            engine.exec_event(&self.container, &exec::told("exec_start", &self.spec.command), &id, None);
             engine.counts.health_check_starts().since(began);
         }
+        let ended = |code: i64| {
+            if let Some(engine) = self.engine.upgrade() {
+                engine.exec_event(&self.container, "exec_die", &id, Some(code));
+            }
+        };
         let mut output = Output::default();
-        let target = Target::Exec(id);
+        let target = Target::Exec(id.clone());
         let done = tokio::time::timeout(self.spec.timeout, async {
             if let Some(stream) = started.stream {
                 collect(stream, &mut output).await;
@@ -247,10 +254,14 @@ impl Checked {
             self.supervisor.wait(target.clone()).await
         });
         match done.await {
-            Ok(Ok(exit)) => Ok((exit.exit_code.into(), output.text())),
+            Ok(Ok(exit)) => {
+                ended(exit.exit_code.into());
+                Ok((exit.exit_code.into(), output.text()))
+            }
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => {
                 let _ = self.supervisor.signal(target, SIGKILL).await;
+                ended(128 + i64::from(SIGKILL));
                 Ok((-1, out_of_time(self.spec.timeout, &output.text())))
             }
         }

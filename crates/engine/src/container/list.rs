@@ -47,8 +47,7 @@ impl Engine {
     pub async fn prune(&self, filters: &Filters) -> Result<ContainerPruneResponse, Error> {
         filters.expect(&["until", "label", "label!"])?;
         let until = filters.single("until")?.map(time_text::until).transpose()?;
-        let mut response =
-            ContainerPruneResponse { containers_deleted: Some(Vec::new()), space_reclaimed: Some(0) };
+        let mut response = ContainerPruneResponse { containers_deleted: None, space_reclaimed: Some(0) };
         for container in self.inner().containers() {
             let record = container.record();
             let ended = matches!(container.phase(), Phase::Created | Phase::Exited | Phase::Dead);

@@ -71,11 +71,11 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &RunConfig) -> Result<(
     }
     config.labels = Some(labels);
 
-    // A new entry point makes the image's command meaningless (Docker, "CMD and ENTRYPOINT").
-    if config.entrypoint.as_ref().is_none_or(Vec::is_empty) {
-        if config.cmd.as_ref().is_none_or(Vec::is_empty) {
-            config.cmd = image.cmd.clone();
-        }
+    // A new entry point makes the image's command meaningless (Docker, "CMD and ENTRYPOINT"), and an empty one is none at all.
+    if config.entrypoint.as_ref().is_none_or(Vec::is_empty) && config.cmd.as_ref().is_none_or(Vec::is_empty) {
+        config.cmd = image.cmd.clone();
+    }
+    if config.entrypoint.is_none() {
         config.entrypoint = image.entrypoint.clone();
     }
     if empty(&config.working_dir) {
@@ -97,13 +97,7 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &RunConfig) -> Result<(
     if empty(&config.stop_signal) {
         config.stop_signal = image.stop_signal.clone();
     }
-    if config.stop_timeout.is_none() {
-        config.stop_timeout = image.stop_timeout;
-    }
     config.healthcheck = merge_health(config.healthcheck.take(), image.healthcheck.as_ref());
-    if config.shell.is_none() {
-        config.shell = image.shell.clone();
-    }
     if crate::spec::arguments(config).is_empty() {
         return Err(Error::invalid("no command specified"));
     }
@@ -180,6 +174,11 @@ mod tests {
         assert_eq!((config.entrypoint, config.cmd), (words(&["/entry"]), words(&["-v"])));
         let config = merged(ContainerConfig { entrypoint: words(&["sh"]), ..ContainerConfig::default() });
         assert_eq!((config.entrypoint, config.cmd), (words(&["sh"]), None));
+        let without =
+            |cmd| ContainerConfig { entrypoint: Some(Vec::new()), cmd, ..ContainerConfig::default() };
+        let config = merged(without(words(&["echo"])));
+        assert_eq!((config.entrypoint, config.cmd), (Some(Vec::new()), words(&["echo"])));
+        assert_eq!(merged(without(None)).cmd, words(&["serve"]));
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn forget(
     let record = container.record();
     let mut doomed: Vec<String> = Vec::new();
     if with_volumes {
-        let names = record.mounts.iter().filter_map(|mount| mount.name.clone());
+        let unnamed = record.mounts.iter().filter(|mount| !mount.is_named);
+        let names = unnamed.filter_map(|mount| mount.name.clone());
         doomed.extend(names.filter(|name| {
             let anonymous = inner.volumes.lock().get(name).is_some_and(|volume| volume.anonymous);
             anonymous && inner.volume_users(name).iter().all(|user| *user == record.id.as_str())

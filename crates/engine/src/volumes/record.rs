@@ -67,6 +67,8 @@ pub(crate) struct MountRecord {
     pub(crate) kind: MountKind,
     /// The volume's name; `None` until an anonymous volume has one.
     pub(crate) name: Option<String>,
+    /// Whether somebody named the volume: then it stays when its container goes, even if it has no name but its id.
+    pub(crate) is_named: bool,
     /// A bind's path on the host.
     pub(crate) source: String,
     /// Where it is in the container.

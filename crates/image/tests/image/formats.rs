@@ -385,5 +385,5 @@ fn wrong_imports_are_refused_before_anything_is_read() {
     assert!(refusal(options(Some("Bad"))).contains("must be lowercase"));
     assert!(refusal(options(Some(&format!("a@{}", digest(b""))))).contains("digest reference"));
     let platform = ImportOptions { platform: Some("nonsense".to_owned()), ..options(None) };
-    assert!(refusal(platform).contains("is not a platform"));
+    assert!(refusal(platform).contains("want os/architecture"));
 }

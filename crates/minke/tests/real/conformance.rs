@@ -12,8 +12,12 @@ use minke_testkit::{Cli, Host, Rootfs};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+fn parsed(body: &str) -> Value {
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
 /// One request on a connection of its own, as `curl --unix-socket` makes it: status, head and body.
-fn ask(host: &Host, method: &str, target: &str, body: &str) -> (u16, String, String) {
+pub(crate) fn ask(host: &Host, method: &str, target: &str, body: &str) -> (u16, String, String) {
     let mut socket = UnixStream::connect(host.path("docker.sock")).expect("the engine listens");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket has timeouts");
     let head = format!(
@@ -361,6 +365,86 @@ fn programs_of_the_host_find_the_gateways_of_all_networks_while_an_engine_runs()
     assert!(run.contains("inet 172.17.0.2/16"), "{run}");
     let _ = host.docker(["network", "rm", "own"]).ok();
     assert!(!listens(&host, "10.9.0.1"));
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_volume_that_a_container_names_stays_when_the_container_goes() {
+    let host = Host::with_busybox();
+    let (_, _, made) = ask(&host, "POST", "/volumes/create", "{}");
+    let volume = parsed(&made)["Name"].as_str().unwrap().to_owned();
+    let named = format!("{volume}:/a");
+    let _ = host.docker(["create", "--name", "first", "-v", &named, "-v", "/b", "busybox", "true"]).ok();
+    let all = || host.docker(["volume", "ls", "-q"]).ok();
+    assert_eq!(all().lines().count(), 2);
+    let _ = host.docker(["rm", "-v", "first"]).ok();
+    assert_eq!(all(), volume, "that of /b is gone");
+    let _ = host.docker(["run", "--rm", "-v", &named, "busybox", "true"]).expect_code(0);
+    assert_eq!(all(), volume);
+    let _ = host.docker(["volume", "rm", &volume]).ok();
+    host.expect_nothing_left();
+}
+
+#[test]
+fn an_empty_entry_point_is_none_and_an_images_patience_is_its_own() {
+    let host = Host::with_busybox();
+    let changes =
+        ["commit", "-c", "ENTRYPOINT [\"echo\", \"entry\"]", "-c", "CMD [\"cmd\"]", "base", "image"];
+    let _ = host.docker(["create", "--name", "base", "--stop-timeout", "7", "busybox", "true"]).ok();
+    let _ = host.docker(changes).ok();
+    let create = |name: &str, body: Value| {
+        let (status, _, told) =
+            ask(&host, "POST", &format!("/containers/create?name={name}"), &body.to_string());
+        assert_eq!(status, 201, "{told}");
+        host.docker(["start", "-a", name]).ok()
+    };
+    assert_eq!(create("silent", json!({"Image": "image"})), "entry cmd");
+    let emptied = json!({"Image": "image", "Entrypoint": [], "Cmd": ["echo", "alone"]});
+    assert_eq!(create("emptied", emptied), "alone");
+    let (_, _, shown) = ask(&host, "GET", "/containers/silent/json", "");
+    assert_eq!(parsed(&shown)["Config"].get("StopTimeout"), None);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_restart_tells_of_the_stop_and_a_check_of_its_process() {
+    let host = Host::with_busybox();
+    let check = ["--health-cmd", "test -e /well", "--health-interval", "200ms"];
+    let run = [
+        &["run", "-d", "--name", "web"],
+        &check[..],
+        &["busybox", "sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"],
+    ];
+    let _ = host.client_words(minke_testkit::docker_cli(), &run.concat()).run().expect_code(0);
+    let until = |what: &str| {
+        let since = ["events", "--since", "0", "--until", "0s", "--format", "{{.Action}}"];
+        host.until(what, || host.docker(since).stdout.lines().any(|line| line.starts_with(what)));
+        host.docker(since).ok()
+    };
+    let told = until("exec_die");
+    for action in ["exec_create: /bin/sh -c test -e /well", "exec_start: /bin/sh -c test -e /well"] {
+        assert!(told.contains(action), "{told}");
+    }
+    let _ = host.docker(["restart", "web"]).ok();
+    let told = until("restart");
+    let actions: Vec<&str> =
+        told.lines().filter(|line| !line.contains(':') && !line.starts_with("exec")).collect();
+    let end = actions.iter().position(|action| *action == "die").unwrap();
+    let after = |wanted: &str| actions[end..].contains(&wanted);
+    assert!(after("stop") && after("start") && after("restart"), "{actions:?}");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn what_prunes_nothing_lists_nothing() {
+    let host = Host::with_busybox();
+    for (path, list) in
+        [("containers", "ContainersDeleted"), ("images", "ImagesDeleted"), ("build", "CachesDeleted")]
+    {
+        let filters = "filters=%7B%22label%22%3A%5B%22none%22%5D%7D";
+        let (status, _, told) = ask(&host, "POST", &format!("/{path}/prune?{filters}"), "");
+        assert_eq!((status, &parsed(&told)[list]), (200, &Value::Null), "{path}: {told}");
+    }
     host.expect_nothing_left();
 }
 

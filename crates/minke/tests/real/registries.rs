@@ -178,6 +178,24 @@ fn a_closed_registry_is_opened_by_login(#[values(Cli::Docker, Cli::Minke)] cli: 
 }
 
 #[test]
+fn a_registry_without_a_lock_lets_nobody_in_particular_in() {
+    let host = Host::start();
+    let line = format!("who:{}\n", bcrypt::hash("secret", 4).unwrap());
+    std::fs::write(host.path("htpasswd"), line).unwrap();
+    let htpasswd = host.path("htpasswd").display().to_string();
+    let open = Registry::start_with(&host, RegistryKind::Minke, 5000, &[]);
+    let closed = Registry::start_with(&host, RegistryKind::Minke, 5001, &["--htpasswd", &htpasswd]);
+    for (port, wanted) in [(5000, (200, "Login Succeeded")), (5001, (401, "unauthorized"))] {
+        let body = format!("{{\"serveraddress\": \"http://127.0.0.1:{port}\"}}");
+        let (status, _, told) = crate::conformance::ask(&host, "POST", "/auth", &body);
+        assert_eq!(status, wanted.0, "{told}");
+        assert!(told.contains(wanted.1), "{told}");
+    }
+    drop((open, closed));
+    host.expect_nothing_left();
+}
+
+#[test]
 fn pulls_of_one_image_at_the_same_time_all_have_it() {
     let host = Host::start();
     let registry = Registry::start(&host, RegistryKind::Debian);
