@@ -110,7 +110,7 @@ pub enum CgroupError {
         path: PathBuf,
     },
     /// A limit that this version of cgroups has no notion of.
-    #[error("linux.resources.{field}: cgroup {version} has no such setting")]
+    #[error("linux.resources.{field}: invalid configuration: cannot use {field} on cgroup {version}")]
     Unsupported {
         /// The field.
         field: &'static str,

@@ -85,9 +85,9 @@ pub enum SeccompError {
         value: u32,
     },
     /// The process that hands the listener over would be stopped by its own filter.
-    #[error("seccomp: SCMP_ACT_NOTIFY can't be used for {place}: handing over the listener needs it")]
+    #[error("seccomp: SCMP_ACT_NOTIFY cannot be used for {place}: handing over the listener needs it")]
     NotifyBlocksItself {
-        /// `defaultAction` or the system call.
+        /// `defaultAction`, or `the write syscall`.
         place: String,
     },
     /// More instructions than the kernel takes.

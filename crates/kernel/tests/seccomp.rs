@@ -255,7 +255,7 @@ fn faults_of_a_profile_are_named() {
         SeccompError::NotifyBlocksItself { place: "defaultAction".into() }
     );
     let error = fault(&|p| p.syscalls = vec![rule(&["write"], SeccompAction::Notify, vec![])]);
-    assert!(error.contains("can't be used for write"));
+    assert!(error.contains("cannot be used for the write syscall"));
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn rule(syscall: &SeccompSyscall) -> Result<Rule<'_>, SeccompError> {
     if syscall.action == SeccompAction::Notify
         && let Some(name) = syscall.names.iter().find(|name| ["write", "sendmsg"].contains(&name.as_str()))
     {
-        return Err(SeccompError::NotifyBlocksItself { place: name.clone() });
+        return Err(SeccompError::NotifyBlocksItself { place: format!("the {name} syscall") });
     }
     if let Some(arg) = syscall.args.iter().find(|arg| arg.index > 5) {
         return Err(SeccompError::ArgumentIndex { syscall: first(), index: arg.index });

@@ -23,7 +23,7 @@ pub(super) fn parse(arguments: &[String]) -> Result<Below, ExecError> {
             None if arguments.len() == 1 => (vec![""], argument.as_str()),
             None => return Err(fault("missing <controller>: prefix")),
         };
-        let path = inside(path).ok_or_else(|| fault("it must not contain '..'"))?;
+        let path = inside(path).ok_or_else(|| fault("bad sub cgroup path: it must not contain '..'"))?;
         for controller in controllers {
             if controller.is_empty() && argument.contains(':') {
                 return Err(fault("empty <controller> prefix"));

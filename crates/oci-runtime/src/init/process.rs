@@ -101,8 +101,8 @@ pub(crate) fn notify_target(
     let path = profile.listener_path.as_deref().filter(|path| !path.is_empty());
     let path =
         path.ok_or_else(|| failed("linux.seccomp.listenerPath", "missing, but SCMP_ACT_NOTIFY is used"))?;
-    let socket =
-        socket::connect(Path::new(path)).step(|| format!("linux.seccomp.listenerPath: connect to {path}"))?;
+    let socket = socket::connect(Path::new(path))
+        .step(|| format!("linux.seccomp.listenerPath: failed to connect with seccomp agent {path}"))?;
     Ok(Some(NotifyTarget { socket, metadata: profile.listener_metadata.clone() }))
 }
 
@@ -322,8 +322,12 @@ fn explain_id(error: io::Error) -> io::Error {
 }
 
 fn change_directory(process: &Process) -> Result<(), InitError> {
-    identity::change_directory(Path::new(&process.cwd))
-        .map_err(|error| failed(format!("process.cwd: change to {}", process.cwd), plain(&error)))
+    identity::change_directory(Path::new(&process.cwd)).map_err(|error| {
+        failed(
+            format!("process.cwd: chdir to cwd ({:?}) set in config.json failed", process.cwd),
+            plain(&error),
+        )
+    })
 }
 
 fn verify_directory(process: &Process) -> Result<(), InitError> {

@@ -131,7 +131,10 @@ mod tests {
     fn what_version_2_does_not_have_is_refused_by_name() {
         let memory = Memory { swappiness: Some(0), ..Memory::default() };
         let error = settings(Some(&memory)).unwrap_err();
-        assert_eq!(error.to_string(), "linux.resources.memory.swappiness: cgroup v2 has no such setting");
+        assert_eq!(
+            error.to_string(),
+            "linux.resources.memory.swappiness: invalid configuration: cannot use memory.swappiness on cgroup v2"
+        );
         let memory = Memory { disable_oom_killer: Some(false), ..Memory::default() };
         assert!(settings(Some(&memory)).unwrap().is_empty());
     }
