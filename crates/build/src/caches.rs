@@ -1,4 +1,4 @@
-//! The directories of `RUN --mount=type=cache`, which outlive builds: `<root>/build/mounts/<digest of the id>[-n]/fs`.
+//! The directories of `RUN --mount=type=cache`, which outlive builds: `<root>/build/mounts/<digest of what names it>[-n]/fs`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,7 +11,8 @@ use std::{
     },
 };
 
-use minke_dockerfile::evaluate::Sharing;
+use minke_dockerfile::evaluate::{Owner, Sharing};
+use minke_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{CacheEntry, Key, now};
@@ -20,6 +21,35 @@ use crate::cache::{CacheEntry, Key, now};
 const TRASH: &str = ".trash-";
 /// The same of those that go with their build.
 const FRESH: &str = "fresh-";
+
+/// The mode of a cache's directory, where neither the mount nor what it begins with has one.
+pub(crate) const MODE: u32 = 0o755;
+
+/// What names a cache. As in BuildKit those of one id that begin differently are different ones: a step of another user's would
+/// find a directory that it can't write to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CacheName<'a> {
+    pub(crate) id: &'a str,
+    /// The content of the files that it begins with.
+    pub(crate) content: Option<&'a Digest>,
+    /// Whose it is, as far as the mount says.
+    pub(crate) owner: Owner,
+}
+
+impl CacheName<'_> {
+    fn key(&self, kind: &str) -> Key {
+        let mut key = Key::new(kind).and(self.id);
+        if let Some(content) = self.content {
+            key = key.and("content").and(content.hex());
+        }
+        let Owner { uid, gid, mode } = self.owner;
+        if uid.or(gid).or(mode).is_some() {
+            let (uid, gid, mode) = (uid.unwrap_or(0), gid.unwrap_or(0), mode.unwrap_or(MODE));
+            key = key.and("owner").and(format!("{uid}:{gid} {mode:o}"));
+        }
+        key
+    }
+}
 
 /// Which cache a mount means, and who else may have it.
 pub(crate) struct CacheMounts {
@@ -70,9 +100,9 @@ impl Fresh {
     }
 
     /// As for [`CacheMounts::take`].
-    pub(crate) async fn take(&self, id: &str, sharing: Sharing) -> io::Result<Taken> {
-        let base = Key::new("fresh cache mount").and(id).and(self.number.to_string()).digest().hex();
-        let taken = self.owner.take_named(id, format!("{FRESH}{base}"), sharing).await?;
+    pub(crate) async fn take(&self, name: CacheName<'_>, sharing: Sharing) -> io::Result<Taken> {
+        let base = name.key("fresh cache mount").and(self.number.to_string()).digest().hex();
+        let taken = self.owner.take_named(name.id, format!("{FRESH}{base}"), sharing).await?;
         self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(taken.name.clone());
         Ok(taken)
     }
@@ -107,8 +137,8 @@ impl CacheMounts {
     }
 
     /// The directory of a cache; waits for others where sharing is `locked`.
-    pub(crate) async fn take(self: &Arc<Self>, id: &str, sharing: Sharing) -> io::Result<Taken> {
-        self.take_named(id, Key::new("cache mount").and(id).digest().hex(), sharing).await
+    pub(crate) async fn take(self: &Arc<Self>, name: CacheName<'_>, sharing: Sharing) -> io::Result<Taken> {
+        self.take_named(name.id, name.key("cache mount").digest().hex(), sharing).await
     }
 
     async fn take_named(self: &Arc<Self>, id: &str, base: String, sharing: Sharing) -> io::Result<Taken> {
@@ -243,32 +273,49 @@ fn usage(directory: &Path, seen: &mut HashSet<u64>) -> u64 {
 mod tests {
     use super::*;
 
+    fn plain(id: &str) -> CacheName<'_> {
+        CacheName { id, ..CacheName::default() }
+    }
+
+    #[test]
+    fn caches_of_one_id_that_begin_differently_are_different() {
+        let key = |name: CacheName<'_>| name.key("cache mount").digest();
+        // By this those are found that an earlier version has made.
+        assert_eq!(key(plain("a")), Key::new("cache mount").and("a").digest());
+        let owned = |uid, mode| CacheName { owner: Owner { uid, gid: None, mode }, ..plain("a") };
+        assert!(key(owned(Some(10), None)) != key(plain("a")));
+        assert!(key(owned(Some(10), None)) != key(owned(Some(10), Some(0o700))));
+        assert_eq!(key(owned(Some(0), None)), key(owned(None, Some(0o755))));
+        let content = Key::new("content").digest();
+        assert!(key(CacheName { content: Some(&content), ..plain("a") }) != key(plain("a")));
+    }
+
     #[tokio::test]
     async fn private_caches_are_anothers_and_locked_ones_wait() {
         let dir = tempfile::tempdir().unwrap();
         let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
-        let first = mounts.take("a", Sharing::Private).await.unwrap();
-        let second = mounts.take("a", Sharing::Private).await.unwrap();
+        let first = mounts.take(plain("a"), Sharing::Private).await.unwrap();
+        let second = mounts.take(plain("a"), Sharing::Private).await.unwrap();
         assert!(first.path != second.path && first.is_new && second.is_new);
-        let shared = mounts.take("a", Sharing::Shared).await.unwrap();
+        let shared = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
         assert!(shared.path == first.path && !shared.is_new);
-        let locked = mounts.take("b", Sharing::Locked).await.unwrap();
-        let other = mounts.take("b", Sharing::Locked);
+        let locked = mounts.take(plain("b"), Sharing::Locked).await.unwrap();
+        let other = mounts.take(plain("b"), Sharing::Locked);
         assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err());
         drop(locked);
-        assert!(!mounts.take("b", Sharing::Locked).await.unwrap().is_new);
+        assert!(!mounts.take(plain("b"), Sharing::Locked).await.unwrap().is_new);
     }
 
     #[tokio::test]
     async fn a_build_without_cache_has_its_own_and_leaves_the_others_alone() {
         let dir = tempfile::tempdir().unwrap();
         let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
-        let kept = mounts.take("a", Sharing::Shared).await.unwrap().path.clone();
+        let kept = mounts.take(plain("a"), Sharing::Shared).await.unwrap().path.clone();
         let fresh = Fresh::new(&mounts);
-        let first = fresh.take("a", Sharing::Shared).await.unwrap().path.clone();
-        let again = fresh.take("a", Sharing::Shared).await.unwrap();
+        let first = fresh.take(plain("a"), Sharing::Shared).await.unwrap().path.clone();
+        let again = fresh.take(plain("a"), Sharing::Shared).await.unwrap();
         assert!(first != kept && again.path == first && !again.is_new);
-        assert!(Fresh::new(&mounts).take("a", Sharing::Shared).await.unwrap().is_new);
+        assert!(Fresh::new(&mounts).take(plain("a"), Sharing::Shared).await.unwrap().is_new);
         drop(again);
         drop(fresh);
         assert!(kept.is_dir() && !first.exists());
@@ -279,7 +326,7 @@ mod tests {
     async fn what_is_in_use_is_not_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
-        let taken = mounts.take("a", Sharing::Shared).await.unwrap();
+        let taken = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
         let name = mounts.entries()[0].0.clone();
         assert!(!mounts.delete(&name).unwrap());
         drop(taken);

@@ -34,7 +34,8 @@ pub(crate) struct Copier<'a> {
     /// Whose they become; `None` keeps the source's.
     pub(crate) owner: Option<(u32, u32)>,
     pub(crate) chmod: Option<&'a Chmod>,
-    /// Whether a directory's own attributes come with what is in it, where it is new. As in BuildKit they don't: it is 0755.
+    /// Whether a directory's own attributes come with what is in it. In BuildKit they do by `--parents` alone: else it is 0755,
+    /// where it is new.
     pub(crate) whole: bool,
     /// The time of directories that are made on the way, seconds since 1970.
     pub(crate) made_at: Option<i64>,
@@ -72,6 +73,22 @@ impl Copier<'_> {
         Ok(made)
     }
 
+    /// Makes a directory on the way to what is copied like the source's. As in BuildKit one that is there already has its mode alone.
+    pub(crate) fn parent(&self, from: &Root, source: &Path, destination: &str) -> Result<(), BuildError> {
+        let failed = |error: io::Error| refused(source, &error);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let source = from.open_at(source, flags).map_err(failed)?;
+        let stat = rustix::fs::fstat(&source).map_err(|error| failed(error.into()))?;
+        let is_new = self.to.locate(Path::new(destination)).is_err();
+        self.directory(destination)?;
+        let target = self.to.open_at(Path::new(destination), flags).map_err(failed)?;
+        match is_new {
+            true => self.finish_directory(&source, &target, &stat).map_err(failed),
+            false => rustix::fs::fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777))
+                .map_err(|error| failed(error.into())),
+        }
+    }
+
     /// Copies a match. `into` says that the destination is a directory which the file gets its name in.
     pub(crate) fn copy(
         &mut self,
@@ -87,10 +104,9 @@ impl Copier<'_> {
         let stat = rustix::fs::fstat(&handle).map_err(|error| failed(error.into()))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let source = from.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-            let is_new = self.whole && self.to.locate(Path::new(destination)).is_err();
             let target = self.directory(destination)?;
             self.contents(&source, &target, &found.path, excluded)?;
-            if is_new {
+            if self.whole {
                 let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
                 self.finish_directory(&source, &target.map_err(failed)?, &stat).map_err(failed)?;
             }

@@ -30,12 +30,24 @@ const DEEPEST: usize = 1024;
 pub(crate) type Excluded<'a> = &'a (dyn Fn(&Path, bool) -> bool + Sync);
 
 /// A file or directory that a source means: its path in the tree, free of links.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Match {
     /// Relative to the tree's top; empty for the top itself.
     pub(crate) path: PathBuf,
     /// Its name in a destination that is a directory.
     pub(crate) name: PathBuf,
+    /// Where the name is the way from; may lead through links.
+    pub(crate) pivot: PathBuf,
+}
+
+impl Match {
+    /// The directories on its way, by their names, the topmost first.
+    pub(crate) fn parents(&self) -> Vec<&Path> {
+        let above = self.name.ancestors().skip(1).filter(|name| !name.as_os_str().is_empty());
+        let mut parents: Vec<_> = above.collect();
+        parents.reverse();
+        parents
+    }
 }
 
 /// What a source path with wildcards means in a tree, sorted.
@@ -63,7 +75,11 @@ pub(crate) fn matches_below(
     for place in expanded(root, Path::new("/"), pivot, true)? {
         for path in expanded(root, &place, pattern, true)? {
             let name = path.strip_prefix(&place).unwrap_or(&path).to_owned();
-            matches.extend(one(root, &path, excluded)?.map(|found| Match { name, ..found }));
+            matches.extend(one(root, &path, excluded)?.map(|found| Match {
+                name,
+                pivot: place.clone(),
+                ..found
+            }));
         }
         if matches.len() > MOST_MATCHES {
             return Err(too_many(pattern));
@@ -157,7 +173,8 @@ fn one(root: &Root, path: &Path, excluded: Excluded<'_>) -> Result<Option<Match>
     if hidden(relative) || hidden(&real) {
         return Ok(None);
     }
-    Ok(Some(Match { path: real, name }))
+    let pivot = path.parent().unwrap_or(path).to_owned();
+    Ok(Some(Match { path: real, name, pivot }))
 }
 
 /// The path of a handle below a root, by the kernel's word.
@@ -217,11 +234,15 @@ impl<'a> ContentHash<'a> {
         self.hash.update(text);
     }
 
-    /// Adds a match with all that is below it.
+    /// Adds a match with all that is below it, and what the directories on its way are themselves.
     pub(crate) fn add(&mut self, root: &Root, found: &Match) -> Result<(), BuildError> {
         let path = Path::new("/").join(&found.path);
         self.text(found.name.as_os_str().as_bytes());
         let failed = |error: io::Error| unreadable(&found.path, &error);
+        for parent in found.parents() {
+            let handle = root.locate(&found.pivot.join(parent)).map_err(failed)?;
+            self.head(b"..", &rustix::fs::fstat(&handle).map_err(|error| failed(error.into()))?);
+        }
         let handle = root.locate(&path).map_err(failed)?;
         let stat = rustix::fs::fstat(&handle).map_err(|error| failed(error.into()))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -419,7 +440,7 @@ mod tests {
         let excluded = |path: &Path, _| path.starts_with("src/deep");
         let digest = || {
             let mut hash = ContentHash::new(&excluded, false);
-            hash.add(&root, &Match { path: "src".into(), name: "src".into() }).unwrap();
+            hash.add(&root, &Match { path: "src".into(), name: "src".into(), ..Match::default() }).unwrap();
             hash.finish()
         };
         let before = digest();

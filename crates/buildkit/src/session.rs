@@ -26,14 +26,14 @@ const METHOD: &str = "x-docker-expose-session-grpc-method";
 /// The most sessions at once.
 const SESSIONS: usize = 1000;
 
-/// One client's session.
-#[derive(Debug)]
+/// One client's session. The default is that of a client that opened none: it offers nothing.
+#[derive(Debug, Default)]
 pub(crate) struct Session {
     /// What stays the same from build to build of the same folder on the same host; may be empty.
     pub(crate) shared_key: String,
     /// `/moby.filesync.v1.FileSync/DiffCopy` …, in lower case.
     methods: HashSet<String>,
-    channel: Channel,
+    channel: Option<Channel>,
 }
 
 /// What a client says of its session before it begins.
@@ -65,8 +65,7 @@ impl Session {
     /// # Errors
     /// `Unimplemented` when it doesn't.
     pub(crate) fn call(&self, path: &str, headers: HeaderMap) -> Result<Call, Status> {
-        self.check(path)?;
-        self.channel.call(path, headers)
+        self.offering(path)?.call(path, headers)
     }
 
     /// The same for a message and its answer.
@@ -78,13 +77,14 @@ impl Session {
         path: &str,
         request: &impl prost::Message,
     ) -> Result<T, Status> {
-        self.check(path)?;
-        self.channel.unary(path, request).await
+        self.offering(path)?.unary(path, request).await
     }
 
-    fn check(&self, path: &str) -> Result<(), Status> {
+    fn offering(&self, path: &str) -> Result<&Channel, Status> {
+        let none = || Status::unimplemented("no active sessions: open one with POST /session");
+        let channel = self.channel.as_ref().ok_or_else(none)?;
         match self.methods.contains(&path.to_lowercase()) {
-            true => Ok(()),
+            true => Ok(channel),
             false => Err(Status::unimplemented(format!("method {path} not supported by the client"))),
         }
     }
@@ -123,7 +123,7 @@ impl Sessions {
             Ok(opened) => opened,
             Err(error) => return tracing::debug!(%error, id, "a session did not begin"),
         };
-        let session = Arc::new(Session { shared_key, methods, channel });
+        let session = Arc::new(Session { shared_key, methods, channel: Some(channel) });
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), session);
         let _open = Open { sessions: self, id: &id };
         self.arrived.tell();
@@ -132,13 +132,14 @@ impl Sessions {
         }
     }
 
-    /// A session by its id, which may arrive a little later.
+    /// A session by its id, which may arrive a little later. Without an id there is none: a build whose files come otherwise
+    /// needs none.
     ///
     /// # Errors
     /// `NotFound` when it doesn't.
     pub(crate) async fn get(&self, id: &str) -> Result<Arc<Session>, Status> {
         if id.is_empty() {
-            return Err(Status::new(Code::NotFound, "no active sessions: open one with POST /session"));
+            return Ok(Arc::default());
         }
         let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         let found = self.arrived.when(open).await;

@@ -230,15 +230,22 @@ pub fn layers_root(lower: &[PathBuf]) -> io::Result<Root> {
     Layers { lower: lower.to_vec(), ..Layers::default() }.read_only()
 }
 
-/// The user and group that `user[:group]` means in a root.
+/// The user and group that files get of `user[:group]`, names being the root's own. A number alone is both. As in BuildKit a name
+/// that isn't there is no mistake: it means root, or the user's own group.
 ///
 /// # Errors
-/// `InvalidParameter` when a name is in neither of its files.
-pub fn owner_in(root: &Root, user: &str) -> Result<(u32, u32), Error> {
+/// When the root's files can't be read.
+pub fn owner_in(root: &Root, owner: &str) -> Result<(u32, u32), Error> {
     let accounts =
         rootfs::accounts(root).map_err(|error| Error::internal("read the image's users", &error))?;
-    let resolved = accounts.resolve(user, &[])?;
-    Ok((resolved.uid, resolved.gid))
+    let known = |words: &str| accounts.resolve(words, &[]).ok().map(|found| (found.uid, found.gid));
+    let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
+    let (uid, own_group) = match user.parse() {
+        Ok(number) => (number, number),
+        Err(_) => known(user).unwrap_or_default(),
+    };
+    let group = known(&format!(":{group}")).filter(|_| !group.is_empty());
+    Ok((uid, group.map_or(own_group, |(_, gid)| gid)))
 }
 
 impl Drop for Workspace {
@@ -262,5 +269,33 @@ impl Drop for Workspace {
 impl std::fmt::Debug for Workspace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Workspace").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_who_is_unknown_are_roots() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("etc")).unwrap();
+        fs::write(folder.path().join("etc/passwd"), "ann:x:10:20::/:\n").unwrap();
+        fs::write(folder.path().join("etc/group"), "staff:x:30:\n").unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        for (asked, owner) in [
+            ("10", (10, 10)),
+            ("10:", (10, 10)),
+            ("10:30", (10, 30)),
+            ("10:none", (10, 10)),
+            ("ann", (10, 20)),
+            ("ann:staff", (10, 30)),
+            ("ann:none", (10, 20)),
+            ("none", (0, 0)),
+            ("none:staff", (0, 30)),
+            (":staff", (0, 30)),
+        ] {
+            assert_eq!(owner_in(&root, asked).unwrap(), owner, "{asked}");
+        }
     }
 }

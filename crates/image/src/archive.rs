@@ -30,7 +30,7 @@ pub(crate) use writer::TarWriter;
 
 /// Whether these are the first bytes of an uncompressed tar.
 pub fn is_header(bytes: &[u8]) -> bool {
-    bytes.first_chunk().is_some_and(|block| block[0] != 0 && header::Header(block).checksum_holds())
+    bytes.first_chunk().is_some_and(|block| header::Header(block).checksum_holds())
 }
 
 /// How "this name is deleted" and "this directory hides the one below" are written.

@@ -1,6 +1,7 @@
 //! COPY, ADD and WORKDIR: files onto the layers so far.
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{Read, Seek, SeekFrom},
     os::fd::AsFd,
@@ -262,12 +263,9 @@ impl Job {
         }
         let count: usize = matched.iter().map(Vec::len).sum::<usize>()
             + self.inputs.iter().filter(|i| !i.is_files()).count();
-        let destination = self.copy.destination.as_str();
-        let is_directory = to.open_at(Path::new(destination), OFlags::PATH | OFlags::DIRECTORY).is_ok();
-        let into = destination.ends_with('/') || destination.ends_with("/.") || is_directory || count > 1;
-        let place = Place { job: self, to: &to, owner, into };
+        let place = Place { job: self, to: &to, owner };
         if count == 0 && self.inputs.iter().any(Input::keeps_parents) {
-            place.copier(owner).directory(destination)?;
+            place.copier(owner).directory(&self.copy.destination)?;
         }
         for (input, matched) in self.inputs.iter().zip(matched) {
             place.put(input, matched)?;
@@ -291,10 +289,17 @@ struct Place<'a> {
     job: &'a Job,
     to: &'a Root,
     owner: Option<(u32, u32)>,
-    into: bool,
 }
 
 impl Place<'_> {
+    /// Whether the destination is a directory, in which a file gets its name. Each file is looked at by itself, as in BuildKit: what
+    /// was copied before it may have made one, and several files onto a name that is none replace each other.
+    fn is_directory(&self) -> bool {
+        let destination = self.job.copy.destination.as_str();
+        let there = || self.to.open_at(Path::new(destination), OFlags::PATH | OFlags::DIRECTORY).is_ok();
+        destination.ends_with('/') || destination.ends_with("/.") || there()
+    }
+
     fn copier(&self, owner: Option<(u32, u32)>) -> Copier<'_> {
         Copier {
             to: self.to,
@@ -314,26 +319,18 @@ impl Place<'_> {
             None => Some(owner.unwrap_or((0, 0))),
         };
         match input {
-            Input::Files { files, parents, unpack, .. } => {
+            Input::Files { files, parents: Some(_), .. } => {
+                self.put_with_parents(files, &matched, owner_of(files, self.owner))
+            }
+            Input::Files { files, unpack, .. } => {
                 for found in &matched {
                     if *unpack && self.unpack(files, found, &destination)? {
                         continue;
                     }
-                    let owner = owner_of(files, self.owner);
                     let excluded = self.job.excluded(files, found);
-                    let (destination, into) = match parents {
-                        Some(_) => parent_destination(&files.root, found, &destination),
-                        None => (destination.clone(), self.into),
-                    };
-                    let found = match parents {
-                        Some(_) => {
-                            Match { name: found.name.file_name().unwrap_or_default().into(), ..found.clone() }
-                        }
-                        None => found.clone(),
-                    };
                     // Files are one file under two names within a match only.
-                    let mut copier = Copier { whole: parents.is_some(), ..self.copier(owner) };
-                    copier.copy(&files.root, &found, &destination, into, &excluded)?;
+                    let mut copier = self.copier(owner_of(files, self.owner));
+                    copier.copy(&files.root, found, &destination, self.is_directory(), &excluded)?;
                 }
                 Ok(())
             }
@@ -342,7 +339,7 @@ impl Place<'_> {
                 if *unpack && is_archive(&mut source)? {
                     return self.unpack_into(source, &destination);
                 }
-                let (into, owner) = (self.into, Some(self.owner.unwrap_or((0, 0))));
+                let (into, owner) = (self.is_directory(), Some(self.owner.unwrap_or((0, 0))));
                 let copier = self.copier(owner);
                 let mode = copier.chmod.map_or(0o600, |chmod| chmod.apply(0o600, false));
                 copier.place(&destination, into.then_some(Path::new(name))).and_then(|(directory, name)| {
@@ -351,10 +348,45 @@ impl Place<'_> {
                 })
             }
             Input::Inline { name, content } => {
-                let (into, owner) = (self.into, Some(self.owner.unwrap_or((0, 0))));
+                let (into, owner) = (self.is_directory(), Some(self.owner.unwrap_or((0, 0))));
                 self.copier(owner).write(name, content.as_bytes(), &destination, into)
             }
         }
+    }
+
+    /// `--parents`: each match goes its own way below the destination, and the directories on it are as those of the source.
+    fn put_with_parents(
+        &self,
+        files: &Files,
+        matched: &[Match],
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), BuildError> {
+        let top = self.job.copy.destination.trim_end_matches('/');
+        let below = |way: &Path| format!("{top}/{}", way.display());
+        // Those that one match has made are right for the others.
+        let mut done = HashSet::new();
+        for found in matched {
+            // The pivot is where the destination is, and gives it nothing.
+            let whole = !found.name.as_os_str().is_empty();
+            let mut copier = Copier { whole, ..self.copier(owner) };
+            copier.directory(&below(Path::new("")))?;
+            for parent in found.parents() {
+                let source = found.pivot.join(parent);
+                if !done.contains(&source) {
+                    copier.parent(&files.root, &source, &below(parent))?;
+                    done.insert(source);
+                }
+            }
+            let path = Path::new("/").join(&found.path);
+            let is_directory = files.root.open_at(&path, OFlags::PATH | OFlags::DIRECTORY).is_ok();
+            let way = if is_directory { Some(found.name.as_path()) } else { found.name.parent() };
+            let last = Match { name: found.name.file_name().unwrap_or_default().into(), ..found.clone() };
+            let (destination, excluded) =
+                (below(way.unwrap_or(Path::new(""))), self.job.excluded(files, found));
+            copier.copy(&files.root, &last, &destination, !is_directory, &excluded)?;
+            done.insert(found.pivot.join(&found.name));
+        }
+        Ok(())
     }
 
     /// Unpacks a local archive; `false` when it is none.
@@ -400,15 +432,6 @@ impl Place<'_> {
     }
 }
 
-/// Where `--parents` puts a match: its own way below the destination.
-fn parent_destination(root: &Root, found: &Match, destination: &str) -> (String, bool) {
-    let is_directory =
-        root.open_at(&Path::new("/").join(&found.path), OFlags::PATH | OFlags::DIRECTORY).is_ok();
-    let below = if is_directory { Some(found.name.as_path()) } else { found.name.parent() };
-    let below = below.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-    (format!("{}/{below}", destination.trim_end_matches('/')), !is_directory)
-}
-
 /// Whether a file is a tar, plain or compressed. It is read from its beginning afterwards.
 fn is_archive(file: &mut File) -> Result<bool, BuildError> {
     let read = |file: &mut File| -> std::io::Result<bool> {
@@ -421,13 +444,9 @@ fn is_archive(file: &mut File) -> Result<bool, BuildError> {
     read(file).map_err(|error| super::run::local("look at an archive", &error))
 }
 
-/// `--chown`: names are the image's own. A number alone is user and group.
+/// `--chown`, and the user of a WORKDIR: names are the image's own.
 fn owner(root: &Root, asked: Option<&str>) -> Result<Option<(u32, u32)>, BuildError> {
-    let Some(asked) = asked else { return Ok(None) };
-    if let Ok(number) = asked.parse::<u32>() {
-        return Ok(Some((number, number)));
-    }
-    Ok(Some(owner_in(root, asked)?))
+    Ok(asked.map(|asked| owner_in(root, asked)).transpose()?)
 }
 
 /// With `--link` there is no image to look names up in.

@@ -28,7 +28,7 @@ use super::{Claim, Files, State, Work};
 use crate::{
     BuildError, LogStream, NetworkMode as Requested,
     cache::{Key, failed},
-    caches::Taken,
+    caches::{self, CacheName, Taken},
     copy::Copier,
     files::{ContentHash, Match, matches},
     ssh::Forward,
@@ -60,7 +60,8 @@ impl Work<'_> {
                 _ => None,
             });
         }
-        let key = self.run_key(run, &state, &inputs).await?;
+        let contents = contents(run, &inputs).await?;
+        let key = run_key(run, &state, &contents);
         let _turn = match self.claim(&key).await {
             Claim::Done(found) => return Ok((true, found)),
             Claim::Ours(turn) => turn,
@@ -68,7 +69,7 @@ impl Work<'_> {
         let _program = self.build.programs.acquire().await.map_err(|error| failed(&error))?;
         self.node.start();
         let workspace = self.workspace()?;
-        let prepared = self.prepare(run, &workspace, &inputs).await?;
+        let prepared = self.prepare(run, &workspace, &inputs, &contents).await?;
         self.execute(run, &workspace, prepared, &state).await?;
         Ok((false, self.commit(workspace, key, &state).await?))
     }
@@ -104,43 +105,16 @@ impl Work<'_> {
         )))
     }
 
-    /// What the step is cached by: its words, its files, and those that are mounted to be read.
-    async fn run_key(
-        &self,
-        run: &RunStep,
-        state: &State,
-        inputs: &[Option<Files>],
-    ) -> Result<Digest, BuildError> {
-        let mut key = Key::new("run").and(words(run)).and(state.key.hex());
-        for (mount, files) in run.mounts.iter().zip(inputs) {
-            let (MountKind::Bind { source, .. } | MountKind::Cache { source, .. }, Some(files)) =
-                (&mount.kind, files)
-            else {
-                continue;
-            };
-            let (files, source) = (files.clone(), source.clone());
-            let digest = tokio::task::spawn_blocking(move || {
-                let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
-                let mut hash = ContentHash::new(&excluded, files.lower.is_some());
-                for found in matches(&files.root, &source, &excluded)? {
-                    hash.add(&files.root, &found)?;
-                }
-                Ok::<_, BuildError>(hash.finish())
-            });
-            key = key.and(digest.await.map_err(|error| failed(&error))??.hex());
-        }
-        Ok(key.digest())
-    }
-
     async fn prepare(
         &self,
         run: &RunStep,
         workspace: &Workspace,
         inputs: &[Option<Files>],
+        contents: &[Option<Digest>],
     ) -> Result<Prepared, BuildError> {
         let mut prepared = Prepared::default();
         let mut agents = 0;
-        for (number, (mount, files)) in run.mounts.iter().zip(inputs).enumerate() {
+        for (number, ((mount, files), content)) in run.mounts.iter().zip(inputs).zip(contents).enumerate() {
             let target = mount.target.clone();
             match &mount.kind {
                 MountKind::Bind { source, .. } => {
@@ -152,7 +126,10 @@ impl Work<'_> {
                         kind,
                     }));
                 }
-                MountKind::Cache { .. } => self.cache_mount(mount, files.as_ref(), &mut prepared).await?,
+                MountKind::Cache { .. } => {
+                    let begin = files.as_ref().zip(content.as_ref());
+                    self.cache_mount(mount, begin, &mut prepared).await?;
+                }
                 MountKind::Tmpfs { size } => prepared.mounts.extend(target.map(|target| StepMount {
                     target,
                     read_only: false,
@@ -185,18 +162,19 @@ impl Work<'_> {
     async fn cache_mount(
         &self,
         mount: &Mount,
-        files: Option<&Files>,
+        begin: Option<(&Files, &Digest)>,
         prepared: &mut Prepared,
     ) -> Result<(), BuildError> {
         let MountKind::Cache { id, source, sharing, owner, .. } = &mount.kind else { return Ok(()) };
+        let name = CacheName { id, content: begin.map(|(_, content)| content), owner: *owner };
         let taken = match self.build.is_uncached(self.stage) {
-            true => self.build.fresh.take(id, *sharing).await,
-            false => self.build.mounts.take(id, *sharing).await,
+            true => self.build.fresh.take(name, *sharing).await,
+            false => self.build.mounts.take(name, *sharing).await,
         };
         let taken = taken.map_err(|error| local("make a cache mount", &error))?;
         if taken.is_new {
-            let begun = match files {
-                Some(files) => fill(&taken.path, files, source)?,
+            let begun = match begin {
+                Some((files, _)) => fill(&taken.path, files, source)?,
                 None => Owner::default(),
             };
             let owner = Owner {
@@ -204,7 +182,7 @@ impl Work<'_> {
                 gid: owner.gid.or(begun.gid),
                 mode: owner.mode.or(begun.mode),
             };
-            own(&taken.path, owner, 0o755).map_err(|error| local("make a cache mount", &error))?;
+            own(&taken.path, owner, caches::MODE).map_err(|error| local("make a cache mount", &error))?;
         }
         let kind = StepMountKind::Bind(place(&taken.path)?);
         let read_only = mount.read_only;
@@ -353,6 +331,36 @@ impl Work<'_> {
             lines: None,
         })
     }
+}
+
+/// What the files have that are mounted to be read, or that caches begin with.
+async fn contents(run: &RunStep, inputs: &[Option<Files>]) -> Result<Vec<Option<Digest>>, BuildError> {
+    let mut contents = Vec::new();
+    for (mount, files) in run.mounts.iter().zip(inputs) {
+        let (MountKind::Bind { source, .. } | MountKind::Cache { source, .. }, Some(files)) =
+            (&mount.kind, files)
+        else {
+            contents.push(None);
+            continue;
+        };
+        let (files, source) = (files.clone(), source.clone());
+        let digest = tokio::task::spawn_blocking(move || {
+            let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
+            let mut hash = ContentHash::new(&excluded, files.lower.is_some());
+            for found in matches(&files.root, &source, &excluded)? {
+                hash.add(&files.root, &found)?;
+            }
+            Ok::<_, BuildError>(hash.finish())
+        });
+        contents.push(Some(digest.await.map_err(|error| failed(&error))??));
+    }
+    Ok(contents)
+}
+
+/// What the step is cached by: its words, its files, and those that are mounted.
+fn run_key(run: &RunStep, state: &State, contents: &[Option<Digest>]) -> Digest {
+    let key = Key::new("run").and(words(run)).and(state.key.hex());
+    contents.iter().flatten().fold(key, |key, content| key.and(content.hex())).digest()
 }
 
 /// The step's words, without numbers of stages, which change when another stage is put in.

@@ -87,7 +87,7 @@ pub(super) async fn directory(finished: &[Finished]) -> Result<Tree, BuildError>
                 made_at: None,
                 links: Default::default(),
             };
-            let all = Match { path: "".into(), name: "".into() };
+            let all = Match::default();
             copier.copy(root, &all, folder, false, &|_, _| false)?;
         }
         Ok::<_, BuildError>(Tree::new(workspace.upper(), workspace))

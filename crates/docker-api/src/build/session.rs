@@ -39,7 +39,7 @@ const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 pub struct SessionBuild {
     /// What names the build.
     pub id: String,
-    /// The session's id.
+    /// The session's id; empty where the client opened none.
     pub session: String,
     /// Of the frontend `dockerfile.v0`.
     pub attributes: BTreeMap<String, String>,

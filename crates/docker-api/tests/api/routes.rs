@@ -21,7 +21,7 @@ const PROBES: &[Probe] = &[
     ("GET", "/info", "", "", 200, "\"LocalNodeState\":\"inactive\""),
     ("GET", "/events", "?since=0&until=1", "", 200, ""),
     ("GET", "/system/df", "", "", 200, "\"LayersSize\""),
-    ("POST", "/auth", "", "{}", 400, "no credentials"),
+    ("POST", "/auth", "", r#"{"serveraddress":"127.0.0.1:1"}"#, 500, "127.0.0.1:1"),
     (
         "POST",
         "/containers/create",

@@ -151,6 +151,10 @@ impl Unpacker<'_, '_> {
     }
 
     fn entry(&mut self, entry: &Entry, reader: &mut TarReader<impl Read>) -> Result<(), UnpackError> {
+        // As dockerd, which takes it for the root. In a layer nothing is left out.
+        if entry.name.is_empty() && self.options.whiteouts == Whiteouts::Plain {
+            return Ok(());
+        }
         let name = clean(&entry.name, self.options.absolute_names, &self.options.limits)
             .map_err(|problem| refused(entry, problem))?;
         if self.options.whiteouts == Whiteouts::Overlay {

@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use minke_image::archive::UnpackOptions;
+use minke_image::archive::{UnpackOptions, is_header};
 use tempfile::TempDir;
 
 use crate::support::{Raw, Tar, overlay, raw, unpack_into, unpacked, xattr};
@@ -308,4 +308,15 @@ fn listing(root: &Path) -> String {
     });
     lines.sort();
     lines.join("\n")
+}
+
+#[test]
+fn an_entry_without_a_name_is_left_out_but_of_a_layer() {
+    let tar = Tar::default().file("", b"x").file("a", b"there").end();
+    assert!(is_header(&tar[..512]) && !is_header(&[0; 512]));
+    let (folder, result) = unpacked(&tar, &UnpackOptions::default());
+    result.unwrap();
+    assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"there");
+    let (_folder, refused) = unpacked(&tar, &overlay());
+    assert!(refused.unwrap_err().to_string().contains("has no name"));
 }

@@ -139,6 +139,23 @@ fn mounts_of_a_step_are_there_while_it_runs_and_never_in_a_layer() {
 }
 
 #[test]
+fn caches_of_one_name_that_begin_differently_are_different_ones() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox AS from\nRUN mkdir /data && touch /data/filled\nFROM busybox\nRUN --mount=type=cache,target=/c touch /c/a\n\
+         RUN --mount=type=cache,target=/c,from=from,source=/data ls /c >/begun\nUSER 10\n\
+         RUN --mount=type=cache,uid=10,target=/c touch /c/b && ls /c >/tmp/own\n\
+         USER 0\nRUN --mount=type=cache,target=/c ls /c >/plain\n",
+    );
+    let _ = build(&host, &project, ["-t", "caches"]).expect_code(0);
+    assert_eq!(
+        host.docker(["run", "--rm", "caches", "cat", "/plain", "/begun", "/tmp/own"]).ok(),
+        "a\nfilled\nb"
+    );
+    host.expect_nothing_left();
+}
+
+#[test]
 fn links_lead_nowhere_outside() {
     let host = Host::with_busybox();
     fs::write(host.path("secret"), "of the host").unwrap();

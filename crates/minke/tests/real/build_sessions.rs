@@ -1,5 +1,12 @@
 //! `docker build` with BuildKit and without buildx, as Debian 12's docker does it: a session, and `POST /build?version=2`.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
+
 use minke_testkit::{Host, Run, unpacked};
 
 use crate::build::Project;
@@ -11,6 +18,32 @@ fn run(host: &Host, project: &Project, args: &[&str]) -> Run {
     let run =
         run.env("DOCKER_HOST", host.endpoint()).env("DOCKER_BUILDKIT", "1").env("HOME", host.path("home"));
     run.current_dir(project.path())
+}
+
+fn packed(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// A build without a session, as SDKs ask for it.
+fn post(host: &Host, query: &str, archive: &[u8]) -> String {
+    let mut socket = UnixStream::connect(host.path("docker.sock")).unwrap();
+    let head = format!(
+        "POST /v1.51/build?version=2&{query} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+         Content-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+        archive.len()
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(archive).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]
@@ -42,16 +75,10 @@ fn what_comes_on_standard_input_is_a_dockerfile_or_a_context() {
     let dockerfile = run(&host, &project, &["-t", "plain", "-"]).input(b"FROM busybox\nENV A=b\n".to_vec());
     let _ = dockerfile.run().expect_code(0);
     assert_eq!(host.docker(["image", "inspect", "-f", "{{index .Config.Env 1}}", "plain"]).ok(), "A=b");
-    let mut archive = tar::Builder::new(Vec::new());
-    for (name, text) in [("Dockerfile", "FROM busybox\nCOPY file /\n"), ("file", "from the archive")] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, name, text.as_bytes()).unwrap();
-    }
+    let archive = packed(&[("Dockerfile", "FROM busybox\nCOPY file /\n"), ("file", "from the archive")]);
     let iid = host.path("iid");
     let args = ["-t", "packed", "--iidfile", iid.to_str().unwrap(), "-"];
-    let _ = run(&host, &project, &args).input(archive.into_inner().unwrap()).run().expect_code(0);
+    let _ = run(&host, &project, &args).input(archive).run().expect_code(0);
     assert_eq!(host.docker(["run", "--rm", "packed", "cat", "/file"]).ok(), "from the archive");
     let id = host.docker(["image", "inspect", "-f", "{{.Id}}", "packed"]).ok();
     assert_eq!(std::fs::read_to_string(iid).unwrap(), id);
@@ -71,5 +98,20 @@ fn a_result_goes_to_the_clients_disk_and_failures_are_told() {
     let _ = run(&host, &project, &["."]).run().expect_code(1).expect_stderr("exit code: 3");
     project.write("Dockerfile", "FROM busybox\nRUNN x\n");
     let _ = run(&host, &project, &["."]).run().expect_code(1).expect_stderr("unknown instruction: RUNN");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn files_in_the_call_need_no_session_which_would_have_secrets() {
+    let host = Host::with_busybox();
+    let dockerfile = "FROM busybox\nCOPY file /\nRUN --mount=type=secret,id=key ! test -e /run/secrets/key\n";
+    let told = post(&host, "t=posted", &packed(&[("Dockerfile", dockerfile), ("file", "posted")]));
+    assert!(told.contains("moby.image.id"), "{told}");
+    assert_eq!(host.docker(["run", "--rm", "posted", "cat", "/file"]).ok(), "posted");
+    let dockerfile = "FROM busybox\nRUN --mount=type=secret,id=key,required true\n";
+    let told = post(&host, "t=secret", &packed(&[("Dockerfile", dockerfile)]));
+    assert!(told.contains("secret key: not found"), "{told}");
+    let told = post(&host, "remote=client-session", &[]);
+    assert!(told.contains("no active sessions"), "{told}");
     host.expect_nothing_left();
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod build;
 mod build_client;
 mod build_faults;
+mod build_files;
 mod build_like_dockerd;
 mod build_packages;
 mod build_repositories;

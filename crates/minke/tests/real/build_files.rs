@@ -1,0 +1,99 @@
+//! What COPY, ADD and WORKDIR make of files: where they go, and whose they are.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
+
+use minke_testkit::Host;
+
+use crate::build::{Project, build};
+
+fn chmod(project: &Project, name: &str, mode: u32) {
+    fs::set_permissions(project.path().join(name), Permissions::from_mode(mode)).unwrap();
+}
+
+fn seen(host: &Host, image: &str, script: &str) -> String {
+    host.docker(["run", "--rm", image, "sh", "-c", script]).ok()
+}
+
+#[test]
+fn several_files_onto_a_name_replace_each_other_unless_it_is_a_directory_by_then() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox\nCOPY w/*.txt /one\nCOPY w/a.txt w/b.txt /two\nADD w/a.txt w/b.txt /slash/\nCOPY w/d w/a.txt /made\nCOPY w/a.txt w/b.txt /tmp\n",
+    );
+    for (name, text) in [("w/a.txt", "a"), ("w/b.txt", "b"), ("w/d/inner", "inner")] {
+        project.write(name, text);
+    }
+    let _ = build(&host, &project, ["-t", "several"]).expect_code(0);
+    let found = seen(&host, "several", "cat /one /two && echo && ls /slash /made /tmp");
+    assert_eq!(found, "bb\n/made:\na.txt\ninner\n\n/slash:\na.txt\nb.txt\n\n/tmp:\na.txt\nb.txt");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn directories_on_the_way_of_parents_are_as_in_the_source_and_the_pivots_are_not() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox\nCOPY --parents x/y/z/f x/y/g /p/\nRUN mkdir -m 755 -p /q/x && chown 5:6 /q/x\nCOPY --parents x/y/./z/f x/y/g /q/\n\
+         COPY --parents ./x/./ /r/\nCOPY --parents --chown=7 --chmod=750 x/y/z/* x/y/** /s/\n",
+    );
+    for name in ["x/y/z/f", "x/y/g"] {
+        project.write(name, name);
+    }
+    for (name, mode) in [("x", 0o700), ("x/y", 0o2775), ("x/y/z", 0o1777), ("x/y/z/f", 0o640)] {
+        chmod(&project, name, mode);
+    }
+    let _ = build(&host, &project, ["-t", "parents"]).expect_code(0);
+    let modes = |paths: &str| seen(&host, "parents", &format!("stat -c '%a %u:%g %n' {paths}"));
+    assert_eq!(
+        modes("/p /p/x /p/x/y /p/x/y/z /p/x/y/z/f"),
+        "755 0:0 /p\n700 0:0 /p/x\n2775 0:0 /p/x/y\n1777 0:0 /p/x/y/z\n640 0:0 /p/x/y/z/f"
+    );
+    // Of a directory that is there already the mode changes.
+    assert_eq!(modes("/q /q/x /q/z"), "755 0:0 /q\n700 5:6 /q/x\n1777 0:0 /q/z");
+    assert_eq!(modes("/r /r/y"), "755 0:0 /r\n2775 0:0 /r/y");
+    assert_eq!(modes("/s/x/y/z /s/x/y/z/f"), "750 7:7 /s/x/y/z\n750 7:7 /s/x/y/z/f");
+    // A copy is made anew when only a directory on its way has changed.
+    chmod(&project, "x/y", 0o711);
+    let _ = build(&host, &project, ["-t", "parents"]).expect_code(0);
+    assert_eq!(modes("/p/x/y"), "711 0:0 /p/x/y");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn unknown_users_files_are_roots_and_only_a_program_needs_its_user() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox\nCOPY --chown=nosuch:nosuch file /root-owned\nCOPY --chown=5:nosuch file /five\nUSER nosuch\nWORKDIR /made\n",
+    );
+    project.write("file", "text");
+    let _ = build(&host, &project, ["-t", "unknown"]).expect_code(0);
+    let owners =
+        ["run", "--rm", "-u", "0", "unknown", "stat", "-c", "%u:%g", "/root-owned", "/five", "/made"];
+    assert_eq!(host.docker(owners).ok(), "0:0\n5:5\n0:0");
+    project.write("Dockerfile", "FROM busybox\nUSER nosuch\nRUN true\n");
+    let _ =
+        build(&host, &project, ["-t", "unknown"]).expect_code(1).expect_stderr("unable to find user nosuch");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn an_archive_may_begin_with_an_entry_without_a_name() {
+    let host = Host::with_busybox();
+    let project = Project::new("FROM busybox\nADD e.tar /e/\n");
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append(&header, std::io::empty()).unwrap();
+    tar.append_data(&mut header, "x", std::io::empty()).unwrap();
+    fs::write(project.path().join("e.tar"), tar.into_inner().unwrap()).unwrap();
+    let _ = build(&host, &project, ["-t", "nameless"]).expect_code(0);
+    assert_eq!(seen(&host, "nameless", "ls /e"), "x");
+    host.expect_nothing_left();
+}
