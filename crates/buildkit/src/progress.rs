@@ -146,9 +146,11 @@ impl Feed {
     pub(crate) fn size(&self) -> usize {
         let state = self.state();
         let text = state.items.iter().map(|item| match item {
-            Item::Vertex(vertex) => vertex.name.len() + vertex.error.len(),
-            Item::Log(log) => log.msg.len(),
-            Item::Status(_) | Item::Warning(_) => 0,
+            // Once more among the vertices as they are now.
+            Item::Vertex(vertex) => 2 * (vertex.digest.len() + vertex.name.len() + vertex.error.len()),
+            Item::Log(log) => log.vertex.len() + log.msg.len(),
+            Item::Status(status) => status.vertex.len() + status.id.len() + status.name.len(),
+            Item::Warning(warning) => 2 * warning.detail.iter().map(Bytes::len).sum::<usize>(),
         });
         text.sum::<usize>() + state.items.len() * size_of::<Item>()
     }

@@ -7,6 +7,9 @@ use url::{Host, Url};
 
 use crate::SettingsError;
 
+/// What programs of others call this host, which is always reached directly.
+const THIS_HOST: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
 /// The proxies between this host and the world.
 #[derive(Clone, Default)]
 pub struct ProxySettings {
@@ -60,7 +63,9 @@ impl ProxySettings {
     /// The variables by which programs of others find the same proxies (libcurl's names, which git has as well).
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let named = |name, url: &Option<Url>| Some((name, url.as_ref()?.to_string()));
-        let direct = (!self.no_proxy.is_empty()).then(|| ("no_proxy", self.no_proxy.clone()));
+        let rules = self.no_proxy.split(',').map(str::trim).filter(|rule| !rule.is_empty());
+        let direct = rules.chain(THIS_HOST).collect::<Vec<_>>().join(",");
+        let direct = (self.http.is_some() || self.https.is_some()).then_some(("no_proxy", direct));
         [named("http_proxy", &self.http), named("https_proxy", &self.https), direct]
             .into_iter()
             .flatten()
@@ -220,10 +225,15 @@ mod tests {
         }
         let settings = ProxySettings::new("socks5://p", "http://ann:hush@tls:3128", "").unwrap();
         assert_eq!(settings.http.as_ref().unwrap().port(), Some(1080));
-        let told = [("http_proxy", "socks5://p:1080"), ("https_proxy", "http://ann:hush@tls:3128/")];
+        let told = [
+            ("http_proxy", "socks5://p:1080"),
+            ("https_proxy", "http://ann:hush@tls:3128/"),
+            ("no_proxy", "localhost,127.0.0.1,::1"),
+        ];
         assert_eq!(settings.environment(), told.map(|(name, value)| (name, value.to_owned())));
-        let direct = ProxySettings::new("", "", "a.b,10.0.0.0/8").unwrap();
-        assert_eq!(direct.environment(), [("no_proxy", "a.b,10.0.0.0/8".to_owned())]);
+        let some = ProxySettings::new("p", "", "a.b, 10.0.0.0/8").unwrap().environment();
+        assert_eq!(some[1], ("no_proxy", "a.b,10.0.0.0/8,localhost,127.0.0.1,::1".to_owned()));
+        assert_eq!(ProxySettings::default().environment(), []);
         assert!(!format!("{settings:?}").contains("hush"));
     }
 }

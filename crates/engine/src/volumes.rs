@@ -147,6 +147,9 @@ impl Volumes {
             // What `docker inspect` shows of a volume that somebody asked for.
             "z".clone_into(&mut mount.mode);
         }
+        for mount in &mut mounts {
+            mount.is_named = mount.name.is_some();
+        }
         let mut inherited: Vec<MountRecord> = Vec::new();
         for entry in host.volumes_from.iter().flatten() {
             let (name, read_only) = match entry.rsplit_once(':') {
@@ -189,7 +192,6 @@ impl Volumes {
         let mut new_volumes: Vec<VolumeRecord> = Vec::new();
         for mount in mounts.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
             let anonymous = mount.name.is_none();
-            mount.is_named |= !anonymous;
             let name = mount.name.get_or_insert_with(&mut *random).clone();
             let known =
                 self.lock().contains_key(&name) || new_volumes.iter().any(|volume| volume.name == name);

@@ -287,16 +287,19 @@ pub fn set_attributes(fd: impl AsFd, attributes: &Attributes, recursive: bool) -
 }
 
 /// Gives the bind mount that `fd` is these attributes and, as mount(8) does with `--bind -o`, no others of those that it has from
-/// its source; where none is named it keeps them all. In a user namespace that isn't the source's they are locked: then they stay.
+/// its source; where none is named it keeps them all. In a user namespace that isn't the source's they are locked: then they stay,
+/// as do those of a mount that `keeps` them though the kernel has not locked them.
 ///
 /// # Errors
 /// `EPERM` when one that is locked is asked to go.
-pub fn set_bind_attributes(fd: impl AsFd, attributes: &Attributes) -> io::Result<()> {
+pub fn set_bind_attributes(fd: impl AsFd, attributes: &Attributes, keeps: bool) -> io::Result<()> {
     if attributes.is_empty() {
         return Ok(());
     }
-    match set_attributes(&fd, &attributes.alone(), false) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+    let denied = rustix::io::Errno::PERM;
+    let done = if keeps { Err(denied.into()) } else { set_attributes(&fd, &attributes.alone(), false) };
+    match done {
+        Err(error) if error.raw_os_error() == Some(denied.raw_os_error()) => {
             let beside = attributes.beside(own_attributes(&fd)?).ok_or(error)?;
             set_attributes(&fd, &beside, false)
         }

@@ -48,7 +48,7 @@ use crate::{
 pub(crate) use self::{
     escort::{Escort, is_possible as can_be_escorted},
     gate::ACCEPTED,
-    mounts::bind_source,
+    mounts::{bind_source, is_descriptor, of_mount},
     rootfs::isolation,
 };
 

@@ -20,8 +20,10 @@ use crate::progress::Feed;
 
 /// How many builds are remembered.
 const KEPT: usize = 50;
-/// How many bytes of what builds told are remembered. The last build's is in any case.
+/// How many bytes of what builds told are remembered.
 const TOLD: usize = 8 << 20;
+/// How many if they are the last build's alone.
+const TOLD_BY_ONE: usize = 4 * TOLD;
 /// Attributes longer than this aren't.
 const ATTRIBUTE: usize = 4096;
 
@@ -166,7 +168,7 @@ fn forget_the_oldest(records: &mut VecDeque<Kept>) {
     for kept in records.iter_mut().rev() {
         let Some(feed) = kept.feed.as_ref().filter(|_| kept.record.completed_at.is_some()) else { continue };
         let size = feed.size();
-        if size > room && room < TOLD {
+        if size > if room == TOLD { TOLD_BY_ONE } else { room } {
             kept.feed = None;
         }
         room = room.saturating_sub(size);

@@ -359,10 +359,11 @@ fn long_turns(inner: &Inner, record: &Record) -> Result<Option<Scheduler>, Error
 
 fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<Mount, Error> {
     let handle = |fd: &std::os::fd::OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
-    let access = if mount.read_only { "ro" } else { "rw" };
+    let access = mount.read_only.then(|| "ro".to_owned());
     let (kind, source, options) = match &mount.kind {
         StepMountKind::Bind(fd) => {
-            ("bind", handle(fd), vec!["bind".to_owned(), "rprivate".to_owned(), access.to_owned()])
+            let options = ["bind", "rprivate"].map(str::to_owned).into_iter().chain(access);
+            ("bind", handle(fd), options.collect())
         }
         StepMountKind::Tmpfs(size) => {
             let mut options = ["nosuid", "nodev"].map(str::to_owned).to_vec();
@@ -392,7 +393,7 @@ fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<
                     options.push(format!("workdir={}", path("work")));
                 }
             }
-            options.push(access.to_owned());
+            options.extend(access);
             ("overlay", "overlay".to_owned(), options)
         }
     };

@@ -100,7 +100,8 @@ fn user_mount(base: Base<'_>, mount: &MountRecord, source: Option<&str>) -> Moun
     let bind = if mount.non_recursive { "bind" } else { "rbind" };
     let mut options = vec![bind, &mount.propagation];
     match (mount.rw, mount.read_only_non_recursive) {
-        (true, _) => options.push("rw"),
+        // Nothing named keeps what its source has: nosuid, nodev, and so on.
+        (true, _) => {}
         (false, true) => options.push("ro"),
         // Also what is mounted below the source (Docker since 25).
         (false, false) => options.extend(["ro", "rro"]),

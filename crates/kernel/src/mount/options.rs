@@ -72,10 +72,9 @@ impl MountOptions {
 
     fn add_attribute(&mut self, option: &str) -> bool {
         if let Some((attribute, on)) = attribute(option) {
-            if on {
-                self.attributes.set(attribute)
-            } else {
-                self.attributes.clear(attribute)
+            match on {
+                true => self.attributes.set(attribute),
+                false => self.attributes.clear(attribute),
             }
             return true;
         }

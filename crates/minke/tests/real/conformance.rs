@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     os::unix::net::UnixStream,
+    process::Command,
     time::Duration,
 };
 
@@ -377,11 +378,31 @@ fn a_volume_that_a_container_names_stays_when_the_container_goes() {
     let _ = host.docker(["create", "--name", "first", "-v", &named, "-v", "/b", "busybox", "true"]).ok();
     let all = || host.docker(["volume", "ls", "-q"]).ok();
     assert_eq!(all().lines().count(), 2);
-    let _ = host.docker(["rm", "-v", "first"]).ok();
-    assert_eq!(all(), volume, "that of /b is gone");
+    let _ = host.docker(["create", "--name", "heir", "--volumes-from", "first", "busybox", "true"]).ok();
+    for (name, left) in [("first", 2), ("heir", 1)] {
+        let _ = host.docker(["rm", "-v", name]).ok();
+        assert_eq!(all().lines().count(), left, "that of /b goes with the last who has it");
+    }
+    assert_eq!(all(), volume);
     let _ = host.docker(["run", "--rm", "-v", &named, "busybox", "true"]).expect_code(0);
     assert_eq!(all(), volume);
     let _ = host.docker(["volume", "rm", &volume]).ok();
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_bind_keeps_what_its_source_restricts() {
+    let host = Host::with_busybox();
+    let source = host.path("restricted");
+    std::fs::create_dir(&source).unwrap();
+    let mount = |program: &str, words: &[&str]| {
+        assert!(Command::new(program).args(words).arg(&source).status().unwrap().success());
+    };
+    mount("mount", &["-t", "tmpfs", "-o", "nosuid,nodev,noexec", "tmpfs"]);
+    let volume = format!("{}:/vol", source.display());
+    let run = host.docker(["run", "--rm", "-v", &volume, "busybox", "grep", " /vol ", "/proc/mounts"]);
+    mount("umount", &[]);
+    assert!(run.ok().contains(" rw,nosuid,nodev,noexec,"));
     host.expect_nothing_left();
 }
 

@@ -20,11 +20,12 @@ use minke_kernel::{
     socket,
 };
 use minke_model::runtime_spec::{Linux, Mount, NamespaceType};
+use rustix::io::Errno;
 
-use super::{CreateError, id_map, rootless, validate::config};
+use super::{CreateError, InitError, id_map, rootless, validate::config};
 use crate::{
     init::{self, mount_options},
-    step::Step,
+    step::{Step, failed, plain},
 };
 
 /// Who copies the sources of a configuration's mounts.
@@ -67,7 +68,7 @@ impl<'a> BindSources<'a> {
                 return Err(config(format!("mounts[{i}].{field}"), reason));
             }
             // An ordinary user reaches no more than the container's process, which has the right in its user namespace.
-            let wanted = is_mapped || has_user || source.as_deref().is_some_and(is_descriptor);
+            let wanted = is_mapped || has_user || source.as_deref().is_some_and(init::is_descriptor);
             by_creator.push(wanted && source.is_some() && !rootless::is_ordinary_user());
         }
         Ok(Self { mounts, bundle, linux, by_creator })
@@ -85,14 +86,27 @@ impl<'a> BindSources<'a> {
     pub(super) fn copy(&self, index: usize, proc: &Proc, init: &Child) -> Result<OwnedFd, CreateError> {
         let asked = self.mounts.get(index).filter(|_| self.by_creator.get(index) == Some(&true));
         let mount = asked.ok_or_else(|| CreateError::Part("unexpected message".into()))?;
+        let copied = self.copied(&format!("mounts[{index}]"), mount, proc, init);
+        copied.map_err(|error| init::of_mount(mount, error).into())
+    }
+
+    fn copied(&self, name: &str, mount: &Mount, proc: &Proc, init: &Child) -> Result<OwnedFd, InitError> {
         let options = options_of(mount);
-        let (Some(recursive), Some(source)) = (options.bind, init::bind_source(mount, self.bundle)) else {
-            return Err(CreateError::Part("unexpected message".into()));
-        };
-        let copy = match is_descriptor(&source) {
-            true => self.copy_of_descriptor(&source, recursive)?,
-            false => copy_inside(init.pidfd.as_fd(), &source, recursive)
-                .action(|| format!("mounts[{index}].source: bind {}", source.display()))?,
+        let source = init::bind_source(mount, self.bundle);
+        let (recursive, source) = options.bind.zip(source).ok_or_else(|| failed(name, "no bind mount"))?;
+        let step = || format!("{name}.source: bind {}", source.display());
+        let copy = match init::is_descriptor(&source) {
+            true => self.copy_of_descriptor(&source, recursive).step(step)?,
+            false => copy_inside(init.pidfd.as_fd(), &source, recursive).map_err(|error| {
+                // What lies below it hides something that a user namespace may not see.
+                let has_mounts = !recursive && error.raw_os_error() == Some(Errno::INVAL.raw_os_error());
+                let hint = if has_mounts {
+                    ": in a user namespace what has mounts below it is bound by rbind"
+                } else {
+                    ""
+                };
+                failed(step(), plain(&error) + hint)
+            })?,
         };
         if options.id_map.is_some() || !mount.uid_mappings.is_empty() {
             let namespace = match mount.uid_mappings.is_empty() {
@@ -103,17 +117,17 @@ impl<'a> BindSources<'a> {
                 .and_then(|namespace| {
                     mount::set_id_map(&copy, namespace.as_fd(), options.id_map.unwrap_or(false))
                 })
-                .action(|| format!("mounts[{index}].uidMappings: map ids"))?;
+                .step(|| format!("{name}.uidMappings: map ids"))?;
         }
         Ok(copy)
     }
 
     /// A descriptor's mount is of the creator's mount namespace and can't be copied from another.
-    fn copy_of_descriptor(&self, source: &Path, recursive: bool) -> Result<OwnedFd, CreateError> {
-        let copy = mount::clone_path(source, recursive).action(|| format!("bind {}", source.display()))?;
-        if let Some(isolation) = init::isolation(self.linux)? {
-            mount::set_propagation(&copy, isolation, true)
-                .action(|| format!("change the propagation of {}", source.display()))?;
+    fn copy_of_descriptor(&self, source: &Path, recursive: bool) -> io::Result<OwnedFd> {
+        let copy = mount::clone_path(source, recursive)?;
+        // An unknown propagation is refused by the container's process, before its mounts.
+        if let Ok(Some(isolation)) = init::isolation(self.linux) {
+            mount::set_propagation(&copy, isolation, true)?;
         }
         Ok(copy)
     }
@@ -121,12 +135,6 @@ impl<'a> BindSources<'a> {
 
 fn options_of(mount: &Mount) -> mount_options::MountOptions {
     mount_options::parse(&mount.options, mount.kind.as_deref() == Some("bind"))
-}
-
-/// Whether it is `/proc/PID/fd/NUMBER`.
-fn is_descriptor(path: &Path) -> bool {
-    let parts: Vec<_> = path.iter().collect();
-    matches!(parts[..], [root, proc, _, fd, _] if root == "/" && proc == "proc" && fd == "fd")
 }
 
 /// Copies what is at a path in the mount namespace of a process, with the caller's rights.

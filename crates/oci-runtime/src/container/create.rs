@@ -4,7 +4,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -607,14 +607,19 @@ fn serve(
     copy: impl Fn(usize) -> Result<OwnedFd, CreateError>,
 ) -> Result<Option<OwnedFd>, CreateError> {
     let (mut master, mut hooks_have_run) = (None, false);
+    let mut copied = BTreeSet::new();
     loop {
         let received =
             channel::receive::<FromInit>(channel).action(|| "listen to the container's process".into())?;
         match received {
             Some((FromInit::Ready, _)) => return Ok(master),
-            Some((FromInit::Source(index), _)) => send(channel, &ToInit::Source, &[copy(index)?.as_fd()])?,
             // Each is said once, and first by who may say it: a process that was made in a joined pid namespace may be in
             // other hands already.
+            Some((FromInit::Source(index), _))
+                if !hooks_have_run && master.is_none() && copied.insert(index) =>
+            {
+                send(channel, &ToInit::Source, &[copy(index)?.as_fd()])?;
+            }
             Some((FromInit::Terminal, fd)) if master.is_none() => master = fd,
             Some((FromInit::MountsDone, _)) if !hooks_have_run => {
                 hooks_have_run = true;

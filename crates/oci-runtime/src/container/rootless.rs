@@ -14,7 +14,7 @@ use minke_model::runtime_spec::{Linux, Namespace, NamespaceType, Resources};
 
 use super::{
     CreateError, OperationError, Stored,
-    create::{chain, with_default_devices},
+    create::{chain, refuse_frozen, with_default_devices},
     refused,
     undo::Undo,
     validate::config,
@@ -80,7 +80,9 @@ pub(super) fn make_cgroup(
             )),
         };
     }
-    announce(Cgroup::planned_paths(&usable, path).map_err(|error| failed(&error))?)?;
+    let planned = Cgroup::planned_paths(&usable, path).map_err(|error| failed(&error))?;
+    refuse_frozen(&planned, path)?;
+    announce(planned)?;
     let group = Cgroup::create_in(&usable, path).map_err(|error| failed(&error))?;
     let paths = group.paths();
     undo.add(move || drop(Cgroup::remove_paths(paths.values())));

@@ -80,17 +80,19 @@ pub(super) fn make_all(plan: &mut Plan<'_>, creator: &mut Creator, root: &Root) 
             Some(kind) if shows_cgroups(mount) => cgroups::make(&job, kind),
             _ => job.make(copied, &mut late),
         };
-        made.map_err(|error| {
-            let source = mount.source.as_deref().or(mount.kind.as_deref()).unwrap_or_default();
-            let step =
-                format!("error mounting {source:?} to rootfs at {:?}: {}", mount.destination, error.step);
-            InitError { step, ..error }
-        })?;
+        made.map_err(|error| of_mount(mount, error))?;
     }
     if !entered {
         super::enter_cgroups(plan, creator)?;
     }
     Ok(late)
+}
+
+/// The words that callers of runc look for, before what went wrong.
+pub(crate) fn of_mount(mount: &Mount, error: InitError) -> InitError {
+    let source = mount.source.as_deref().or(mount.kind.as_deref()).unwrap_or_default();
+    let step = format!("error mounting {source:?} to rootfs at {:?}: {}", mount.destination, error.step);
+    InitError { step, ..error }
 }
 
 fn shows_cgroups(mount: &Mount) -> bool {
@@ -162,7 +164,10 @@ impl Job<'_, '_> {
     /// ignored, as the container gets less and never more.
     fn restrict(&self, detached: &OwnedFd) -> Result<(), InitError> {
         let step = || format!("{}.options: change attributes", self.name);
-        mount::set_bind_attributes(detached, &self.options.attributes).step(step)?;
+        // What a descriptor is was copied outside of the container's mount namespace, where nothing is locked.
+        let keeps = self.plan.in_user_namespace()
+            && bind_source(self.mount, self.plan.bundle).is_some_and(|source| is_descriptor(&source));
+        mount::set_bind_attributes(detached, &self.options.attributes, keeps).step(step)?;
         let below = &self.options.recursive_attributes;
         match mount::set_attributes(detached, below, true) {
             Err(error) if is(&error, Errno::PERM) && self.plan.in_user_namespace() => {
@@ -267,6 +272,16 @@ fn is_virtual(kind: &str) -> bool {
         kind,
         "proc" | "sysfs" | "devpts" | "mqueue" | "ramfs" | "bpf" | "debugfs" | "tracefs" | "securityfs"
     )
+}
+
+/// Whether it is `/proc/PID/fd/NUMBER` or `/dev/fd/NUMBER`, what a descriptor is.
+pub(crate) fn is_descriptor(path: &Path) -> bool {
+    let parts: Vec<_> = path.iter().collect();
+    match parts[..] {
+        [root, proc, _, fd, _] => root == "/" && proc == "proc" && fd == "fd",
+        [root, dev, fd, _] => root == "/" && dev == "dev" && fd == "fd",
+        _ => false,
+    }
 }
 
 /// What a bind mount binds: absolute, or relative to the bundle.

@@ -76,9 +76,8 @@ fn an_engine_killed_while_it_attaches_leaves_no_interface_address_or_port_of_nob
             let holdings = host.holdings();
             (holdings.links, holdings.ports)
         };
-        // Two bridges, where anything is on them, and two places for each.
-        let bridges = if running == 0 { 0 } else { 2 };
-        host.until("what is there is somebody's", || held() == (bridges + 2 * running, running));
+        // Two bridges beside the default network's, and two places for each that runs.
+        host.until("what is there is somebody's", || held() == (2 + 2 * running, running));
         let all = host.minke(["ps", "-aq"]).ok();
         let mut addresses = Vec::new();
         for id in host.minke(["ps", "-q"]).ok().lines() {

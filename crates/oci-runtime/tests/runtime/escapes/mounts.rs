@@ -114,10 +114,10 @@ fn a_container_with_its_own_users_changes_no_mount_of_the_hosts() {
         std::iter::once(command.get_program()).chain(command.get_args()).map(ToOwned::to_owned).collect()
     };
     // A host whose mounts are shared, as systemd makes them, and whose volume is read-only.
-    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && mount --make-shared \"$0\" && \
+    let script = "mount --make-rshared / && mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && mount --make-shared \"$0\" && \
                   \"$@\"; echo host; cat /proc/self/mountinfo";
     let run = std::process::Command::new("unshare")
-        .args(["--mount", "--propagation", "shared", "sh", "-c", script])
+        .args(["--mount", "--propagation", "private", "sh", "-c", script])
         .arg(&volume)
         .args(words)
         .output()
