@@ -38,7 +38,8 @@ def measure_engines(directory, rows):
         peer = Side("dockerd", PEER_DOCKER_HOST, [docker]) if PEER_DOCKER_HOST else None
         if peer is None:
             say("dockerd is not here (PEER_DOCKER_HOST): skipped")
-        time.sleep(1)
+        # A second after its start the engine gives back the code that only the start needed.
+        time.sleep(2)
         idle = resident(pid)
         sides = [side for side in (minke, peer) if side]
         for side in sides:
