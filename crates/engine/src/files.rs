@@ -25,7 +25,7 @@ use crate::{
     error::chain, pipes, rootfs,
 };
 
-pub(crate) use self::changes::{MARK, engine_made};
+pub(crate) use self::changes::{MARK, OWN, engine_made};
 use self::resting::Resting;
 
 /// A place in a container: a root, and a path in it.

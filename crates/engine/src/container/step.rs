@@ -3,8 +3,9 @@
 //! Its supervisor is spawned as a container's; what follows is simpler, since nobody can pause, attach to or restart it. When
 //! whoever waits goes away, it is killed.
 
+mod mount_points;
+
 use std::{
-    collections::BTreeSet,
     fs,
     os::fd::AsRawFd,
     path::PathBuf,
@@ -23,6 +24,7 @@ use minke_network::Attachment;
 use minke_supervisor::{Streams, Supervisor, Target};
 use tokio::io::AsyncReadExt;
 
+use self::mount_points::MountPoints;
 use super::{
     Record, SIGKILL, create,
     launch::{self, LaunchError},
@@ -33,7 +35,6 @@ use crate::{
     ContainerDefaults, Engine, Error, StepExit, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream,
     Workspace,
     engine::Inner,
-    files::engine_made,
     networks::wanted,
     rootfs,
     spec::{self, Inputs, modes::Modes},
@@ -105,7 +106,8 @@ impl Engine {
         let record = Arc::new(record(&workspace, &step)?);
         let modes = Modes::parse(&record.host, workspace.inner.host.facts.resources.unified)?;
         let (mounts, lower) = (step.mounts, step.lower);
-        let targets: Vec<String> = mounts.iter().map(|mount| mount.target.clone()).collect();
+        let targets = mounts.iter().map(|mount| mount.target.clone()).collect();
+        let mut points = MountPoints::new(lower.clone(), targets);
         // Whoever waits may be gone before the network is made: it is taken where it is made.
         let taking = {
             let (workspace, record, modes) = (Arc::clone(&workspace), Arc::clone(&record), modes.clone());
@@ -131,6 +133,7 @@ impl Engine {
             drop(held);
             match spawned {
                 Ok(spawned) => {
+                    points.are_made(&workspace);
                     taken.running(Some(&spawned.supervisor));
                     let exit = execute(&spawned.supervisor, &record, output).await;
                     taken.running(None);
@@ -142,7 +145,7 @@ impl Engine {
         let exit = ran.await;
         taken.end().await;
         let exit = exit?;
-        let swept = self.blocking(move |_| sweep_mount_points(&workspace, &lower, &targets)).await;
+        let swept = self.blocking(move |_| points.sweep(&workspace)).await;
         swept.map(|()| exit)
     }
 }
@@ -404,50 +407,4 @@ fn oci_mount(workspace: &Workspace, number: usize, mount: &StepMount) -> Result<
         options,
         ..Mount::default()
     })
-}
-
-/// Takes mount points that the engine made out of what the step has changed: empty files and directories that the layers
-/// below don't have. Links are never followed: the tree is a stranger's.
-fn sweep_mount_points(workspace: &Workspace, lower: &[PathBuf], targets: &[String]) -> Result<(), Error> {
-    use rustix::fs::{AtFlags, OFlags};
-    let failed = launch::failed("look at what a step has changed");
-    let image = match lower.is_empty() {
-        true => None,
-        false => Some(crate::build::layers_root(lower).map_err(&failed)?),
-    };
-    let upper = workspace.upper();
-    let below = image.as_ref();
-    let mounts: Vec<crate::volumes::MountRecord> = targets
-        .iter()
-        .map(|target| crate::volumes::MountRecord { destination: target.clone(), ..Default::default() })
-        .collect();
-    let nothing =
-        minke_kernel::path::Root::open(&workspace.places.directory.join("rootfs")).map_err(&failed)?;
-    let mut made: BTreeSet<PathBuf> =
-        engine_made(&upper, &mounts, below.unwrap_or(&nothing)).map_err(&failed)?;
-    // Directories above a mount's target, which were made with it.
-    for target in targets {
-        let parents = std::path::Path::new(target.trim_start_matches('/')).ancestors().skip(1);
-        made.extend(parents.filter(|parent| !parent.as_os_str().is_empty()).map(PathBuf::from));
-    }
-    let root = minke_kernel::path::Root::open(&upper).map_err(&failed)?;
-    for path in made.iter().rev() {
-        let inside = std::path::Path::new("/").join(path);
-        let is_the_steps = inside == std::path::Path::new("/etc/hostname");
-        if is_the_steps || below.is_some_and(|image| image.locate(&inside).is_ok()) {
-            continue;
-        }
-        let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else { continue };
-        let Ok(parent) = root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY) else { continue };
-        let Ok(stat) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-        match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-            // One that has something in it stays: what is in it is the step's.
-            rustix::fs::FileType::Directory => drop(rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)),
-            rustix::fs::FileType::RegularFile if stat.st_size == 0 => {
-                let _ = rustix::fs::unlinkat(&parent, name, AtFlags::empty());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

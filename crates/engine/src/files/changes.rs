@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const MARK: &str = "/.dockerenv";
 
 /// Files and directories that the engine itself puts into every container to mount on them.
-const OWN: [&str; 11] = [
+pub(crate) const OWN: [&str; 11] = [
     MARK,
     "/dev",
     "/dev/console",

@@ -97,3 +97,24 @@ fn an_archive_may_begin_with_an_entry_without_a_name() {
     assert_eq!(seen(&host, "nameless", "ls /e"), "x");
     host.expect_nothing_left();
 }
+
+#[test]
+fn directories_that_only_mounts_were_made_in_keep_their_dates() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox AS dated\nRUN mkdir -p /srv/a /srv/b && touch -d '2001-02-03 04:05:06' /srv/a /srv/b\n\
+         FROM dated\nRUN --mount=type=cache,target=/srv/a/cache/deep --mount=type=tmpfs,target=/srv/b/mounted touch /srv/b/new /srv/a/cache/deep/x\n",
+    );
+    let _ = build(&host, &project, ["-t", "dated"]).expect_code(0);
+    let found = seen(
+        &host,
+        "dated",
+        "stat -c %y /srv/a | cut -c 1-19; stat -c %y /srv/b | cut -c 1-4; ls /srv/a /srv/b",
+    );
+    let (date, rest) = found.split_once('\n').unwrap();
+    assert_eq!(date, "2001-02-03 04:05:06");
+    let (year, names) = rest.split_once('\n').unwrap();
+    assert_ne!(year, "2001", "the step made a file there");
+    assert_eq!(names, "/srv/a:\n\n/srv/b:\nnew");
+    host.expect_nothing_left();
+}
