@@ -1,6 +1,6 @@
 //! The builder of one engine: its front door, and the care of its cache.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use minke_dockerfile::plan::StageId;
@@ -9,7 +9,7 @@ use minke_model::{Digest, Platform};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    BuildError, BuildRequest, BuildResult, CacheEntry, Client, LinkedBuild, NetworkMode,
+    BuildError, BuildRequest, BuildResult, CacheEntry, CacheFilter, Client, LinkedBuild, NetworkMode,
     build::Build,
     cache::{Cache, failed},
     caches::CacheMounts,
@@ -38,10 +38,8 @@ pub struct PruneOptions {
     pub keep_bytes: Option<u64>,
     /// Only what was not used for so long.
     pub unused_for: Option<Duration>,
-    /// Only entries whose id begins so, or of these kinds (`type=`).
-    pub ids: Vec<String>,
-    /// Only of these kinds.
-    pub kinds: Vec<String>,
+    /// Only what it takes.
+    pub filter: CacheFilter,
 }
 
 /// What was forgotten.
@@ -232,12 +230,8 @@ async fn finish(build: &Arc<Build>, target: StageId) -> Result<Finished, BuildEr
 
 impl PruneOptions {
     fn means(&self, entry: &CacheEntry) -> bool {
-        let kinds: BTreeSet<&str> = self.kinds.iter().map(String::as_str).collect();
         let used = entry.last_used.as_deref().and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
         let is_old = |age: Duration| used.is_none_or(|used| OffsetDateTime::now_utc() - used >= age);
-        (self.all || !entry.shared)
-            && (kinds.is_empty() || kinds.contains(entry.kind))
-            && (self.ids.is_empty() || self.ids.iter().any(|id| entry.id.starts_with(id)))
-            && self.unused_for.is_none_or(is_old)
+        (self.all || !entry.shared) && self.filter.takes(&entry.facts()) && self.unused_for.is_none_or(is_old)
     }
 }

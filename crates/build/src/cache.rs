@@ -5,6 +5,8 @@
 //! from the content of everything it reads, other stages' files included, so that a stage that was built anew to the same
 //! files doesn't make what copies them be built again. Layers are pinned under the content key; definition keys lead there.
 
+pub(crate) mod filter;
+
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use self::filter::CacheFacts;
 use crate::{BuildError, remote::Remembered};
 
 /// Definition keys that are remembered for one result, the latest.
@@ -89,6 +92,20 @@ pub struct CacheEntry {
     pub last_used: Option<String>,
     /// How often.
     pub uses: u64,
+}
+
+impl CacheEntry {
+    /// What filters ask of it.
+    pub fn facts(&self) -> CacheFacts<'_> {
+        CacheFacts {
+            id: &self.id,
+            kind: self.kind,
+            description: &self.description,
+            in_use: self.in_use,
+            shared: self.shared,
+            mutable: self.kind == "exec.cachemount",
+        }
+    }
 }
 
 /// The cache of one engine.

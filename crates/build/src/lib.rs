@@ -32,7 +32,10 @@ mod ssh;
 
 pub use arrivals::Arrivals;
 pub use builder::{Builder, PruneOptions, Pruned};
-pub use cache::CacheEntry;
+pub use cache::{
+    CacheEntry,
+    filter::{CacheFacts, CacheFilter},
+};
 pub use client::{AgentStream, Auth, Client, ContentReader, ContentStores, Secrets, SshAgents};
 pub use context::{Context, ContextError, Tree, Wanted};
 pub use directory::{DirectoryContext, NoContext, Subdirectory};

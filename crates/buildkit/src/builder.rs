@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
-use minke_build::{BuildError, BuildRequest, BuildResult, Client, Context, ContextError};
+use minke_build::{
+    BuildError, BuildRequest, BuildResult, CacheFacts, CacheFilter, Client, Context, ContextError,
+};
 use minke_engine::ByteStream;
 
 use crate::frontend::sources::Source;
@@ -84,6 +86,20 @@ pub struct CacheRecord {
     pub parents: Vec<String>,
 }
 
+impl CacheRecord {
+    /// What filters ask of it.
+    pub(crate) fn facts(&self) -> CacheFacts<'_> {
+        CacheFacts {
+            id: &self.id,
+            kind: &self.kind,
+            description: &self.description,
+            in_use: self.in_use,
+            shared: self.shared,
+            mutable: self.mutable,
+        }
+    }
+}
+
 /// What is to be removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PruneOptions {
@@ -93,8 +109,6 @@ pub struct PruneOptions {
     pub unused_for: Duration,
     /// How many bytes may stay, those used last.
     pub keep: u64,
-    /// Only records of these ids; empty is all.
-    pub ids: Vec<String>,
-    /// Only records of these kinds; empty is all.
-    pub kinds: Vec<String>,
+    /// Only records that it takes.
+    pub filter: CacheFilter,
 }

@@ -103,7 +103,7 @@ impl Filters {
 
     /// Whether a name is `pattern`, or the regular expression `pattern` is found in it; one that is none
     /// matches nothing else.
-    pub(crate) fn pattern_matches(pattern: &str, name: &str) -> bool {
+    pub fn pattern_matches(pattern: &str, name: &str) -> bool {
         // Names are ASCII, and the tables of Unicode are large.
         let ascii = syntax::Config::new().unicode(false).utf8(false);
         // Runs in time linear in both, so that a hostile pattern can't hold up the engine.

@@ -104,8 +104,7 @@ impl Builder for EngineBuilder {
                     unused_for: time::Duration::try_from(options.unused_for)
                         .ok()
                         .filter(|time| !time.is_zero()),
-                    ids: options.ids,
-                    kinds: options.kinds,
+                    filter: options.filter,
                 };
                 let pruned = builder.prune(&options)?;
                 let removed = before.into_iter().filter(|entry| pruned.ids.contains(&entry.id));
@@ -120,8 +119,8 @@ impl Builder for EngineBuilder {
 fn record(entry: CacheEntry) -> CacheRecord {
     let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from);
     CacheRecord {
+        mutable: entry.facts().mutable,
         id: entry.id,
-        mutable: entry.kind == "exec.cachemount",
         kind: entry.kind.to_owned(),
         description: entry.description,
         size: entry.size,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
+use minke_build::CacheFilter;
 
 use crate::Shared;
 use crate::builder::{CacheRecord, PruneOptions};
@@ -21,10 +22,10 @@ pub(crate) async fn usage(
     shared: &Arc<Shared>,
     request: &DiskUsageRequest,
 ) -> Result<DiskUsageResponse, Status> {
-    let filter = Filter::read(&request.filter)?;
+    let filter = filter(&request.filter)?;
     let mut records = shared.builder.usage().await;
     records.extend(shared.slots.usage().into_iter().map(files));
-    let records = records.into_iter().filter(|record| filter.takes(record));
+    let records = records.into_iter().filter(|record| filter.takes(&record.facts()));
     Ok(DiskUsageResponse { record: records.map(message).collect() })
 }
 
@@ -36,22 +37,22 @@ pub(crate) async fn prune(
     shared: &Arc<Shared>,
     request: PruneRequest,
 ) -> Result<impl Stream<Item = Result<UsageRecord, Status>> + Send + use<>, Status> {
-    let filter = Filter::read(&request.filter)?;
+    let filter = filter(&request.filter)?;
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     let options = PruneOptions {
         all: request.all,
         unused_for: Duration::from_nanos(unsigned(request.keep_duration)),
         keep: unsigned(request.reserved_space).max(unsigned(request.max_used_space)),
-        ids: filter.ids.clone(),
-        kinds: filter.kinds.clone(),
+        filter: filter.clone(),
     };
     // What limits the time or the size is about the cache; clients' files are few and small beside it.
-    let takes_files = options.unused_for.is_zero() && options.keep == 0 && options.ids.is_empty();
+    let is_unlimited = options.unused_for.is_zero() && options.keep == 0;
     let pruned = shared.builder.prune(options).await;
     let mut records = pruned.map_err(|error| Status::unknown(error.to_string()))?;
-    if takes_files && filter.takes_kind(FILES) {
+    if is_unlimited {
         let slots = shared.slots.clone();
-        let removed = tokio::task::spawn_blocking(move || slots.clear()).await.unwrap_or_default();
+        let is_meant = move |name: &str| filter.takes(&files((name.to_owned(), 0)).facts());
+        let removed = tokio::task::spawn_blocking(move || slots.clear(is_meant)).await.unwrap_or_default();
         records.extend(removed.into_iter().map(files));
     }
     Ok(stream::iter(records.into_iter().map(|record| Ok(message(record)))))
@@ -85,60 +86,6 @@ fn message(record: CacheRecord) -> UsageRecord {
     }
 }
 
-/// containerd's filters, as far as `docker buildx` sends them: each a list of conditions that all hold, any of them enough.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Filter {
-    ids: Vec<String>,
-    kinds: Vec<String>,
-}
-
-impl Filter {
-    fn read(texts: &[String]) -> Result<Self, Status> {
-        let mut filter = Self::default();
-        for condition in texts.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty()) {
-            let (key, value) =
-                condition.split_once("==").or_else(|| condition.split_once('=')).unwrap_or((condition, ""));
-            let value = value.trim_matches('"').to_owned();
-            match key {
-                "id" => filter.ids.push(value),
-                "type" => filter.kinds.push(value),
-                other => {
-                    return Err(Status::invalid(format!(
-                        "filter {other:?} of the build cache: there are id and type"
-                    )));
-                }
-            }
-        }
-        Ok(filter)
-    }
-
-    fn takes(&self, record: &CacheRecord) -> bool {
-        (self.ids.is_empty() || self.ids.contains(&record.id)) && self.takes_kind(&record.kind)
-    }
-
-    fn takes_kind(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_ids_and_kinds() {
-        let filter = Filter::read(&["type==regular".to_owned(), "id=abc".to_owned()]).unwrap();
-        assert_eq!((filter.ids[0].as_str(), filter.kinds[0].as_str()), ("abc", "regular"));
-        assert!(filter.takes(&CacheRecord {
-            id: "abc".into(),
-            kind: "regular".into(),
-            ..CacheRecord::default()
-        }));
-        assert!(!filter.takes(&CacheRecord {
-            id: "abd".into(),
-            kind: "regular".into(),
-            ..CacheRecord::default()
-        }));
-        assert!(Filter::read(&["colour==red".to_owned()]).is_err());
-    }
+fn filter(texts: &[String]) -> Result<CacheFilter, Status> {
+    CacheFilter::read(texts).map_err(|error| Status::invalid(error.to_string()))
 }

@@ -67,9 +67,11 @@ impl Slots {
         entries.map(|path| (name_of(&path), size_of(&path))).collect()
     }
 
-    /// Removes all that nobody uses; returns what that was, with their sizes.
-    pub(crate) fn clear(&self) -> Vec<(String, u64)> {
-        let removed = self.unused().into_iter().map(|(_, path)| (name_of(&path), self.remove(&path)));
+    /// Removes those that nobody uses and whose names are meant; returns what that was, with their sizes.
+    pub(crate) fn clear(&self, is_meant: impl Fn(&str) -> bool) -> Vec<(String, u64)> {
+        let unused = self.unused().into_iter().map(|(_, path)| (name_of(&path), path));
+        let removed =
+            unused.filter(|(name, _)| is_meant(name)).map(|(name, path)| (name, self.remove(&path)));
         removed.collect()
     }
 
@@ -157,7 +159,7 @@ mod tests {
         assert!(slots.take(&["a", "b"]).unwrap().folder().join("x").exists());
         assert_ne!(slots.take(&["ab", ""]).unwrap().folder(), second.folder());
         assert_eq!(slots.usage().len(), 3);
-        assert_eq!(slots.clear().iter().map(|(_, size)| size).sum::<u64>(), 4);
+        assert_eq!(slots.clear(|_| true).iter().map(|(_, size)| size).sum::<u64>(), 4);
         assert!(second.folder().exists());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use minke_build::{BuildRequest, NetworkMode, PruneOptions, ResourceLimits};
+use minke_build::{BuildRequest, CacheFilter, NetworkMode, PruneOptions, ResourceLimits};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::error::ApiError;
@@ -109,12 +109,16 @@ pub(super) fn json<T: DeserializeOwned + Default>(query: &Query, name: &str) -> 
 /// 400 that names the parameter or filter.
 pub(super) fn prune(query: &Query) -> Result<PruneOptions, ApiError> {
     let filters: HashMap<String, Vec<String>> = filters(query)?;
-    // Labels say nothing about a cache, but `docker system prune --filter label=…` sends them here as well.
-    let known = ["until", "unused-for", "id", "type", "label", "label!"];
-    if let Some(unknown) = filters.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(ApiError::invalid(format!("invalid filter {unknown:?} of the build cache")));
-    }
     let list = |name: &str| filters.get(name).cloned().unwrap_or_default();
+    // Labels say nothing about a cache, but `docker system prune --filter label=…` sends them here as well.
+    let others = ["until", "unused-for", "label", "label!"];
+    let mut filter = CacheFilter::default();
+    for (name, values) in filters.iter().filter(|(name, _)| !others.contains(&name.as_str())) {
+        let [value] = &values[..] else {
+            return Err(ApiError::invalid(format!("filter {name:?} of the build cache expects one value")));
+        };
+        filter = filter.and(name, value).map_err(|error| ApiError::invalid(error.to_string()))?;
+    }
     let age = list("until").into_iter().chain(list("unused-for")).next();
     let age =
         age.map(|text| minke_engine::time_before(&text).map(|time| time::OffsetDateTime::now_utc() - time));
@@ -124,8 +128,7 @@ pub(super) fn prune(query: &Query) -> Result<PruneOptions, ApiError> {
         all: query.flag("all"),
         keep_bytes: keep.filter(|bytes: &u64| *bytes > 0),
         unused_for: age.transpose()?,
-        ids: list("id"),
-        kinds: list("type"),
+        filter,
     })
 }
 

@@ -276,6 +276,17 @@ fn the_cache_is_shown_and_pruned() {
     let shown = host.docker(["system", "df", "-v"]).ok();
     assert!(shown.contains("regular"), "{shown}");
     let _ = host.docker(["rmi", "big"]).ok();
+    // What a filter leaves out stays.
+    for (filter, told) in [
+        ("inuse=true", "0B"),
+        ("type=source.local", "0B"),
+        ("id=^nothing", "0B"),
+        ("shared=perhaps", "true or false"),
+    ] {
+        let pruned = host.docker(["builder", "prune", "-a", "-f", "--filter", filter]);
+        let all = format!("{}{}", pruned.stdout, pruned.stderr);
+        assert!(all.contains(told), "{filter}: {all}");
+    }
     let pruned = host.docker(["builder", "prune", "-a", "-f"]).ok();
     assert!(pruned.contains("3.1"), "{pruned}");
     let layers = fs::read_dir(host.path("root/layers")).map(Iterator::count).unwrap_or(0);
