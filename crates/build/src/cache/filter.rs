@@ -85,11 +85,6 @@ impl CacheFilter {
         Ok(self)
     }
 
-    /// Whether it leaves anything out.
-    pub fn is_all(&self) -> bool {
-        self.0.is_empty() || self.0.iter().any(Vec::is_empty)
-    }
-
     /// Whether an entry is meant.
     pub fn takes(&self, facts: &CacheFacts<'_>) -> bool {
         let holds = |conditions: &Vec<Condition>| conditions.iter().all(|condition| condition.holds(facts));
@@ -251,6 +246,5 @@ mod tests {
         let filter = CacheFilter::default().and("id", "cde").unwrap().and("private", "false").unwrap();
         assert!(filter.takes(&FACTS));
         assert!(!filter.and("inuse", "true").unwrap().takes(&FACTS));
-        assert!(CacheFilter::default().is_all());
     }
 }
