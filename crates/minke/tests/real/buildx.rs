@@ -131,6 +131,10 @@ fn the_cache_is_shown_and_emptied() {
     let context = files(&host, "context", &[("Dockerfile", "FROM base\nRUN echo 1 > /one\n")]);
     let _ = build(&host, ["build", &context]).expect_code(0);
     let _ = host.docker(["buildx", "du"]).expect_code(0).expect_stdout("Total:");
+    // buildx sends an id as an expression.
+    let of_none = ["buildx", "prune", "--force", "--all", "--filter", "id=^nothing"];
+    let _ = host.docker(of_none).expect_code(0).expect_stdout("Total:");
+    assert!(build(&host, ["build", &context]).expect_code(0).stderr.contains("CACHED"));
     let _ = host.docker(["buildx", "prune", "--force", "--all"]).expect_code(0).expect_stdout("Total:");
     let told = build(&host, ["build", &context]).expect_code(0).stderr;
     assert!(!told.contains("CACHED"), "{told}");

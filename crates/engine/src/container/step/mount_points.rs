@@ -41,8 +41,8 @@ impl MountPoints {
     }
 
     /// Takes mount points that the engine made out of what the step has changed: empty files and directories that the layers
-    /// below don't have. Directories in which the step changed nothing else are dated as in the layers. Links are never
-    /// followed: the tree is a stranger's.
+    /// below don't have. Directories in which the step changed nothing else are dated as in the layers. Links are
+    /// followed inside the step's files only: the tree is a stranger's.
     ///
     /// # Errors
     /// Those of reading the files.
