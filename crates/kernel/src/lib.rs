@@ -25,6 +25,7 @@ pub mod process;
 pub mod procfs;
 pub mod program;
 pub mod pty;
+pub mod resctrl;
 pub mod sealed;
 pub mod seccomp;
 pub mod socket;

@@ -4,7 +4,7 @@
 //! `..` stay inside, whatever another process does meanwhile, and magic links of /proc are refused.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt,
@@ -57,6 +57,46 @@ impl Root {
     /// As for [`Root::open_at`].
     pub fn locate(&self, path: &Path) -> io::Result<OwnedFd> {
         self.open_at(path, OFlags::PATH)
+    }
+
+    /// The path that `path` names when no part of it is a link, beginning with a slash. What isn't there is taken by its name, and so
+    /// is a link's target that isn't there: it is where [`Root::mkdir_all`] would make it.
+    ///
+    /// # Errors
+    /// `ELOOP` for too many links, what the kernel says of directories that can't be looked into.
+    pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut real = PathBuf::from("/");
+        let mut rest: Vec<OsString> = Vec::new();
+        let later = |path: &Path, rest: &mut Vec<OsString>| {
+            let names: Vec<_> = components(path).unwrap_or_default();
+            rest.extend(names.into_iter().rev().map(OsStr::to_owned));
+        };
+        later(path, &mut rest);
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                real.pop();
+                continue;
+            }
+            let target = match self.locate_dir(&real) {
+                Ok(directory) => link_at(&directory, &name)?,
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => None,
+                Err(error) => return Err(error),
+            };
+            let Some(target) = target else {
+                real.push(name);
+                continue;
+            };
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(io::Error::from_raw_os_error(libc::ELOOP));
+            }
+            if target.is_absolute() {
+                real = PathBuf::from("/");
+            }
+            later(&target, &mut rest);
+        }
+        Ok(real)
     }
 
     /// The directory at `path`, made with its parents (mode 0755) where missing. Links are followed inside the root, and
@@ -289,6 +329,30 @@ mod tests {
         assert!(root.mkdir_all(Path::new("/etc/loop/x")).is_err());
         assert!(root.create_file(Path::new("/etc/loop")).is_err());
         assert!(root.mkdir_all(Path::new("/etc/none/../x")).is_err());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_real_path_has_no_link_whether_or_not_it_is_there() {
+        let dir = scratch("real-path");
+        let root = Root::open(&dir.join("root")).unwrap();
+        fs::create_dir_all(dir.join("root/run/lock")).unwrap();
+        fs::create_dir(dir.join("root/var")).unwrap();
+        symlink("/run", dir.join("root/var/run")).unwrap();
+        symlink("../run/lock/../../../../new", dir.join("root/var/new")).unwrap();
+        symlink("around", dir.join("root/around")).unwrap();
+        for (path, real) in [
+            ("/var/run/a/b", "/run/a/b"),
+            ("var/run", "/run"),
+            ("/var/./new/x", "/new/x"),
+            ("/var/run/../x", "/x"),
+            ("/none/../run", "/run"),
+            ("/", "/"),
+        ] {
+            assert_eq!(root.real_path(Path::new(path)).unwrap(), Path::new(real), "{path}");
+        }
+        let error = root.real_path(Path::new("/around/x")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -22,7 +22,7 @@ pub fn features() -> Value {
             "seccomp": seccomp(),
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "memoryPolicy": { "modes": limits::memory_modes(), "flags": limits::memory_flags().collect::<Vec<_>>() },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },

@@ -106,8 +106,9 @@ impl Engine {
         let record = Arc::new(record(&workspace, &step)?);
         let modes = Modes::parse(&record.host, workspace.inner.host.facts.resources.unified)?;
         let (mounts, lower) = (step.mounts, step.lower);
-        let targets = mounts.iter().map(|mount| mount.target.clone()).collect();
-        let mut points = MountPoints::new(lower.clone(), targets);
+        let targets: Vec<_> = mounts.iter().map(|mount| mount.target.clone()).collect();
+        let layers = lower.clone();
+        let mut points = self.blocking(move |_| MountPoints::new(&layers, &targets)).await?;
         // Whoever waits may be gone before the network is made: it is taken where it is made.
         let taking = {
             let (workspace, record, modes) = (Arc::clone(&workspace), Arc::clone(&record), modes.clone());

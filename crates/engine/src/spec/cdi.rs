@@ -12,7 +12,9 @@ use std::{
 };
 
 use bollard_stubs::models::HostConfig;
-use minke_model::runtime_spec::{Device, DeviceRule, DeviceType, Hook, Hooks, Linux, Mount, Process, Spec};
+use minke_model::runtime_spec::{
+    Device, DeviceRule, DeviceType, Hook, Hooks, IntelRdt, Linux, Mount, Process, Spec,
+};
 use serde::Deserialize;
 
 use super::env;
@@ -52,7 +54,7 @@ pub(crate) struct Edits {
     hooks: Vec<NamedHook>,
     #[serde(rename = "additionalGIDs")]
     additional_gids: Vec<u32>,
-    intel_rdt: Option<serde_json::Value>,
+    intel_rdt: Option<IntelRdt>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -194,9 +196,6 @@ fn read(path: &Path, parse: impl Fn(&str) -> Result<File, String>) -> Result<Fil
 /// `InvalidParameter` for a device node that is not there, and for what this engine lacks.
 pub(crate) fn apply(spec: &mut Spec, all: &[Edits]) -> Result<(), Error> {
     for edits in all {
-        if edits.intel_rdt.is_some() {
-            return Err(Error::not_implemented("a CDI device's intelRdt can't be honoured"));
-        }
         let process = spec.process.get_or_insert_with(Process::default);
         for variable in &edits.env {
             env::set(&mut process.env, variable);
@@ -207,6 +206,9 @@ pub(crate) fn apply(spec: &mut Spec, all: &[Edits]) -> Result<(), Error> {
             }
         }
         let linux = spec.linux.get_or_insert_with(Linux::default);
+        if let Some(wanted) = &edits.intel_rdt {
+            linux.intel_rdt = Some(wanted.clone());
+        }
         for node in &edits.device_nodes {
             let (device, rule) = node.device()?;
             linux.devices.retain(|other| other.path != device.path);

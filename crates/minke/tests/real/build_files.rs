@@ -99,6 +99,20 @@ fn an_archive_may_begin_with_an_entry_without_a_name() {
 }
 
 #[test]
+fn mount_points_behind_links_do_not_stay() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox AS linked\nRUN mkdir -p /run /var && ln -s /run /var/run && ln -s ../srv/later /opt && touch -d '2001-02-03 04:05:06' /run\n\
+         FROM linked\nRUN --mount=type=tmpfs,target=/var/run/a/b --mount=type=cache,target=/opt/cache touch /var/run/a/b/x /opt/cache/x\n",
+    );
+    let _ = build(&host, &project, ["-t", "linked"]).expect_code(0);
+    let found =
+        seen(&host, "linked", "stat -c %y /run | cut -c 1-19; ls -A /run; ls -d /srv/later || readlink /opt");
+    assert_eq!(found, "2001-02-03 04:05:06\n../srv/later");
+    host.expect_nothing_left();
+}
+
+#[test]
 fn directories_that_only_mounts_were_made_in_keep_their_dates() {
     let host = Host::with_busybox();
     let project = Project::new(

@@ -223,13 +223,13 @@ fn chains(rules: Rules) -> Vec<(&'static str, Option<Base>, Vec<Rule>)> {
 /// run before address translation, which gives answers their loopback address only later. In IPv6 the
 /// kernel itself drops ::1 on a wire.
 fn raw() -> Vec<Rule> {
-    let from_a_bridge = || [family(true), vec![InputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
+    // Of each packet one byte is compared; the set is for those few that it is true of.
+    let from_a_bridge = |loopback| {
+        [family(true), starts_127(loopback), vec![InputInterface(R0), InSet(R0, BRIDGES.into())]].concat()
+    };
     vec![
-        rule(
-            "no container reaches the host's loopback",
-            [from_a_bridge(), starts_127(destination(true)), drop()],
-        ),
-        rule("no container poses as the host", [from_a_bridge(), starts_127(source(true)), drop()]),
+        rule("no container reaches the host's loopback", [from_a_bridge(destination(true)), drop()]),
+        rule("no container poses as the host", [from_a_bridge(source(true)), drop()]),
     ]
 }
 

@@ -6,10 +6,10 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use minke_model::{
     quantity::parse_bytes,
-    runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources},
+    runtime_spec::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources},
 };
 use minke_oci_runtime::{config, container::Container};
 
@@ -48,8 +48,8 @@ const FLAGS: &[Flag] = &[
     Flag::value("pids-limit", None, "N", "number of tasks"),
     Flag::value("kernel-memory", None, "BYTES", "obsolete and ignored"),
     Flag::value("kernel-memory-tcp", None, "BYTES", "obsolete and ignored"),
-    Flag::value("l3-cache-schema", None, "SCHEMA", "the L3 cache schema of Intel RDT; not supported"),
-    Flag::value("mem-bw-schema", None, "SCHEMA", "the memory bandwidth schema of Intel RDT; not supported"),
+    Flag::value("l3-cache-schema", None, "SCHEMA", "the line of L3 caches of Intel RDT"),
+    Flag::value("mem-bw-schema", None, "SCHEMA", "the line of memory bandwidth of Intel RDT"),
 ];
 
 fn update(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
@@ -58,27 +58,22 @@ fn update(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
         Some(path) => read(&path)?,
         None => from_flags(&parsed)?,
     };
+    let line = |name| anyhow::Ok(parsed.text(name)?.map(str::to_owned));
+    let rdt = IntelRdt {
+        l3_cache_schema: line("l3-cache-schema")?,
+        mem_bw_schema: line("mem-bw-schema")?,
+        ..IntelRdt::default()
+    };
     // As runc: managers send the whole of a container's resources, and rules that a hook added must stay.
     resources.devices.clear();
-    refuse_rdt(&parsed)?;
     if parsed.has("kernel-memory") || parsed.has("kernel-memory-tcp") {
         global.log.warning("Kernel memory settings are ignored and will be removed");
     }
     let container = Container::attach(stored, None)?;
     let mut container = container.ok_or_else(|| anyhow!("container not running"))?;
+    container.update_rdt(&rdt)?;
     container.update(&resources)?;
     Ok(0)
-}
-
-/// No container has a group of Intel RDT, so none can be changed.
-fn refuse_rdt(parsed: &Parsed) -> anyhow::Result<()> {
-    if parsed.has("l3-cache-schema") {
-        bail!("Intel RDT/CAT: l3 cache schema is not enabled");
-    }
-    if parsed.has("mem-bw-schema") {
-        bail!("Intel RDT/MBA: memory bandwidth schema is not enabled");
-    }
-    Ok(())
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Resources> {

@@ -31,7 +31,7 @@ use super::{
     clone::{self, CloneRequest, Made},
     delete,
     exec::Attention,
-    id_map, late_cgroup, net_devices, rootless,
+    id_map, late_cgroup, net_devices, rdt, rootless,
     state::{Record, StateDir},
     systemd_cgroup,
     undo::Undo,
@@ -79,6 +79,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     let proc = Proc::open().action(|| "open /proc".into())?;
     let user = (namespaces.new | namespaces.joined()).contains(NamespaceType::User);
     let sources = BindSources::new(&spec.mounts, &paths.bundle, linux, user)?;
+    let rdt = rdt::Plan::new(&options.id, linux.intel_rdt.as_ref())?;
 
     let mut undo = Undo::default();
     let dir = StateDir::claim(&options.root, &options.id)?;
@@ -90,6 +91,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
         dir.make_notify().action(|| "make the directory of the notify socket".into())?;
     }
     let mut record = record(&spec, &options, &paths, linux, namespaces.new);
+    record.rdt = rdt.as_ref().map(|plan| plan.group().clone());
     // Before there is anything that a creator which is killed would leave without a trace.
     let announce = |planned| {
         record.cgroup_paths = planned;
@@ -195,6 +197,9 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
         place(&proc, pid, linux, process, made.ids_are_mapped)?;
     }
     net_devices::transfer(linux, pid, network.as_ref())?;
+    if let Some(plan) = &rdt {
+        plan.carry_out(pid, &mut undo)?;
+    }
     let cgroup = match late {
         Some(late) => Some(late.finish(&mut undo)?),
         None => cgroup,
@@ -273,13 +278,6 @@ fn refuse_absent_features(linux: &Linux, process: &Process) -> Result<(), Create
     let given = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
     if given(&linux.mount_label) && !init::process::has_selinux() {
         return Err(config("linux.mountLabel", "SELinux is not enabled on this host"));
-    }
-    if linux.intel_rdt.is_some() {
-        let reason = match Path::new("/sys/fs/resctrl/schemata").exists() {
-            true => "not supported",
-            false => "the host has no resctrl file system (Intel RDT)",
-        };
-        return Err(config("linux.intelRdt", reason));
     }
     refuse_absent_labels(process)
 }
@@ -507,6 +505,7 @@ pub(super) fn record(
         cgroup_paths: BTreeMap::new(),
         limits: Limits::of(linux.resources.as_ref()),
         systemd: None,
+        rdt: None,
         descriptors: streams(&options.stdio),
     }
 }

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     DeleteError,
     create::chain,
+    rdt::Group,
     state::{Record, StateDir, Stored},
 };
 use crate::{hooks, step::plain};
@@ -41,6 +42,7 @@ pub(super) fn delete(
     if let Some(Err(error)) = record.systemd.as_ref().map(|unit| unit.stop()) {
         failures.push(chain(&error));
     }
+    failures.extend(record.rdt.iter().flat_map(Group::remove));
     if let Some(below) = record.mount_below
         && let Err(error) = unmount(&record.rootfs, below)
     {

@@ -250,6 +250,7 @@ pub(super) fn join_container(
     });
     let escort = spawned.action(|| "make the process".into())?;
     let placed = exec_cgroup::attach(container, &below, escort.pid)
+        .and_then(|()| Ok(container.record.rdt.as_ref().map_or(Ok(()), |group| group.add(escort.pid))?))
         .and_then(|()| place(&early, kinds, &escort, &ours));
     match placed {
         Ok(()) => Ok(Joining {

@@ -40,6 +40,9 @@ pub fn restore(spec: &Spec, options: CreateOptions, criu: &CriuOptions) -> Resul
     validate::spec(spec)?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
+    if linux.intel_rdt.is_some() {
+        return Err(validate::config("linux.intelRdt", "a restored container can't have it"));
+    }
     criu::check(criu).map_err(|error| failed(&error))?;
     let paths = Paths::resolve(spec, &options.bundle)?;
     let missing = || format!("open {}", criu.images.display());

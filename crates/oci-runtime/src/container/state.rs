@@ -19,7 +19,7 @@ use minke_kernel::{
 use minke_model::runtime_spec::{Hooks, State, Status, VERSION};
 use serde::{Deserialize, Serialize};
 
-use super::{ActionError, CreateError, Limits, validate};
+use super::{ActionError, CreateError, Limits, rdt::Group, validate};
 use crate::{step::Step, systemd::Unit};
 
 const STATE_FILE: &str = "state.json";
@@ -70,6 +70,9 @@ pub struct Record {
     /// The unit of the systemd driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) systemd: Option<Unit>,
+    /// Its group of Intel RDT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rdt: Option<Group>,
     /// What the first process's standard streams were when it was made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) descriptors: Vec<String>,
@@ -309,6 +312,7 @@ mod tests {
             cgroup_paths: BTreeMap::new(),
             limits: Limits::default(),
             systemd: None,
+            rdt: None,
             descriptors: Vec::new(),
         }
     }

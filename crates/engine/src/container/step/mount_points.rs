@@ -22,17 +22,32 @@ type Changed = (i64, i64);
 
 /// The mount points of one step.
 pub(super) struct MountPoints {
-    /// The layers that the step runs on.
-    lower: Vec<PathBuf>,
-    targets: Vec<String>,
+    /// The layers that the step runs on; `None` if there are none.
+    image: Option<Root>,
+    /// Without links, which the image may have on the way (`/var/run`).
+    targets: Vec<PathBuf>,
     /// When the directories around them were last changed, as the step's program finds them.
     found: BTreeMap<PathBuf, Changed>,
 }
 
 impl MountPoints {
-    /// Those of mounts on `targets`.
-    pub(super) fn new(lower: Vec<PathBuf>, targets: Vec<String>) -> Self {
-        Self { lower, targets, found: BTreeMap::new() }
+    /// Those of mounts on `targets`, in what runs on the layers `lower`.
+    ///
+    /// # Errors
+    /// Those of reading the layers.
+    pub(super) fn new(lower: &[PathBuf], targets: &[String]) -> Result<Self, Error> {
+        let failed = launch::failed("look for mount points in the layers");
+        let image = match lower.is_empty() {
+            true => None,
+            false => Some(crate::build::layers_root(lower).map_err(&failed)?),
+        };
+        let real = |target: &String| match &image {
+            Some(image) => image.real_path(Path::new(target)),
+            None => Ok(Path::new("/").join(target)),
+        };
+        // One that leads in circles can't be mounted on either, which is told then.
+        let targets = targets.iter().filter_map(|target| real(target).ok()).collect();
+        Ok(Self { image, targets, found: BTreeMap::new() })
     }
 
     /// Remembers the dates of the directories around them: they have been made, and the step's program has not run.
@@ -48,15 +63,11 @@ impl MountPoints {
     /// Those of reading the files.
     pub(super) fn sweep(&self, workspace: &Workspace) -> Result<(), Error> {
         let failed = launch::failed("look at what a step has changed");
-        let image = match self.lower.is_empty() {
-            true => None,
-            false => Some(crate::build::layers_root(&self.lower).map_err(&failed)?),
-        };
         let upper = workspace.upper();
-        let below = image.as_ref();
-        let mounts = self.targets.iter().cloned();
+        let below = self.image.as_ref();
+        let destinations = self.targets.iter().map(|target| target.display().to_string());
         let mounts: Vec<_> =
-            mounts.map(|destination| MountRecord { destination, ..Default::default() }).collect();
+            destinations.map(|destination| MountRecord { destination, ..Default::default() }).collect();
         let nothing = Root::open(&workspace.places.directory.join("rootfs")).map_err(&failed)?;
         let mut made = engine_made(&upper, &mounts, below.unwrap_or(&nothing)).map_err(&failed)?;
         made.extend(self.parents_of_targets());
@@ -94,17 +105,15 @@ impl MountPoints {
 
     /// Directories above mounts' targets, which are made with them.
     fn parents_of_targets(&self) -> impl Iterator<Item = PathBuf> {
-        let parents = self
-            .targets
-            .iter()
-            .flat_map(|target| Path::new(target.trim_start_matches('/')).ancestors().skip(1));
-        parents.filter(|parent| !parent.as_os_str().is_empty()).map(PathBuf::from)
+        let parents = self.targets.iter().flat_map(|target| target.ancestors().skip(1));
+        let relative = parents.filter_map(|parent| parent.strip_prefix("/").ok());
+        relative.filter(|parent| !parent.as_os_str().is_empty()).map(PathBuf::from)
     }
 
     /// When the directories that mount points can be in were last changed, of those that the step's files have.
     fn dates(&self, workspace: &Workspace) -> BTreeMap<PathBuf, Changed> {
         let Ok(root) = Root::open(&workspace.upper()) else { return BTreeMap::new() };
-        let points = OWN.into_iter().chain(self.targets.iter().map(String::as_str)).map(PathBuf::from);
+        let points = OWN.into_iter().map(PathBuf::from).chain(self.targets.iter().cloned());
         let points = points.chain(self.parents_of_targets().map(|parent| Path::new("/").join(parent)));
         let parents = points.filter_map(|point| point.parent().map(Path::to_owned));
         parents
