@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::platform::Platform;
+use crate::platform;
 use crate::respond::{self, Outcome};
 use crate::version::ApiVersion;
 use crate::{legacy, shapes};
@@ -62,26 +62,11 @@ pub(crate) async fn create(mut call: Call) -> Outcome {
     let warnings = older::translate(call.version, &mut body, unknown)?;
     let platform = call.query.non_empty("platform").filter(|_| call.version >= ApiVersion(1, 41));
     if let Some(wanted) = platform {
-        check_platform(&call, wanted.parse()?, body.image.as_deref().unwrap_or("")).await?;
+        platform::check_image(&call, body.image.as_deref().unwrap_or(""), &wanted.parse()?).await?;
     }
     let mut created = call.engine().create(call.query.non_empty("name"), body).await?;
     created.warnings.extend(warnings);
     respond::json(StatusCode::CREATED, &created)
-}
-
-/// An image for another platform counts as missing, so that clients pull the right one.
-async fn check_platform(call: &Call, wanted: Platform, name: &str) -> Result<(), ApiError> {
-    let image = call.engine().image_inspect(name).await?;
-    let has = Platform::new(image.os.as_deref(), image.architecture.as_deref(), image.variant.as_deref());
-    match wanted.is_met_by(&has) {
-        true => Ok(()),
-        false => Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            format!(
-                "image with reference {name} was found but its platform ({has}) does not match the specified platform ({wanted})"
-            ),
-        )),
-    }
 }
 
 /// `POST /containers/{name}/update`

@@ -8,7 +8,7 @@ use serde_json::Value;
 use self::listed::ListedImage;
 use crate::call::Call;
 use crate::respond::{self, Outcome};
-use crate::{legacy, shapes};
+use crate::{legacy, platform, shapes};
 
 mod listed;
 pub(crate) mod registries;
@@ -35,6 +35,7 @@ pub(crate) async fn list(call: Call) -> Outcome {
 
 /// `GET /images/{name}/json`
 pub(crate) async fn inspect(call: Call) -> Outcome {
+    platform::check(&call, &call.name, "platform").await?;
     let mut image = respond::to_value(&call.engine().image_inspect(&call.name).await?)?;
     if let Some(parent) = call.engine().image_parent(&call.name)? {
         image["Parent"] = parent.to_string().into();
@@ -45,6 +46,7 @@ pub(crate) async fn inspect(call: Call) -> Outcome {
 
 /// `GET /images/{name}/history`
 pub(crate) async fn history(call: Call) -> Outcome {
+    platform::check(&call, &call.name, "platform").await?;
     let mut history = respond::to_value(&call.engine().image_history(&call.name).await?)?;
     for entry in history.as_array_mut().into_iter().flatten() {
         // Go's nil slice for layers without a name.
@@ -65,6 +67,7 @@ pub(crate) async fn tag(call: Call) -> Outcome {
 
 /// `DELETE /images/{name}`
 pub(crate) async fn remove(call: Call) -> Outcome {
+    platform::check(&call, &call.name, "platforms").await?;
     let (force, no_prune) = (call.query.flag("force"), call.query.flag("noprune"));
     respond::json(StatusCode::OK, &call.engine().image_remove(&call.name, force, no_prune).await?)
 }

@@ -3,7 +3,55 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hyper::StatusCode;
+use serde::Deserialize;
+
+use crate::call::Call;
 use crate::error::ApiError;
+
+/// A platform in a query: Docker sends JSON in most of them, and words elsewhere.
+pub(crate) fn words(text: &str) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    struct Words {
+        os: String,
+        architecture: String,
+        #[serde(default)]
+        variant: String,
+    }
+    if !text.starts_with('{') {
+        return Ok(text.to_owned());
+    }
+    let words: Words = serde_json::from_str(text)
+        .map_err(|error| ApiError::invalid(format!("invalid platform: {error}")))?;
+    let variant = if words.variant.is_empty() { String::new() } else { format!("/{}", words.variant) };
+    Ok(format!("{}/{}{variant}", words.os, words.architecture))
+}
+
+/// Compares an image with the platforms of a query, if it names any.
+///
+/// # Errors
+/// 404 when the image is for another one, which clients take for a missing image; 400 for what is no platform.
+pub(crate) async fn check(call: &Call, name: &str, parameter: &str) -> Result<(), ApiError> {
+    for text in call.query.all(parameter).iter().filter(|text| !text.is_empty()) {
+        check_image(call, name, &words(text)?.parse()?).await?;
+    }
+    Ok(())
+}
+
+/// An image for another platform counts as missing, so that clients pull the right one.
+pub(crate) async fn check_image(call: &Call, name: &str, wanted: &Platform) -> Result<(), ApiError> {
+    let image = call.engine().image_inspect(name).await?;
+    let has = Platform::new(image.os.as_deref(), image.architecture.as_deref(), image.variant.as_deref());
+    match wanted.is_met_by(&has) {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            format!(
+                "image with reference {name} was found but its platform ({has}) does not match the specified platform ({wanted})"
+            ),
+        )),
+    }
+}
 
 /// An operating system, an architecture and its variant, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `attach`: checks, wiring (also before the start, so that no byte is missed), and the log so far if it is
 //! wanted.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use minke_supervisor::Streams;
 
@@ -69,13 +69,10 @@ impl Engine {
             before,
             wire,
             stdin,
-            keys: if record.tty() || stdin { keys } else { DetachKeys::none() },
+            // Only a terminal has keys: other input is data, whatever bytes there are in it.
+            keys: if record.tty() { keys } else { DetachKeys::none() },
             // No wait of its own: waits are answered when the sessions have ended.
-            settled: Some(Box::pin(async move {
-                while attached.is_alive() {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            })),
+            settled: Some(Box::pin(async move { attached.settled().await })),
             on_detach: Some(Box::new(on_detach)),
             guard,
         })

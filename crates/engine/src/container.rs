@@ -146,6 +146,13 @@ impl Container {
         self.run.read().unwrap_or_else(PoisonError::into_inner).phase.is_alive()
     }
 
+    /// Comes back when the end of a process that lives now is known.
+    pub(crate) async fn settled(&self) {
+        while self.is_alive() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
     /// It runs, or is about to by its restart policy.
     pub(crate) fn is_active(&self) -> bool {
         self.is_alive() || self.phase() == Phase::Restarting

@@ -31,7 +31,7 @@ use bollard_stubs::models::{
 };
 use futures_util::stream;
 use minke_image::{FindError, Image, LoadError, RemoveError, Removed, SaveError, TagError, User};
-use minke_model::{ImageId, Reference};
+use minke_model::{ImageId, Platform, Reference};
 use time::OffsetDateTime;
 use tokio::{io::AsyncRead, sync::mpsc};
 
@@ -50,7 +50,10 @@ impl Engine {
     pub async fn image_load<R: AsyncRead + Send + Unpin + 'static>(
         &self,
         archive: R,
+        platform: Option<&str>,
     ) -> Result<LoadStream, Error> {
+        let platform = platform.map(str::parse::<Platform>).transpose();
+        let platform = platform.map_err(|error| Error::invalid(error.to_string()))?;
         let (pipe, reader) = pipes::to_blocking();
         tokio::spawn(pipes::pump(archive, pipe));
         let (events, receiver) = mpsc::channel(64);
@@ -65,7 +68,7 @@ impl Engine {
                 // A slow client misses some steps of the bar, and holds up nothing.
                 let _ = events.try_send(Ok(event));
             };
-            match inner.images.load(reader, &mut progress) {
+            match inner.images.load_for(platform.as_ref(), reader, &mut progress) {
                 Ok(loaded) => {
                     for image in loaded {
                         let id = image.id.to_string();
@@ -237,16 +240,17 @@ impl Engine {
         let until = filters.single("until")?.map(time_text::until).transpose()?;
         let filters = filters.clone();
         self.blocking(move |inner| {
-            let used: BTreeSet<ImageId> = inner
-                .containers()
-                .iter()
-                .flat_map(|container| container.record().images().collect::<Vec<_>>())
-                .collect();
+            // With the names that containers were made from.
+            let mut used: BTreeMap<ImageId, BTreeSet<String>> = BTreeMap::new();
+            for record in inner.containers().iter().map(|container| container.record()) {
+                for image in record.images() {
+                    used.entry(image).or_default().insert(familiar(record.image_name()));
+                }
+            }
             let doomed = |image: &&Arc<Image>| {
                 let labels = &image.config.config.labels;
                 let created = image.created.as_deref().and_then(time_text::parse);
                 (all || image.names.is_empty())
-                    && !used.contains(&image.id)
                     && filters.labels(|key| labels.get(key).map(String::as_str))
                     && until.is_none_or(|until| created.is_some_and(|created| created < until))
             };
@@ -254,7 +258,14 @@ impl Engine {
             let before = inner.images.size_of(&images);
             let mut deleted = Vec::new();
             for image in images.iter().filter(doomed) {
-                deleted.extend(inner.remove_image(&image.id.to_string(), true)?);
+                match used.get(&image.id) {
+                    None => deleted.extend(inner.remove_image(&image.id.to_string(), true)?),
+                    Some(kept) => {
+                        for name in surplus(&image.names, kept) {
+                            deleted.extend(inner.remove_image(name, false)?);
+                        }
+                    }
+                }
             }
             let left = inner.images.list().map_err(|error| Error::internal("list images", &error))?;
             let reclaimed = before.saturating_sub(inner.images.size_of(&left));
@@ -399,6 +410,16 @@ impl Inner {
         let labels = self.images.find(id).map(|image| image.config.config.labels.clone()).unwrap_or_default();
         let attributes = labels.into_iter().chain([("name".to_owned(), name.to_owned())]);
         self.events.emit(About::Image, action, id, attributes);
+    }
+}
+
+/// The names that an image which containers use can do without: all but those that the containers were made from, or all but
+/// one.
+fn surplus<'a>(names: &'a [String], kept: &BTreeSet<String>) -> Vec<&'a String> {
+    let is_kept = |name: &&String| kept.contains(&familiar(name));
+    match names.iter().any(|name| is_kept(&name)) {
+        true => names.iter().filter(|name| !is_kept(name)).collect(),
+        false => names.iter().skip(1).collect(),
     }
 }
 

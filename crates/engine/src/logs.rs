@@ -32,6 +32,8 @@ struct Reader {
     cursor: Option<Cursor>,
     /// One byte comes whenever the log has grown; the end when it is complete.
     growth: Option<UnixStream>,
+    /// Whose end has to be known before the log of a run ends.
+    container: Arc<Container>,
     done: bool,
     _busy: Busy,
 }
@@ -61,6 +63,7 @@ impl Engine {
             options,
             cursor: None,
             growth,
+            container: Arc::clone(&container),
             done: false,
             _busy: self.busy(),
         };
@@ -120,6 +123,9 @@ impl Reader {
         let mut many = [0; 256];
         if !matches!(growth.read(&mut many).await, Ok(count) if count > 0) {
             self.growth = None;
+            // Clients ask for the exit code, or remove the container, as soon as the log has ended.
+            let settled = self.container.settled();
+            let _ = tokio::time::timeout(crate::session::SETTLING, settled).await;
         }
     }
 }

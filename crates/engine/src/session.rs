@@ -22,7 +22,7 @@ use crate::{
 const BUFFER: usize = 64 << 10;
 
 /// How long the end of the output waits for the exit code that belongs to it.
-const SETTLING: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const SETTLING: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How a client gets output, next to how the process's supervisor sends it.
 pub(crate) enum OutputForm {

@@ -127,6 +127,29 @@ impl Volumes {
         }
     }
 
+    /// A bind of the engine's own root, or of what that is in (`-v /:/host`), follows the host's mounts, as with Docker: a private
+    /// copy would hold what the engine mounts there, and never show what comes later.
+    fn complete_propagation(&self, mount: &mut MountRecord) -> Result<(), Error> {
+        if mount.kind != MountKind::Bind {
+            return Ok(());
+        }
+        let root = self.directory.parent().unwrap_or(&self.directory);
+        let source = Path::new(&mount.source);
+        let is_of_root = source.starts_with(root) || root.starts_with(source);
+        match (is_of_root, mount.propagation.as_str()) {
+            (true, "") => mount.propagation = "rslave".to_owned(),
+            (false, "") => mount.propagation = "rprivate".to_owned(),
+            (true, other) if !matches!(other, "rslave" | "rshared") => {
+                return Err(Error::invalid(format!(
+                    "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within \
+                     the daemon root, daemon root: {root:?}, bind mount source: {source:?}, propagation: {other:?}"
+                )));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Decides about the mounts of a new container. `from` gives the mounts of a container named by
     /// `--volumes-from`,
     /// `random` new names for anonymous volumes.
@@ -141,6 +164,7 @@ impl Volumes {
         random: &mut dyn FnMut() -> String,
     ) -> Result<Settled, Error> {
         let mut mounts = asked(host)?;
+        mounts.iter_mut().try_for_each(|mount| self.complete_propagation(mount))?;
         for mount in
             mounts.iter_mut().filter(|mount| mount.kind == MountKind::Volume && mount.mode.is_empty())
         {
@@ -261,7 +285,9 @@ impl Volumes {
         // A volume's content is the containers': its links must not lead out.
         let place = Root::open(&data).and_then(|root| root.locate(Path::new(subpath)));
         let place = place.map_err(|error| {
-            Error::invalid(format!("cannot access path {subpath:?} of volume {name}: {}", chain(&error)))
+            // In small letters, by which clients tell that something isn't there.
+            let why = chain(&error).to_lowercase();
+            Error::invalid(format!("cannot access path {subpath:?} of volume {name}: {why}"))
         })?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), place.as_raw_fd());
         held.push(place);

@@ -129,7 +129,8 @@ impl From<ReadError> for LoadError {
 }
 
 impl ImageStore {
-    /// Loads every image of a docker-archive or an OCI layout (plain, gzip or zstd), all or none.
+    /// Loads every image of a docker-archive or an OCI layout (plain, gzip or zstd), all or none; of an image for several
+    /// platforms the one for this host.
     ///
     /// `progress` is called on this thread while layers are unpacked.
     ///
@@ -140,9 +141,25 @@ impl ImageStore {
         archive: impl Read + Send,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Vec<Loaded>, LoadError> {
+        self.load_for(None, archive, progress)
+    }
+
+    /// As [`ImageStore::load`], for another platform: every image has to be for it.
+    ///
+    /// # Errors
+    /// As for [`ImageStore::load`].
+    pub fn load_for(
+        &self,
+        platform: Option<&Platform>,
+        archive: impl Read + Send,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Vec<Loaded>, LoadError> {
         let mut staging = self.stage()?;
         let spool = Spool::read(archive, &mut staging, &self.options().layer_limits)?;
-        let plans = images(&spool, &mut staging)?;
+        let plans = images(&spool, &mut staging, platform.unwrap_or(&Platform::host()))?;
+        if let Some(wanted) = platform {
+            plans.iter().try_for_each(|plan| plan.check_platform(wanted))?;
+        }
         let loaded = plans.iter().map(|plan| Loaded { id: plan.id, names: familiar(&plan.names) }).collect();
         self.finish(&mut staging, plans, progress)?;
         Ok(loaded)
@@ -189,9 +206,9 @@ impl ImageStore {
 
 /// The images of an archive. Docker's own archives are both formats at once: the layout has the manifests that
 /// their digests come from, `manifest.json` may know more names.
-fn images(spool: &Spool, staging: &mut Staging) -> Result<Vec<Plan>, LoadError> {
+fn images(spool: &Spool, staging: &mut Staging, wanted: &Platform) -> Result<Vec<Plan>, LoadError> {
     let mut plans = match spool.has("index.json") {
-        true => oci_layout::images(spool, staging, &Platform::host())?,
+        true => oci_layout::images(spool, staging, wanted)?,
         false => Vec::new(),
     };
     if spool.has("manifest.json") {

@@ -21,6 +21,7 @@ use rustix::{
     },
 };
 
+use self::overlay::LONGEST_VALUE;
 pub use self::overlay::{Overlay, overlay};
 use crate::sys::{self, RawMountAttr};
 
@@ -194,18 +195,30 @@ impl Parameter {
     pub fn flag(key: impl Into<String>) -> Self {
         Self { key: key.into(), value: None }
     }
+
+    fn is_long(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| value.len() > LONGEST_VALUE)
+    }
 }
 
 /// A new, detached mount of a file system (fsopen, fsconfig, fsmount).
 ///
 /// # Errors
 /// What the kernel says, with the file system's own words where it has any: `ENODEV` for an unknown type, `EINVAL` for an unknown parameter.
+/// A value of more than 255 bytes, which only overlays can have.
 pub fn filesystem(
     kind: &str,
     source: Option<&str>,
     parameters: &[Parameter],
     attributes: &Attributes,
 ) -> io::Result<OwnedFd> {
+    if let Some(long) = parameters.iter().find(|parameter| parameter.is_long()) {
+        if kind == "overlay" {
+            return overlay::from_parameters(parameters, attributes);
+        }
+        let reason = format!("{}: the kernel takes values of at most {LONGEST_VALUE} bytes", long.key);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     let explain = |error: rustix::io::Errno| explained(&context, error);
     if let Some(source) = source {

@@ -52,7 +52,8 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
     loop {
         match net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
             Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
+            // The other side is gone, and left unread what it was sent before. That is told once, then it is gone only.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -180,6 +181,16 @@ mod tests {
         assert!(!is_all_read(&a).unwrap());
         receive(&b).unwrap();
         assert!(is_all_read(&a).unwrap());
+    }
+
+    #[test]
+    fn one_who_is_gone_is_gone_whether_or_not_all_was_read() {
+        let (a, b) = pair().unwrap();
+        send(&a, b"unheard", &[]).unwrap();
+        send(&b, b"last words", &[]).unwrap();
+        drop(b);
+        assert_eq!(send(&a, b"more", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(receive(&a).unwrap().unwrap().bytes, b"last words");
     }
 
     #[test]

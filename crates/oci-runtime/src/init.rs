@@ -247,7 +247,7 @@ fn prepare(plan: &mut Plan<'_>, creator: &mut Creator) -> Result<process::Ready,
             in_user_namespace: plan.in_user_namespace(),
             memory_policy: plan.linux.memory_policy.as_ref(),
             preserve_fds: plan.preserve_fds,
-            limits_are_set: plan.has_new(NamespaceType::User),
+            limits_are_set: plan.in_user_namespace(),
         },
     )?;
     kernel_process::outlive_parent().step(|| "untie the process from its creator".into())?;

@@ -68,7 +68,7 @@ pub(crate) async fn push(call: Call) -> Outcome {
     let options = PushOptions {
         image: call.name.clone(),
         tag: call.query.non_empty("tag").map(str::to_owned),
-        platform: call.query.non_empty("platform").map(platform).transpose()?,
+        platform: call.query.non_empty("platform").map(crate::platform::words).transpose()?,
         credentials: credentials(&call.headers),
     };
     messages(call.engine().image_push(options).await?).await
@@ -225,24 +225,6 @@ impl AuthConfig {
     }
 }
 
-/// A platform of a push: Docker sends JSON there, and words elsewhere.
-fn platform(text: &str) -> Result<String, ApiError> {
-    #[derive(Deserialize)]
-    struct Words {
-        os: String,
-        architecture: String,
-        #[serde(default)]
-        variant: String,
-    }
-    if !text.starts_with('{') {
-        return Ok(text.to_owned());
-    }
-    let words: Words = serde_json::from_str(text)
-        .map_err(|error| ApiError::invalid(format!("invalid platform: {error}")))?;
-    let variant = if words.variant.is_empty() { String::new() } else { format!("/{}", words.variant) };
-    Ok(format!("{}/{}{variant}", words.os, words.architecture))
-}
-
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -311,6 +293,7 @@ mod tests {
 
     #[test]
     fn a_pushs_platform_is_json_or_words() {
+        use crate::platform::words as platform;
         assert_eq!(platform("linux/amd64").unwrap(), "linux/amd64");
         assert_eq!(
             platform(r#"{"os":"linux","architecture":"arm","variant":"v7"}"#).unwrap(),

@@ -13,6 +13,7 @@ use crate::build;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::images::registries;
+use crate::platform;
 use crate::query::Query;
 use crate::respond::{self, Outcome, Response};
 
@@ -22,9 +23,14 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// `POST /images/load`
 pub(crate) async fn load(call: Call) -> Outcome {
     let quiet = call.query.flag_or("quiet", true);
+    let platform = match call.query.all("platform").as_slice() {
+        [] => None,
+        [one] => Some(platform::words(one)?).filter(|words| !words.is_empty()),
+        _ => return Err(ApiError::invalid("multiple platform parameters not supported")),
+    };
     let engine = call.engine().clone();
     // As with Docker, what is wrong with the archive is told in the stream, and nothing else.
-    let mut events = match engine.image_load(call.body.into_reader()).await {
+    let mut events = match engine.image_load(call.body.into_reader(), platform.as_deref()).await {
         Ok(events) => events,
         Err(error) => stream::iter([Err(error)]).boxed(),
     };
@@ -115,6 +121,9 @@ pub(crate) async fn save_one(call: Call) -> Outcome {
 }
 
 async fn save_names(call: Call, names: Vec<String>) -> Outcome {
+    for name in &names {
+        platform::check(&call, name, "platform").await?;
+    }
     let tar = call.engine().image_save(names).await?;
     Ok(respond::stream("application/x-tar", tar))
 }

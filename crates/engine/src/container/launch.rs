@@ -3,7 +3,14 @@
 //!
 //! Nothing here waits for the disk. Whatever fails, what was made before it is taken down again.
 
-use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use minke_network::{Attachment, files};
 use minke_supervisor::{
@@ -366,7 +373,13 @@ pub(super) fn image_mounts(inner: &Inner, record: &Record) -> Result<BTreeMap<St
         let layers = inner.images.lower_dirs(&inner.find_image(&id.to_string())?);
         let layers = layers.map_err(|error| Error::internal("find the image's layers", &error))?;
         let subpath = mount.subpath.as_deref().unwrap_or_default();
-        let mut found = volumes::seen(&layers, Path::new(subpath)).map_err(|error| {
+        // Links in the image are followed inside it.
+        let real = match subpath {
+            "" => Ok(PathBuf::new()),
+            subpath => crate::build::layers_root(&layers).and_then(|root| root.real_path(Path::new(subpath))),
+        };
+        let found = real.and_then(|real: PathBuf| volumes::seen(&layers, &real));
+        let mut found = found.map_err(|error| {
             Error::invalid(format!("cannot access path {subpath:?} of image {}: {error}", image.reference))
         })?;
         if let Seen::Directory(layers) = &mut found

@@ -76,7 +76,6 @@ pub(crate) fn bind(text: &str) -> Result<MountRecord, Error> {
     if source.starts_with('/') {
         mount.kind = MountKind::Bind;
         mount.source = clean(source);
-        mount.propagation = "rprivate".to_owned();
     } else {
         mount.kind = MountKind::Volume;
         mount.name = (!source.is_empty()).then(|| volume_name(source)).transpose()?;
@@ -203,7 +202,6 @@ pub(crate) fn tmpfs(target: &str, options: &str) -> Result<MountRecord, Error> {
 }
 
 fn bind_options(spec: &Mount, mount: &mut MountRecord) -> Result<(), Error> {
-    mount.propagation = "rprivate".to_owned();
     let Some(options) = &spec.bind_options else { return Ok(()) };
     if let Some(propagation) = options.propagation.map(|p| p.to_string()).filter(|text| !text.is_empty()) {
         mount.propagation = propagation;

@@ -10,7 +10,7 @@ use super::{
     plan::Plan,
     spool::{Spool, compression},
 };
-use crate::{manifest::ArchiveImage, store::Staging};
+use crate::{ImageConfig, LayerId, layers::chain_ids, manifest::ArchiveImage, store::Staging};
 
 const INDEX: &str = "manifest.json";
 
@@ -19,15 +19,25 @@ pub(super) fn images(spool: &Spool, staging: &mut Staging) -> Result<Vec<Plan>, 
     let images: Vec<ArchiveImage> = spool.json(INDEX, staging)?;
     let mut plans: Vec<Plan> = Vec::new();
     for image in images {
+        let (config, blob) = spool.document(&image.config, staging)?;
+        let chain = chain_of(&image.config, &config)?;
         let mut layers = Vec::new();
-        for name in image.layers.iter().flatten() {
+        for (index, name) in image.layers.iter().flatten().enumerate() {
             let missing =
                 || LoadError::Invalid(format!("layer {name:?} of {:?} is not in the archive", image.config));
-            let blob = spool.find(name).ok_or_else(missing)?;
-            let media_type = compression(blob, staging)?.layer_media_type();
-            layers.push(Descriptor::new(media_type, blob.digest, blob.size));
+            let layer = match spool.find(name) {
+                Some(blob) => {
+                    let media_type = compression(blob, staging)?.layer_media_type();
+                    Descriptor::new(media_type, blob.digest, blob.size)
+                }
+                // Tools leave out what they know to be here.
+                None => {
+                    let chain = chain.get(index).copied().filter(|chain| staging.hold_layer(*chain));
+                    chain.and_then(|chain| staging.hold_blob_of_layer(chain)).ok_or_else(missing)?
+                }
+            };
+            layers.push(layer);
         }
-        let (config, blob) = spool.document(&image.config, staging)?;
         let mut plan = Plan::without_manifest(
             &format!("image {:?}", image.config),
             layers,
@@ -42,6 +52,13 @@ pub(super) fn images(spool: &Spool, staging: &mut Staging) -> Result<Vec<Plan>, 
         }
     }
     Ok(plans)
+}
+
+/// The layers' chain ids.
+fn chain_of(entry: &str, config: &[u8]) -> Result<Vec<LayerId>, LoadError> {
+    let config: ImageConfig = serde_json::from_slice(config)
+        .map_err(|source| LoadError::Json { entry: format!("configuration {entry:?}"), source })?;
+    Ok(chain_ids(&config.rootfs.diff_ids))
 }
 
 /// Adds the names that `manifest.json` knows to images found otherwise.

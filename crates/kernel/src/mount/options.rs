@@ -24,7 +24,7 @@ pub struct MountOptions {
 }
 
 /// Options of mount(8) that act on the whole file system; it takes them as flags.
-const FILESYSTEM_FLAGS: [(&str, &str); 8] = [
+const FILESYSTEM_FLAGS: [(&str, &str); 7] = [
     ("sync", "sync"),
     ("async", "async"),
     ("dirsync", "dirsync"),
@@ -32,11 +32,11 @@ const FILESYSTEM_FLAGS: [(&str, &str); 8] = [
     ("nolazytime", "nolazytime"),
     ("mand", "mand"),
     ("nomand", "nomand"),
-    ("iversion", "iversion"),
 ];
 
-/// Options that change nothing here.
-const WITHOUT_EFFECT: [&str; 6] = ["defaults", "silent", "loud", "auto", "noauto", "_netdev"];
+/// Options that change nothing here: file systems count versions where they can, whatever is asked for.
+const WITHOUT_EFFECT: [&str; 9] =
+    ["", "defaults", "silent", "loud", "auto", "noauto", "_netdev", "iversion", "noiversion"];
 
 /// Sorts the options of a mount whose type is `bind` or not.
 pub fn parse(options: &[String], is_bind: bool) -> MountOptions {

@@ -14,7 +14,7 @@ use rustix::{
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags},
 };
 
-use super::{clone_path, detach, explained};
+use super::{Attributes, Parameter, clone_path, detach, explained};
 
 /// What an overlay is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +30,51 @@ pub struct Overlay {
 }
 
 /// fsconfig(2) copies values of at most 255 bytes.
-const LONGEST_VALUE: usize = 255;
+pub(super) const LONGEST_VALUE: usize = 255;
+
+/// A detached overlay mount from mount(2)'s parameters, whose values may be longer than fsconfig(2) takes.
+pub(super) fn from_parameters(parameters: &[Parameter], attributes: &Attributes) -> io::Result<OwnedFd> {
+    let mut wanted = Overlay::default();
+    for Parameter { key, value } in parameters {
+        match (key.as_str(), value) {
+            ("lowerdir", Some(value)) => wanted.lower = directories(value)?,
+            ("upperdir", Some(value)) => wanted.upper = Some(unescaped(value).into()),
+            ("workdir", Some(value)) => wanted.work = Some(unescaped(value).into()),
+            (key, Some(value)) => wanted.options.push(format!("{key}={value}")),
+            (key, None) => wanted.options.push(key.to_owned()),
+        }
+    }
+    let mount = overlay(&wanted)?;
+    super::set_attributes(&mount, attributes, false)?;
+    Ok(mount)
+}
+
+/// The directories of `lowerdir`: apart by colons, unless a backslash is in front.
+fn directories(list: &str) -> io::Result<Vec<PathBuf>> {
+    let mut escaped = false;
+    let parts = list.split(|c| {
+        let is_end = c == ':' && !escaped;
+        escaped = c == '\\' && !escaped;
+        is_end
+    });
+    let directories: Vec<PathBuf> = parts.map(|part| unescaped(part).into()).collect();
+    match directories.iter().any(|directory| directory.as_os_str().is_empty()) {
+        true => {
+            let reason = "lowerdir: layers of data only (::) can't be longer than 255 bytes together";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        }
+        false => Ok(directories),
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut escaped = false;
+    let mut keep = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    text.chars().filter(|c| keep(c)).collect()
+}
 
 /// A detached overlay mount. A single lower directory without an upper one is bound instead, since
 /// the kernel refuses to overlay that.
@@ -128,4 +172,17 @@ fn locate(path: &Path) -> io::Result<OwnedFd> {
 
 fn descriptor_path(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_directories_are_apart_by_colons_that_are_not_escaped() {
+        let found = |list| directories(list).unwrap();
+        assert_eq!(found("/a"), [Path::new("/a")]);
+        assert_eq!(found("/a:/b\\:c:/d\\\\:/e"), ["/a", "/b:c", "/d\\", "/e"].map(PathBuf::from));
+        assert!(directories("/a::/data").unwrap_err().to_string().contains("data only"));
+    }
 }

@@ -513,6 +513,135 @@ fn a_quiet_load_is_done_when_its_answer_begins() {
     host.expect_nothing_left();
 }
 
+#[test]
+fn when_a_followed_log_has_ended_the_container_has_too() {
+    let host = Host::with_busybox();
+    for round in 0..20 {
+        let body =
+            json!({ "Image": "busybox", "Cmd": ["echo", "word"], "HostConfig": { "NetworkMode": "none" } });
+        assert_eq!(create(&host, "box", &body), 201);
+        assert_eq!(ask(&host, "POST", "/containers/box/start", "").0, 204);
+        let (status, _, log) = ask(&host, "GET", "/containers/box/logs?follow=1&stdout=1", "");
+        assert!(status == 200 && log.contains("word"), "{status} {log}");
+        let (status, _, body) = ask(&host, "DELETE", "/containers/box", "");
+        assert_eq!(status, 204, "round {round}: {body}");
+    }
+    host.expect_nothing_left();
+}
+
+#[test]
+fn an_image_for_another_platform_than_was_named_is_left_alone() {
+    let host = Host::with_busybox();
+    let other = if cfg!(target_arch = "x86_64") { "arm64" } else { "amd64" };
+    let own = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let json =
+        |architecture: &str| format!("%7B%22os%22:%22linux%22,%22architecture%22:%22{architecture}%22%7D");
+    let (foreign, native) = (json(other), json(own));
+    for (method, target) in [
+        ("DELETE", format!("/images/busybox?platforms={foreign}")),
+        ("DELETE", format!("/images/busybox?force=1&platforms={foreign}")),
+        ("GET", format!("/images/busybox/json?platform={foreign}")),
+        ("GET", format!("/images/busybox/history?platform={foreign}")),
+        ("GET", format!("/images/get?names=busybox&platform={foreign}")),
+    ] {
+        let (status, _, body) = ask(&host, method, &target, "");
+        assert_eq!(status, 404, "{target}: {body}");
+        assert!(body.contains("does not match the specified platform"), "{target}: {body}");
+    }
+    assert_eq!(ask(&host, "GET", &format!("/images/busybox/json?platform={native}"), "").0, 200);
+    let archive = host.path("image.tar");
+    let _ = host.docker(["save", "-o", archive.to_str().expect("a name in UTF-8"), "busybox"]).ok();
+    let load = |platform: &str| {
+        let url = format!("http://d/images/load?quiet=1&platform={platform}");
+        let mut words = vec!["-sS", "-g", "--unix-socket"];
+        let (socket, data) =
+            (host.path("docker.sock").display().to_string(), format!("@{}", archive.display()));
+        words.extend([socket.as_str(), "-X", "POST", "--data-binary", &data, &url]);
+        minke_testkit::Run::new("curl", words).ok()
+    };
+    assert_eq!(ask(&host, "DELETE", &format!("/images/busybox?platforms={native}"), "").0, 200);
+    let refused = load(&foreign);
+    assert!(refused.contains(&format!("nothing for linux/{other}")), "{refused}");
+    assert_eq!(ask(&host, "GET", "/images/busybox/json", "").0, 404);
+    assert!(load(&native).contains("Loaded image"));
+    host.expect_nothing_left();
+}
+
+#[test]
+fn pruned_names_are_those_that_no_container_was_made_from() {
+    let host = Host::with_busybox();
+    for name in ["busybox:b", "busybox:a", "other:1"] {
+        let _ = host.docker(["tag", "busybox", name]).ok();
+    }
+    let names = || {
+        let all = host.docker(["images", "--format", "{{.Repository}}:{{.Tag}}"]).ok();
+        let mut all: Vec<_> = all.lines().map(str::to_owned).collect();
+        all.sort();
+        all
+    };
+    let _ = host.docker(["create", "--name", "box", "busybox:b"]).ok();
+    let _ = host.docker(["image", "prune", "-a", "-f"]).expect_code(0).expect_stdout("untagged: other:1");
+    assert_eq!(names(), ["busybox:b"]);
+    // Of one that was asked for by its id, one name stays.
+    let _ = host.docker(["rm", "box"]).ok();
+    let id = host.docker(["images", "-q", "--no-trunc"]).ok();
+    let _ = host.docker(["tag", "busybox:b", "busybox:c"]).ok();
+    let _ = host.docker(["create", &id]).ok();
+    let _ = host.docker(["image", "prune", "-a", "-f"]).expect_code(0);
+    assert_eq!(names().len(), 1);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn layers_that_are_here_may_be_left_out_of_an_archive() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "--name", "box", "busybox", "touch", "/new"]).ok();
+    let _ = host.docker(["commit", "box", "thin"]).ok();
+    let folder = host.path("thin");
+    std::fs::create_dir(&folder).expect("a folder");
+    let text = |name: &str| folder.join(name).display().to_string();
+    let _ = host.docker(["save", "-o", &text("whole.tar"), "thin"]).ok();
+    let tar = |words: &[&str]| minke_testkit::Run::new("tar", words).current_dir(&folder).ok();
+    tar(&["-xf", "whole.tar"]);
+    let manifest = parsed(&std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest"));
+    let (config, layers) = (&manifest[0]["Config"], manifest[0]["Layers"].as_array().expect("layers"));
+    let (config, base, top) =
+        (config.as_str().unwrap_or(""), layers[0].as_str().unwrap_or(""), layers[1].as_str().unwrap_or(""));
+    tar(&["-cf", "thin.tar", "manifest.json", config, top]);
+    tar(&["-cf", "no-top.tar", "manifest.json", config, base]);
+    let _ = host.docker(["rm", "box"]).ok();
+    let _ = host.docker(["rmi", "thin"]).ok();
+    let _ = host
+        .docker(["load", "-i", &text("no-top.tar")])
+        .expect_code(1)
+        .expect_stderr("is not in the archive");
+    let _ = host.docker(["load", "-i", &text("thin.tar")]).expect_code(0).expect_stdout("thin:latest");
+    let _ = host.docker(["run", "--rm", "thin", "ls", "/new"]).expect_code(0);
+    host.expect_nothing_left();
+}
+
+#[test]
+fn binds_of_the_engines_root_follow_the_hosts_mounts() {
+    let host = Host::with_busybox();
+    let propagation = |bind: &str, name: &str| {
+        let _ = host.docker(["create", "--name", name, "-v", bind, "busybox"]).ok();
+        inspect(&host, name)["Mounts"][0]["Propagation"].as_str().unwrap_or("").to_owned()
+    };
+    let root = host.docker(["info", "-f", "{{.DockerRootDir}}"]).ok();
+    assert_eq!(propagation("/:/host:ro", "all"), "rslave");
+    assert_eq!(propagation(&format!("{root}:/root"), "root"), "rslave");
+    assert_eq!(propagation(&format!("{root}:/root:rshared"), "shared"), "rshared");
+    assert_eq!(propagation("/etc:/e", "etc"), "rprivate");
+    let _ = host
+        .docker(["create", "-v", "/:/host:rprivate", "busybox"])
+        .expect_code(1)
+        .expect_stderr("must use either propagation mode \"rslave\" or \"rshared\"");
+    let _ = host
+        .docker(["run", "--rm", "-v", "/:/host:ro", "busybox", "ls", "/host/etc/hostname"])
+        .expect_code(0);
+    host.expect_nothing_left();
+}
+
 #[rstest]
 fn who_is_in_anothers_network_has_its_names_and_publishes_nothing(
     #[values(Cli::Docker, Cli::Minke)] cli: Cli,

@@ -50,6 +50,23 @@ fn exec_runs_inside_and_returns_the_exit_code(#[values(Cli::Docker, Cli::Minke)]
 }
 
 #[rstest]
+fn input_is_data_whatever_bytes_are_in_it(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
+    let host = Host::with_busybox();
+    // The keys that a user leaves a terminal with: ctrl-p, ctrl-q.
+    let data = "leave\x10\x11not".repeat(100_000);
+    let _ = host
+        .cli_run(cli, ["run", "--rm", "-i", "--network", "none", "busybox", "cat"])
+        .input(data.as_str())
+        .run()
+        .expect_code(0)
+        .expect_exact(&data);
+    let _ = host.cli(cli, ["create", "-i", "--name", "box", "busybox", "wc", "-c"]).ok();
+    let started = host.cli_run(cli, ["start", "-a", "-i", "box"]).input(data.as_str()).run();
+    let _ = started.expect_code(0).expect_exact("1000000\n");
+    host.expect_nothing_left();
+}
+
+#[rstest]
 fn a_detached_exec_runs_on(#[values(Cli::Docker, Cli::Minke)] cli: Cli) {
     let host = Host::with_busybox();
     let _ = host.cli(cli, ["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();

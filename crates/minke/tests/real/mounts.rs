@@ -145,6 +145,20 @@ fn an_images_files_are_mounted_read_only_whole_and_in_part() {
     fs::write(&changed, "new\n").unwrap();
     let _ = host.minke(["cp", changed.to_str().unwrap(), "tools:/share/text"]).ok();
     let _ = host.minke(["commit", "tools", "tools:2"]).ok();
+    let linked = "type=image,source=tools:3,target=/s,image-subpath=link/to";
+    let _ = host
+        .minke([
+            "run",
+            "--name",
+            "linker",
+            "busybox",
+            "sh",
+            "-c",
+            "mkdir /real /link && echo x >/real/in && ln -s ../real /link/to",
+        ])
+        .ok();
+    let _ = host.minke(["commit", "linker", "tools:3"]).ok();
+    let _ = host.minke(["run", "--rm", "--mount", linked, "busybox", "cat", "/s/in"]).expect_exact("x\n");
 
     let script = "/t/bin/tool; cat /t/share/text; touch /t/x 2>&1; cat /s/text; ls /s; cat /f; grep -c ' /t ' /proc/mounts";
     let ran = host.minke([

@@ -71,7 +71,11 @@ fn update(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     }
     let container = Container::attach(stored, None)?;
     let mut container = container.ok_or_else(|| anyhow!("container not running"))?;
-    container.update_rdt(&rdt)?;
+    let what = match rdt.l3_cache_schema {
+        Some(_) => "Intel RDT/CAT: l3 cache schema",
+        None => "Intel RDT/MBA: memory bandwidth schema",
+    };
+    container.update_rdt(&rdt).context(what)?;
     container.update(&resources)?;
     Ok(0)
 }

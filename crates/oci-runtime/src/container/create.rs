@@ -193,8 +193,15 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
     if let Some(filling) = &mut filling {
         filling.add(pid)?;
     }
-    if namespaces.new.contains(NamespaceType::User) {
-        place(&proc, pid, linux, process, made.ids_are_mapped)?;
+    if namespaces.new.contains(NamespaceType::User) && !made.ids_are_mapped {
+        id_map::write(&proc, pid, &linux.uid_mappings, &linux.gid_mappings)
+            .action(|| "linux.uidMappings: write".into())?;
+    }
+    if user {
+        place(&proc, pid, process)?;
+    }
+    if joined.user.is_some() {
+        id_map::check(&proc, pid, linux)?;
     }
     net_devices::transfer(linux, pid, network.as_ref())?;
     if let Some(plan) = &rdt {
@@ -567,18 +574,8 @@ fn clone_init(
     Ok(made.action(|| "linux.namespaces: make the process".into())?)
 }
 
-/// What only the creator may do for its child in a new user namespace: ids, and limits above its own.
-fn place(
-    proc: &Proc,
-    pid: i32,
-    linux: &Linux,
-    process: &Process,
-    ids_are_mapped: bool,
-) -> Result<(), CreateError> {
-    if !ids_are_mapped {
-        id_map::write(proc, pid, &linux.uid_mappings, &linux.gid_mappings)
-            .action(|| "linux.uidMappings: write".into())?;
-    }
+/// What only the creator may do for its child in a user namespace: limits above its own.
+fn place(proc: &Proc, pid: i32, process: &Process) -> Result<(), CreateError> {
     if let Some(score) = process.oom_score_adj {
         init::process::set_oom_score(proc, &pid.to_string(), score)?;
     }

@@ -9,12 +9,15 @@ use minke_kernel::{
     procfs::Proc,
     socket,
 };
-use minke_model::runtime_spec::{IdMapping, NamespaceType};
+use minke_model::runtime_spec::{IdMapping, Linux, NamespaceType};
 
 use super::{
+    CreateError,
     id_tools::{self, Ids},
     rootless,
+    validate::config,
 };
+use crate::step::Step;
 
 /// Writes the mappings of the user namespace that process `pid` was made in.
 ///
@@ -34,6 +37,38 @@ pub(super) fn write(proc: &Proc, pid: i32, uids: &[IdMapping], gids: &[IdMapping
         Err(error) if refused(&error) => id_tools::map(Ids::Groups, pid, gids),
         result => result,
     }
+}
+
+/// Compares the mappings of the configuration, where it has any, with those of the user namespace that process `pid` has joined:
+/// managers name both, and a container with other ids than it says must not be.
+pub(super) fn check(proc: &Proc, pid: i32, linux: &Linux) -> Result<(), CreateError> {
+    for (field, file, wanted) in
+        [("uidMappings", "uid_map", &linux.uid_mappings), ("gidMappings", "gid_map", &linux.gid_mappings)]
+    {
+        if wanted.is_empty() {
+            continue;
+        }
+        let there = proc.read(format!("{pid}/{file}")).action(|| format!("read /proc/{pid}/{file}"))?;
+        let there = parse(&there);
+        let mut wanted: Vec<_> = wanted.iter().map(|map| [map.container_id, map.host_id, map.size]).collect();
+        wanted.sort_unstable();
+        if there != wanted {
+            let reason = format!("the user namespace that is joined has others: {there:?}");
+            return Err(config(format!("linux.{field}"), reason));
+        }
+    }
+    Ok(())
+}
+
+/// The lines of /proc/PID/uid_map: the first id inside, the first outside, how many.
+fn parse(text: &str) -> Vec<[u32; 3]> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+        Some([numbers.next()??, numbers.next()??, numbers.next()??])
+    };
+    let mut maps: Vec<_> = text.lines().filter_map(line).collect();
+    maps.sort_unstable();
+    maps
 }
 
 fn is_own_group(gids: &[IdMapping]) -> bool {

@@ -145,9 +145,6 @@ fn id_mappings(linux: &Linux) -> Result<(), CreateError> {
         Some(_) if !joins && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) => {
             Err(config("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings"))
         }
-        Some(_) if joins && mapped => {
-            Err(config("linux.uidMappings", "ids of a user namespace that is joined can't be mapped"))
-        }
         _ => Ok(()),
     }
 }

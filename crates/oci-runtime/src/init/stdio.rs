@@ -46,8 +46,8 @@ pub(super) fn reopen_null() {
         if !fs::fstat(stream).is_ok_and(is_null) {
             continue;
         }
-        let Ok(mode) = fs::fcntl_getfl(stream) else { continue };
-        let flags = (mode & OFlags::RWMODE) | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // Both ways, whichever the caller's was: managers hand over one that was opened for reading as all three.
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // An image may have something else there.
         if let Ok(own) = fs::open("/dev/null", flags, fs::Mode::empty())
             && fs::fstat(&own).is_ok_and(is_null)

@@ -574,3 +574,15 @@ fn a_container_with_ids_of_its_own_joins_a_namespace_of_the_hosts() {
     bundle.start_sleeping();
     assert_eq!(namespace_of(bundle.pid(), NamespaceType::Network), namespace_of(pid, NamespaceType::Network));
 }
+
+#[test]
+fn a_null_device_that_was_opened_for_reading_can_be_written_to() {
+    let bundle = Bundle::new("echo x && echo y >&2 && touch /tmp/wrote");
+    bundle.write_config();
+    // What containerd's clients without streams hand over.
+    let null = || std::process::Stdio::from(std::fs::File::open("/dev/null").unwrap());
+    let mut command = bundle.command(&["run", "--bundle", bundle.path().to_str().unwrap(), &bundle.id]);
+    let status = command.stdin(null()).stdout(null()).stderr(null()).status().unwrap();
+    assert!(status.success());
+    assert!(bundle.rootfs().join("tmp/wrote").exists());
+}

@@ -65,6 +65,28 @@ fn a_tmpfs_has_its_options_and_may_start_with_the_images_files() {
 }
 
 #[test]
+fn an_overlay_may_have_long_paths_and_an_option_may_be_empty() {
+    let mut bundle = Bundle::new("cat /over/a /over/b; touch /over/c; stat -f -c %T /run");
+    let layer = |name: &str| {
+        let layer = bundle.path().join("l".repeat(120)).join(name);
+        fs::create_dir_all(&layer).unwrap();
+        layer
+    };
+    let (one, two, upper, work) = (layer("one:1"), layer("two"), layer("upper"), layer("work"));
+    fs::write(one.join("a"), "one\n").unwrap();
+    fs::write(two.join("b"), "two\n").unwrap();
+    let lower = format!("lowerdir={}:{}", one.display().to_string().replace(':', "\\:"), two.display());
+    let (up, wk) = (format!("upperdir={}", upper.display()), format!("workdir={}", work.display()));
+    bundle.mount("/over", "overlay", "overlay", &[&lower, &up, &wk, "nodev"]);
+    bundle.mount("/run", "tmpfs", "tmpfs", &["nosuid", ""]);
+    assert_eq!(bundle.run().succeeded().lines(), ["one", "two", "tmpfs"]);
+    assert!(upper.join("c").exists());
+    let long = format!("mode={}", "7".repeat(300));
+    bundle.mount("/long", "tmpfs", "tmpfs", &[&long]);
+    bundle.run().failed_with(1, &["mode: the kernel takes values of at most 255 bytes"]);
+}
+
+#[test]
 fn propagation_of_a_mount_is_what_was_asked_for() {
     let mut bundle = Bundle::new(
         "grep -E ' /(shared|slave|private) ' /proc/self/mountinfo | cut -d' ' -f5,7 | sed 's/:[0-9]*//'",

@@ -99,15 +99,26 @@ fn a_container_joins_a_user_namespace_that_owns_its_new_ones() {
     map(&mut first);
     first.start_sleeping();
     let pid = first.pid();
-    let mut second = Bundle::new("readlink /proc/self/ns/user; id -u; hostname");
-    map(&mut second);
-    second.linux().uid_mappings.clear();
-    second.linux().gid_mappings.clear();
-    second.spec.hostname = Some("second".into());
-    second.namespace(NamespaceType::User, Some(Some(format!("/proc/{pid}/ns/user"))));
-    let outcome = second.run().succeeded();
     let user = fs::read_link(format!("/proc/{pid}/ns/user")).unwrap().display().to_string();
-    assert_eq!(outcome.lines(), [&user, "0", "second"]);
+    // Its ids may be told again, as podman does for pods, but not differently.
+    for maps_again in [false, true] {
+        let mut second =
+            Bundle::new("readlink /proc/self/ns/user; id -u; hostname; cat /proc/self/oom_score_adj");
+        map(&mut second);
+        if !maps_again {
+            second.linux().uid_mappings.clear();
+            second.linux().gid_mappings.clear();
+        }
+        second.spec.hostname = Some("second".into());
+        second.process().oom_score_adj = Some(500);
+        second.namespace(NamespaceType::User, Some(Some(format!("/proc/{pid}/ns/user"))));
+        let outcome = second.run().succeeded();
+        assert_eq!(outcome.lines(), [&user, "0", "second", "500"]);
+        if maps_again {
+            second.linux().gid_mappings[0].size = 1;
+            second.run().failed_with(1, &["linux.gidMappings: the user namespace that is joined has others"]);
+        }
+    }
 }
 
 #[test]
