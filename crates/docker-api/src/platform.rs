@@ -33,7 +33,15 @@ pub(crate) fn words(text: &str) -> Result<String, ApiError> {
 /// 404 when the image is for another one, which clients take for a missing image; 400 for what is no platform.
 pub(crate) async fn check(call: &Call, name: &str, parameter: &str) -> Result<(), ApiError> {
     for text in call.query.all(parameter).iter().filter(|text| !text.is_empty()) {
-        check_image(call, name, &words(text)?.parse()?).await?;
+        let wanted: minke_model::Platform =
+            words(text)?.parse().map_err(|error| ApiError::invalid(format!("invalid platform: {error}")))?;
+        let image = call.engine().image_inspect(name).await?;
+        let word = |text: Option<String>| text.unwrap_or_default();
+        let (os, architecture) = (word(image.os), word(image.architecture));
+        let has = minke_model::Platform::normalised(&os, &architecture, image.variant.as_deref());
+        if wanted.suitability(&has) == 0 {
+            return Err(mismatch(name, &has, &wanted));
+        }
     }
     Ok(())
 }
@@ -44,13 +52,17 @@ pub(crate) async fn check_image(call: &Call, name: &str, wanted: &Platform) -> R
     let has = Platform::new(image.os.as_deref(), image.architecture.as_deref(), image.variant.as_deref());
     match wanted.is_met_by(&has) {
         true => Ok(()),
-        false => Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            format!(
-                "image with reference {name} was found but its platform ({has}) does not match the specified platform ({wanted})"
-            ),
-        )),
+        false => Err(mismatch(name, &has, wanted)),
     }
+}
+
+fn mismatch(name: &str, has: &dyn fmt::Display, wanted: &dyn fmt::Display) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "image with reference {name} was found but its platform ({has}) does not match the specified platform ({wanted})"
+        ),
+    )
 }
 
 /// An operating system, an architecture and its variant, in Go's words.

@@ -243,8 +243,11 @@ impl Engine {
             // With the names that containers were made from.
             let mut used: BTreeMap<ImageId, BTreeSet<String>> = BTreeMap::new();
             for record in inner.containers().iter().map(|container| container.record()) {
-                for image in record.images() {
-                    used.entry(image).or_default().insert(familiar(record.image_name()));
+                used.entry(record.image).or_default().insert(familiar(record.image_name()));
+                for mount in record.mounts.iter().filter_map(|mount| mount.image.as_ref()) {
+                    if let Some(image) = mount.id {
+                        used.entry(image).or_default().insert(familiar(&mount.reference));
+                    }
                 }
             }
             let doomed = |image: &&Arc<Image>| {
@@ -258,12 +261,16 @@ impl Engine {
             let before = inner.images.size_of(&images);
             let mut deleted = Vec::new();
             for image in images.iter().filter(doomed) {
-                match used.get(&image.id) {
-                    None => deleted.extend(inner.remove_image(&image.id.to_string(), true)?),
-                    Some(kept) => {
-                        for name in surplus(&image.names, kept) {
-                            deleted.extend(inner.remove_image(name, false)?);
-                        }
+                let (words, force) = match used.get(&image.id) {
+                    None => (vec![image.id.to_string()], true),
+                    Some(kept) => (surplus(&image.names, kept).cloned().collect(), false),
+                };
+                for word in words {
+                    match inner.remove_image(&word, force) {
+                        Ok(removed) => deleted.extend(removed),
+                        // Somebody else was faster, or needs it by now.
+                        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
+                        Err(error) => return Err(error),
                     }
                 }
             }
@@ -415,12 +422,14 @@ impl Inner {
 
 /// The names that an image which containers use can do without: all but those that the containers were made from, or all but
 /// one.
-fn surplus<'a>(names: &'a [String], kept: &BTreeSet<String>) -> Vec<&'a String> {
-    let is_kept = |name: &&String| kept.contains(&familiar(name));
-    match names.iter().any(|name| is_kept(&name)) {
-        true => names.iter().filter(|name| !is_kept(name)).collect(),
-        false => names.iter().skip(1).collect(),
-    }
+fn surplus<'a>(names: &'a [String], kept: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+    let is_kept = |name: &String| kept.contains(&familiar(name));
+    let spared = names.iter().position(is_kept).is_none();
+    names
+        .iter()
+        .enumerate()
+        .filter(move |(at, name)| !(is_kept(name) || spared && *at == 0))
+        .map(|(_, name)| name)
 }
 
 /// A name as people write it, with its tag.

@@ -32,6 +32,8 @@ use crate::{Error, error::chain, time_text};
 /// The volumes of this engine.
 #[derive(Debug)]
 pub(crate) struct Volumes {
+    /// The engine's root, without links on the way.
+    root: PathBuf,
     /// `<root>/volumes`
     directory: PathBuf,
     all: Mutex<BTreeMap<String, VolumeRecord>>,
@@ -57,7 +59,9 @@ pub(crate) struct Sources {
 impl Volumes {
     pub(crate) fn new(directory: PathBuf, records: Vec<VolumeRecord>) -> Self {
         let all = records.into_iter().map(|record| (record.name.clone(), record)).collect();
-        Self { directory, all: Mutex::new(all), users: Mutex::default() }
+        let root = directory.parent().unwrap_or(&directory);
+        let root = canonical(root).unwrap_or_else(|_| root.to_owned());
+        Self { root, directory, all: Mutex::new(all), users: Mutex::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VolumeRecord>> {
@@ -133,9 +137,11 @@ impl Volumes {
         if mount.kind != MountKind::Bind {
             return Ok(());
         }
-        let root = self.directory.parent().unwrap_or(&self.directory);
+        let root = &self.root;
         let source = Path::new(&mount.source);
-        let is_of_root = source.starts_with(root) || root.starts_with(source);
+        let is_of_root = [root.as_path(), self.directory.parent().unwrap_or(root)]
+            .iter()
+            .any(|root| source.starts_with(root) || root.starts_with(source));
         match (is_of_root, mount.propagation.as_str()) {
             (true, "") => mount.propagation = "rslave".to_owned(),
             (false, "") => mount.propagation = "rprivate".to_owned(),
@@ -293,6 +299,11 @@ impl Volumes {
         held.push(place);
         Ok(path)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine's own root: where its administrator put it")]
+fn canonical(root: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(root)
 }
 
 /// What `-v`, `--mount` and `--tmpfs` say; each destination at most once.

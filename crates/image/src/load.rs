@@ -144,7 +144,7 @@ impl ImageStore {
         self.load_for(None, archive, progress)
     }
 
-    /// As [`ImageStore::load`], for another platform: every image has to be for it.
+    /// As [`ImageStore::load`], of the images that are for a platform; there has to be one.
     ///
     /// # Errors
     /// As for [`ImageStore::load`].
@@ -156,9 +156,9 @@ impl ImageStore {
     ) -> Result<Vec<Loaded>, LoadError> {
         let mut staging = self.stage()?;
         let spool = Spool::read(archive, &mut staging, &self.options().layer_limits)?;
-        let plans = images(&spool, &mut staging, platform.unwrap_or(&Platform::host()))?;
+        let mut plans = images(&spool, &mut staging, platform.unwrap_or(&Platform::host()))?;
         if let Some(wanted) = platform {
-            plans.iter().try_for_each(|plan| plan.check_platform(wanted))?;
+            plans = of_platform(plans, wanted)?;
         }
         let loaded = plans.iter().map(|plan| Loaded { id: plan.id, names: familiar(&plan.names) }).collect();
         self.finish(&mut staging, plans, progress)?;
@@ -201,6 +201,25 @@ impl ImageStore {
             target: None,
         });
         Ok(staging.commit(images.collect())?)
+    }
+}
+
+fn of_platform(plans: Vec<Plan>, wanted: &Platform) -> Result<Vec<Plan>, LoadError> {
+    let mut others = Vec::new();
+    let mut matching = Vec::new();
+    for plan in plans {
+        let has = plan.platform()?;
+        match wanted.suitability(&has) {
+            0 => others.push(has.to_string()),
+            _ => matching.push(plan),
+        }
+    }
+    match matching.is_empty() {
+        true => {
+            let others = others.join(", ");
+            Err(LoadError::Invalid(format!("the archive has nothing for {wanted}, only for {others}")))
+        }
+        false => Ok(matching),
     }
 }
 

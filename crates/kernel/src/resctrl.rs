@@ -26,8 +26,10 @@ pub fn mount_point() -> io::Result<Option<PathBuf>> {
 fn find(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (mount, rest) = line.split_once(" - ")?;
-        let point = mount.split(' ').nth(4)?;
-        rest.starts_with("resctrl ").then(|| unescape(point))
+        let mut fields = mount.split(' ').skip(3);
+        let (source, point) = (fields.next()?, fields.next()?);
+        // Not a part of it that is bound somewhere.
+        (source == "/" && rest.starts_with("resctrl ")).then(|| unescape(point))
     })
 }
 
@@ -39,7 +41,9 @@ mod tests {
     fn it_is_found_wherever_it_is_mounted() {
         let without = "22 1 8:1 / / rw - ext4 /dev/vda rw\n";
         assert_eq!(find(without), None);
-        let with = format!("{without}30 22 0:27 / /mnt/cache\\040groups rw,relatime - resctrl resctrl rw\n");
+        let bound = format!("{without}29 22 0:27 /gold /mnt/gold rw - resctrl resctrl rw\n");
+        assert_eq!(find(&bound), None);
+        let with = format!("{bound}30 22 0:27 / /mnt/cache\\040groups rw,relatime - resctrl resctrl rw\n");
         assert_eq!(find(&with), Some("/mnt/cache groups".into()));
     }
 }

@@ -36,6 +36,7 @@ use minke_model::runtime_spec::{
 };
 
 pub(crate) use self::error::ActionError;
+use self::state::StateDir;
 pub use self::{
     create::OVERLAY_ANNOTATION,
     error::{CreateError, DeleteError, ExecError, InitError, InitErrorKind, OperationError, StartError},
@@ -45,7 +46,6 @@ pub use self::{
     rootless::is_rootless,
     state::{LoadError, Record, Stored, list},
 };
-use self::{state::StateDir, undo::Undo};
 use crate::step::Step;
 
 /// Where a process's standard streams come from.
@@ -279,28 +279,12 @@ impl Container {
         Ok(())
     }
 
-    /// Changes the lines of the container's group of Intel RDT; one that is in no group gets its own.
+    /// Changes lines of the container's group of Intel RDT.
     ///
     /// # Errors
-    /// A host without resctrl, a line that is none, what the kernel said.
-    pub fn update_rdt(&mut self, lines: &IntelRdt) -> Result<(), CreateError> {
-        let mut undo = Undo::default();
-        let Some(plan) = rdt::Plan::change(&self.record.id, self.record.rdt.as_ref(), lines)? else {
-            return Ok(());
-        };
-        let is_first = self.record.rdt.replace(plan.group().clone()).is_none();
-        self.dir.save(&self.record).action(|| "write the state".into())?;
-        let pids = match &self.cgroup {
-            Some(group) if is_first => group.pids().unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        plan.carry_out(self.pid(), &mut undo)?;
-        // Whoever was made before isn't in it by birth, and may have ended.
-        for pid in pids {
-            let _ = plan.group().add(pid.as_raw_nonzero().get());
-        }
-        undo.disarm();
-        Ok(())
+    /// A container that is in no group, a line that is none, what the kernel said.
+    pub fn update_rdt(&self, lines: &IntelRdt) -> Result<(), CreateError> {
+        rdt::change(self.record.rdt.as_ref(), lines)
     }
 
     /// How many processes the kernel has killed for memory.

@@ -95,18 +95,11 @@ impl Plan {
         Self::with_manifest(entry, Descriptor::new(MANIFEST, digest, size), layers, config_digest, config)
     }
 
-    /// An image for another platform than was asked for is refused.
-    pub(super) fn check_platform(&self, wanted: &Platform) -> Result<(), LoadError> {
+    /// What it runs on.
+    pub(super) fn platform(&self) -> Result<Platform, LoadError> {
         let config: ImageConfig = serde_json::from_slice(&self.config)
             .map_err(|source| LoadError::Json { entry: format!("configuration {}", self.id), source })?;
-        let has = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
-        match wanted.suitability(&has) {
-            0 => Err(LoadError::Invalid(format!(
-                "the archive has {} for {has}, and nothing for {wanted}, the platform that was asked for",
-                self.names.first().map_or_else(|| self.id.to_string(), Reference::familiar)
-            ))),
-            _ => Ok(()),
-        }
+        Ok(Platform::normalised(&config.os, &config.architecture, config.variant.as_deref()))
     }
 
     pub(super) fn add_name(&mut self, name: Reference) {

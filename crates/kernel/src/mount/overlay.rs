@@ -38,11 +38,22 @@ pub(super) fn from_parameters(parameters: &[Parameter], attributes: &Attributes)
     for Parameter { key, value } in parameters {
         match (key.as_str(), value) {
             ("lowerdir", Some(value)) => wanted.lower = directories(value)?,
+            ("lowerdir+", Some(value)) => wanted.lower.push(value.into()),
+            ("datadir+", Some(value)) if value.len() > LONGEST_VALUE => {
+                return Err(impossible("datadir+: at most 255 bytes"));
+            }
             ("upperdir", Some(value)) => wanted.upper = Some(unescaped(value).into()),
             ("workdir", Some(value)) => wanted.work = Some(unescaped(value).into()),
             (key, Some(value)) => wanted.options.push(format!("{key}={value}")),
             (key, None) => wanted.options.push(key.to_owned()),
         }
+    }
+    match (wanted.lower.len(), &wanted.upper, &wanted.work) {
+        (_, Some(_), None) => return Err(impossible("upperdir: needs a workdir")),
+        (_, None, Some(_)) => return Err(impossible("workdir: needs an upperdir")),
+        (0, ..) => return Err(impossible("lowerdir: missing")),
+        (1, None, None) => return Err(impossible("lowerdir: one alone needs an upperdir")),
+        _ => {}
     }
     let mount = overlay(&wanted)?;
     super::set_attributes(&mount, attributes, false)?;
@@ -59,12 +70,13 @@ fn directories(list: &str) -> io::Result<Vec<PathBuf>> {
     });
     let directories: Vec<PathBuf> = parts.map(|part| unescaped(part).into()).collect();
     match directories.iter().any(|directory| directory.as_os_str().is_empty()) {
-        true => {
-            let reason = "lowerdir: layers of data only (::) can't be longer than 255 bytes together";
-            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
-        }
+        true => Err(impossible("lowerdir: layers of data only (::) can't be longer than 255 bytes together")),
         false => Ok(directories),
     }
+}
+
+fn impossible(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
 fn unescaped(text: &str) -> String {

@@ -561,7 +561,7 @@ fn an_image_for_another_platform_than_was_named_is_left_alone() {
     };
     assert_eq!(ask(&host, "DELETE", &format!("/images/busybox?platforms={native}"), "").0, 200);
     let refused = load(&foreign);
-    assert!(refused.contains(&format!("nothing for linux/{other}")), "{refused}");
+    assert!(refused.contains(&format!("nothing for linux/{other}, only for linux/{own}")), "{refused}");
     assert_eq!(ask(&host, "GET", "/images/busybox/json", "").0, 404);
     assert!(load(&native).contains("Loaded image"));
     host.expect_nothing_left();

@@ -58,7 +58,7 @@ fn update(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
         Some(path) => read(&path)?,
         None => from_flags(&parsed)?,
     };
-    let line = |name| anyhow::Ok(parsed.text(name)?.map(str::to_owned));
+    let line = |name| anyhow::Ok(parsed.text(name)?.filter(|text| !text.is_empty()).map(str::to_owned));
     let rdt = IntelRdt {
         l3_cache_schema: line("l3-cache-schema")?,
         mem_bw_schema: line("mem-bw-schema")?,

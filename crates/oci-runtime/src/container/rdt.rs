@@ -47,21 +47,6 @@ impl Plan {
         Self::below(&root, id, wanted).map(Some)
     }
 
-    /// For a container that is there, and in `group` if in any; `None` where no line is given.
-    pub(super) fn change(
-        id: &str,
-        group: Option<&Group>,
-        wanted: &IntelRdt,
-    ) -> Result<Option<Self>, CreateError> {
-        if wanted.l3_cache_schema.is_none() && wanted.mem_bw_schema.is_none() {
-            return Ok(None);
-        }
-        match group {
-            None => Self::new(id, Some(wanted)),
-            Some(group) => Ok(Some(Self { group: group.clone(), is_new: false, lines: lines(wanted)? })),
-        }
-    }
-
     fn below(root: &Path, id: &str, wanted: &IntelRdt) -> Result<Self, CreateError> {
         let class = given(&wanted.clos_id);
         let path = match class.map(String::as_str) {
@@ -81,7 +66,7 @@ impl Plan {
                     format!("{} has no class {class:?}, and no schema is given for one", root.display());
                 return Err(config("linux.intelRdt.closID", reason));
             }
-            Some(_) if !is_new => compare(&path, wanted)?,
+            Some(_) if !is_new => compare(root, &path, wanted)?,
             _ => {}
         }
         let is_own = is_new && class.is_none();
@@ -96,8 +81,10 @@ impl Plan {
 
     /// Makes what isn't there, and brings the process in.
     pub(super) fn carry_out(&self, pid: i32, undo: &mut Undo) -> Result<(), ActionError> {
-        if self.is_new {
+        if self.group.is_own {
             self.group.make(&self.group.path, undo)?;
+        } else if self.is_new {
+            self.group.make_shared()?;
         }
         if !self.lines.is_empty() {
             self.group.write("schemata", self.lines.join("\n") + "\n")?;
@@ -110,8 +97,11 @@ impl Plan {
 }
 
 impl Group {
-    /// Brings a process in, whose children will be born in it.
+    /// Brings a process in, whose children will be born in it. A group that somebody has taken away since keeps nobody out.
     pub(crate) fn add(&self, pid: i32) -> Result<(), ActionError> {
+        if !self.path.is_dir() {
+            return Ok(());
+        }
         self.write("tasks", pid.to_string())?;
         match &self.monitoring {
             Some(monitoring) => self.explained(fs::write(monitoring.join("tasks"), pid.to_string()), || {
@@ -132,6 +122,15 @@ impl Group {
             _ => None,
         })
         .collect()
+    }
+
+    /// Makes a class that has a name, which stays: others may join it at any time, and may just have made it.
+    fn make_shared(&self) -> Result<(), ActionError> {
+        let made = match fs::create_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        };
+        self.explained(made, || format!("linux.intelRdt: make {}", self.path.display()))
     }
 
     fn make(&self, path: &Path, undo: &mut Undo) -> Result<(), ActionError> {
@@ -182,8 +181,18 @@ fn lines(wanted: &IntelRdt) -> Result<Vec<String>, CreateError> {
     }
 }
 
+/// Changes lines of the group that a container is in.
+pub(super) fn change(group: Option<&Group>, wanted: &IntelRdt) -> Result<(), CreateError> {
+    let lines = lines(wanted)?;
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let group = group.ok_or_else(|| config("linux.intelRdt", "the container was created without"))?;
+    Ok(group.write("schemata", lines.join("\n") + "\n")?)
+}
+
 /// A class that was there is taken as it is: what the configuration wants of its caches and bandwidth must be so already.
-fn compare(path: &Path, wanted: &IntelRdt) -> Result<(), CreateError> {
+fn compare(root: &Path, path: &Path, wanted: &IntelRdt) -> Result<(), CreateError> {
     let lines = [("l3CacheSchema", &wanted.l3_cache_schema), ("memBwSchema", &wanted.mem_bw_schema)];
     let lines: Vec<_> = lines.into_iter().filter_map(|(field, line)| Some((field, given(line)?))).collect();
     if lines.is_empty() {
@@ -192,7 +201,12 @@ fn compare(path: &Path, wanted: &IntelRdt) -> Result<(), CreateError> {
     let path = path.join("schemata");
     let there = fs::read_to_string(&path).action(|| format!("linux.intelRdt: read {}", path.display()))?;
     for (field, line) in lines {
-        let (name, shares) = parse(line);
+        let (name, mut shares) = parse(line);
+        if name == "MB" {
+            let step = fs::read_to_string(root.join("info/MB/bandwidth_gran")).ok();
+            let step = step.and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+            shares.values_mut().for_each(|share| round_up(share, step));
+        }
         let now = there.lines().map(parse).find(|(other, _)| *other == name).map(|(_, shares)| shares);
         let agrees =
             now.is_some_and(|now| shares.iter().all(|(domain, share)| now.get(domain) == Some(share)));
@@ -203,6 +217,13 @@ fn compare(path: &Path, wanted: &IntelRdt) -> Result<(), CreateError> {
         }
     }
     Ok(())
+}
+
+/// As the kernel does it with what is written.
+fn round_up(share: &mut String, step: u64) {
+    if let (Ok(number), true) = (share.parse::<u64>(), step > 0) {
+        *share = number.div_ceil(step).saturating_mul(step).to_string();
+    }
 }
 
 /// A line's resource, and its share by domain. Blanks and leading zeros mean nothing.
@@ -259,14 +280,36 @@ mod tests {
     }
 
     #[test]
-    fn a_creation_that_fails_leaves_no_group() {
+    fn a_creation_that_fails_leaves_no_group_of_its_own_but_classes_for_others() {
         let root = root();
-        let plan =
-            Plan::below(root.path(), "box", &wanted(r#"{"closID":"gold","schemata":["L3:0=f"]}"#)).unwrap();
-        let mut undo = Undo::default();
-        plan.group().make(&root.path().join("gold"), &mut undo).unwrap();
-        drop(undo);
-        assert!(!root.path().join("gold").exists());
+        for (json, name, stays) in [
+            (r#"{"schemata":["L3:0=f"]}"#, "box", false),
+            (r#"{"closID":"gold","schemata":["L3:0=f"]}"#, "gold", true),
+        ] {
+            let plan = Plan::below(root.path(), "box", &wanted(json)).unwrap();
+            let mut undo = Undo::default();
+            plan.carry_out(42, &mut undo).unwrap();
+            for file in ["schemata", "tasks"] {
+                fs::remove_file(root.path().join(name).join(file)).unwrap();
+            }
+            drop(undo);
+            assert_eq!(root.path().join(name).exists(), stays, "{json}");
+        }
+        // Two that begin at the same time.
+        let json = r#"{"closID":"new","schemata":["L3:0=f"]}"#;
+        let plans = [(); 2].map(|()| Plan::below(root.path(), "box", &wanted(json)).unwrap());
+        plans.iter().for_each(|plan| plan.carry_out(42, &mut Undo::default()).unwrap());
+    }
+
+    #[test]
+    fn lines_change_where_there_is_a_group() {
+        let root = root();
+        let plan = Plan::below(root.path(), "box", &wanted(r#"{"closID":"/"}"#)).unwrap();
+        let lines = wanted(r#"{"memBwSchema":"MB:0=30"}"#);
+        change(Some(plan.group()), &lines).unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("schemata")).unwrap(), "MB:0=30\n");
+        assert!(change(None, &lines).unwrap_err().to_string().contains("created without"));
+        change(None, &wanted("{}")).unwrap();
     }
 
     #[test]
@@ -293,6 +336,10 @@ mod tests {
         let other = refusal(root.path(), r#"{"closID":"/","l3CacheSchema":"L3:0=ff"}"#);
         assert!(other.contains("linux.intelRdt.l3CacheSchema") && other.contains("0=fffff"), "{other}");
         assert!(refusal(root.path(), r#"{"closID":"/","memBwSchema":"MB:2=100"}"#).contains("memBwSchema"));
+        // What the kernel rounds is what it has.
+        fs::create_dir_all(root.path().join("info/MB")).unwrap();
+        fs::write(root.path().join("info/MB/bandwidth_gran"), "10\n").unwrap();
+        Plan::below(root.path(), "box", &wanted(r#"{"closID":"/","memBwSchema":"MB:0=95"}"#)).unwrap();
     }
 
     #[test]

@@ -45,8 +45,14 @@ impl MountPoints {
             Some(image) => image.real_path(Path::new(target)),
             None => Ok(Path::new("/").join(target)),
         };
+        // What is mounted on a mount has its place there.
+        let is_on_another = |target: &String| {
+            let target = Path::new(target);
+            targets.iter().map(Path::new).any(|other| other != target && target.starts_with(other))
+        };
+        let own = targets.iter().filter(|target| !is_on_another(target));
         // One that leads in circles can't be mounted on either, which is told then.
-        let targets = targets.iter().filter_map(|target| real(target).ok()).collect();
+        let targets = own.filter_map(|target| real(target).ok()).collect();
         Ok(Self { image, targets, found: BTreeMap::new() })
     }
 
