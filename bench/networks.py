@@ -85,6 +85,26 @@ def fill(endpoint, count, have):
         have.extend(pool.map(one, range(len(have), count)))
 
 
+def port_by_ip(connection, engine, times=40):
+    """Milliseconds in which `ip` makes a port of the network's bridge and removes it, without anybody's addresses, rules or records: how
+    the kernel's own part grows with the ports that are there."""
+    inside = ["nsenter", "-t", str(engine), "-n"]
+    gateway = connection.call("GET", f"/networks/{NETWORK}")["IPAM"]["Config"][0]["Gateway"]
+    lines = subprocess.run([*inside, "ip", "-o", "-4", "address"], capture_output=True, text=True, check=True).stdout
+    bridge = re.search(r"^\d+: (\S+) .* " + re.escape(gateway) + "/", lines, re.MULTILINE)[1]
+    # The other end is where a container's is: in a network namespace of its own.
+    with subprocess.Popen(["unshare", "--net", "sleep", "infinity"]) as holder:
+        try:
+            while os.readlink(f"/proc/{holder.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+                time.sleep(0.01)
+            one = f"link add mkbench type veth peer name eth0 netns {holder.pid}\nlink set mkbench master {bridge}\nlink set mkbench up\nlink del mkbench\n"
+            began = time.perf_counter()
+            subprocess.run([*inside, "ip", "-batch", "-"], input=one * times, text=True, check=True)
+            return (time.perf_counter() - began) * 1000 / times
+        finally:
+            holder.kill()
+
+
 def asked(pid, name, window):
     """(answers a second, 99th percentile) of a client in a container's network."""
     command = ["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ASKER, name, "3", str(window)]
@@ -201,8 +221,8 @@ def measure_networks(directory, rows):
         try:
             for connection in connections.values():
                 connection.call("POST", "/networks/create", {"Name": NETWORK, "Driver": "bridge"})
-            measure(endpoints, connections, filled, made, rows)
-            measure_alone(endpoint, connections["minke"], filled["minke"], made["minke"], rows)
+            measure(endpoints, connections, filled, made, pid, rows)
+            measure_alone(endpoint, connections["minke"], filled["minke"], made["minke"], pid, rows)
             # Last, since each engine looks at the connections that it leaves behind in the kernel's table.
             # The peer runs in the host's own namespace.
             lans = {name: stack.enter_context(contextlib.closing(Lan(pid if name == "minke" else os.getpid(), root))) for name in endpoints}
@@ -214,19 +234,20 @@ def measure_networks(directory, rows):
                 connection.call("DELETE", f"/networks/{NETWORK}")
 
 
-def measure_alone(endpoint, connection, filled, made, rows):
+def measure_alone(endpoint, connection, filled, made, pid, rows):
     """The curve's end, for minke: with most containers that one bridge takes."""
     say(f"networks: {ALONE} containers on one network")
     box, web, before = *made[:2], len(filled)
     fill(endpoint, ALONE, filled)
     for title, work in (("connect and disconnect", lambda: connect_and_disconnect(connection, box)), ("start and kill with a published port", lambda: start_and_stop(connection, web))):
         rows.append((f"API: {title}, {ALONE} others there", "", None, interleaved({"minke": work})["minke"], "ms"))
+    rows.append((f"`ip`, and nothing else: a port of that bridge made and removed, {ALONE} others there", "", None, port_by_ip(connection, pid), "ms"))
     for container in filled[before:]:
         connection.remove(container)
     del filled[before:]
 
 
-def measure(endpoints, connections, filled, made, rows):
+def measure(endpoints, connections, filled, made, pid, rows):
     def compare(title, work, **options):
         medians = interleaved({name: (lambda name=name: work(name)) for name in endpoints}, **options)
         rows.append((f"API: {title}", "dockerd", medians.get("dockerd"), medians["minke"], "ms"))
@@ -241,6 +262,7 @@ def measure(endpoints, connections, filled, made, rows):
         for name, endpoint in endpoints.items():
             fill(endpoint, count, filled[name])
         compare(f"connect and disconnect, {count} others there", lambda name: connect_and_disconnect(connections[name], box[name]))
+        rows.append((f"`ip`, and nothing else: a port of that bridge made and removed, {count} others there", "", None, port_by_ip(connections["minke"], pid), "ms"))
 
     say("networks: start and stop with a published port")
     for name, connection in connections.items():

@@ -23,6 +23,7 @@ use futures_util::{
     future::{BoxFuture, Shared, try_join, try_join_all},
 };
 use minke_dockerfile::{
+    ast::Source,
     evaluate::{Action, Evaluated, Step},
     plan::{Origin, StageId},
 };
@@ -69,6 +70,8 @@ pub(crate) struct Build {
     pub(crate) imports: Arc<Imports>,
     /// What the request has made so far.
     pub(crate) made: Arc<Made>,
+    /// The Dockerfile.
+    pub(crate) source: Source,
     pub(crate) results: Mutex<HashMap<StageId, Result_>>,
     /// What steps came to, by their places in their stages.
     pub(crate) keys: Mutex<HashMap<(StageId, usize), Digest>>,

@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     BuildError, BuildRequest, BuildResult, CacheEntry, CacheFilter, Client, LinkedBuild, NetworkMode,
+    attest::attest,
     build::Build,
     cache::{Cache, failed},
     caches::CacheMounts,
@@ -113,7 +114,7 @@ impl Builder {
     /// [`BuildError`]; steps that were finished stay in the cache.
     pub async fn build(&self, request: BuildRequest, client: Client) -> Result<BuildResult, BuildError> {
         self.check_allowed(&request)?;
-        let check_only = request.check_only;
+        let (check_only, began) = (request.check_only, OffsetDateTime::now_utc());
         let prepared = prepare::prepare(self, request, client).await?;
         if check_only {
             return Ok(BuildResult::default());
@@ -121,7 +122,8 @@ impl Builder {
         let _end = EndOnDrop(prepared.builds.iter().map(|(build, _)| Arc::clone(build)).collect());
         let finished = try_join_all(prepared.builds.iter().map(|(build, target)| finish(build, *target)));
         let finished = finished.await?;
-        let mut result = export::export(&finished).await?;
+        let attested = attest(self, &finished, began).await?;
+        let mut result = export::export(&finished, &attested).await?;
         let caches = exchange::export(&prepared.builds, &prepared.exports).await?;
         result.exporter_response.extend(caches);
         result.unused_args = prepared.unused_args;

@@ -8,6 +8,8 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
+use crate::Material;
+
 /// Files to be built from. Nothing is transferred before it is asked for.
 pub trait Context: Send + Sync {
     /// One file's content; `None` when there is no such file. For the Dockerfile and `.dockerignore`.
@@ -26,6 +28,14 @@ pub trait Context: Send + Sync {
     /// Whether its `.dockerignore` holds where it has a name: those of the client's own folders do.
     fn heeds_ignore_file(&self) -> bool {
         false
+    }
+
+    /// What it is made of, where that has a name that anybody knows it by: a commit, a file by its URL. A client's folder has none.
+    ///
+    /// # Errors
+    /// [`ContextError`].
+    fn material(&self) -> BoxFuture<'_, Result<Option<Material>, ContextError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// What names this context in messages: `.`, a URL.

@@ -14,7 +14,9 @@ use minke_image::archive::{self, AbsoluteNames, Limits, Parents, UnpackOptions};
 use minke_kernel::path::Root;
 use rustix::fs::OFlags;
 
-use crate::{Context, ContextError, Tree, Wanted, cache::failed, copy::handle_path, exclude::IGNORE_FILE};
+use crate::{
+    Context, ContextError, Material, Tree, Wanted, cache::failed, copy::handle_path, exclude::IGNORE_FILE,
+};
 
 /// A directory whose files are all here.
 #[derive(Debug, Clone)]
@@ -60,6 +62,10 @@ impl Context for Subdirectory {
             Ok(Tree::new(path, tree))
         }
         .boxed()
+    }
+
+    fn material(&self) -> BoxFuture<'_, Result<Option<Material>, ContextError>> {
+        self.whole.material()
     }
 
     fn name(&self) -> String {

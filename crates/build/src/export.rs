@@ -3,6 +3,7 @@
 mod files;
 mod image;
 mod layout;
+mod statements;
 
 pub(crate) use image::image_config;
 
@@ -11,9 +12,10 @@ use std::sync::Arc;
 use minke_dockerfile::plan::StageId;
 
 use crate::{
-    BuildError, BuildResult, ContextError, Output, OutputKind,
+    BuildError, BuildResult, ContextError, Output, OutputKind, ToldProvenance,
+    attest::Attested,
     build::{Build, State},
-    cache::Key,
+    cache::{Key, failed},
     progress::Node,
 };
 
@@ -24,16 +26,16 @@ pub(crate) struct Finished {
     pub(crate) state: State,
 }
 
-/// Writes every output of the request.
-pub(crate) async fn export(finished: &[Finished]) -> Result<BuildResult, BuildError> {
-    let mut result = BuildResult::default();
+/// Writes every output of the request, with what was attested.
+pub(crate) async fn export(finished: &[Finished], attested: &[Attested]) -> Result<BuildResult, BuildError> {
+    let mut result = BuildResult { provenance: provenance(finished, attested)?, ..BuildResult::default() };
     let Some(Finished { build, .. }) = finished.first() else { return Ok(result) };
     let usual = [Output { kind: OutputKind::Image, attributes: Default::default(), destination: None }];
     let outputs: &[Output] = if build.request.outputs.is_empty() { &usual } else { &build.request.outputs };
     for output in outputs {
         let node = node(build, output);
         node.start();
-        let exported = one(output, finished, build, &mut result, &node).await;
+        let exported = one(output, finished, attested, build, &mut result, &node).await;
         node.end(exported.as_ref().err());
         exported?;
     }
@@ -52,9 +54,20 @@ fn node(build: &Build, output: &Output) -> Node {
     Node::new(&build.client.progress, Key::new("export").and(key).digest(), name.to_owned())
 }
 
+/// How each result came about, for the client alone.
+fn provenance(finished: &[Finished], attested: &[Attested]) -> Result<Vec<ToldProvenance>, BuildError> {
+    let told = finished.iter().zip(attested).map(|(one, Attested { provenance, .. })| {
+        let platform = if finished.len() > 1 { one.build.platform.to_string() } else { String::new() };
+        let json = serde_json::to_vec_pretty(&provenance.body).map_err(|error| failed(&error))?;
+        Ok(ToldProvenance { platform, kind: provenance.kind.clone(), json })
+    });
+    told.collect()
+}
+
 async fn one(
     output: &Output,
     finished: &[Finished],
+    attested: &[Attested],
     build: &Build,
     result: &mut BuildResult,
     node: &Node,
@@ -63,7 +76,7 @@ async fn one(
         OutputKind::CacheOnly => Ok(()),
         OutputKind::Image => {
             let names = names(build, output);
-            image::compose(finished, &names, result).await?;
+            image::compose(finished, output, attested, &names, result).await?;
             let written = result.manifest.as_ref().filter(|_| result.is_index).or(result.image.as_ref());
             let written = written.cloned().unwrap_or_default();
             node.log(crate::LogStream::Stdout, format!("writing image {written}\n").as_bytes());
@@ -80,7 +93,9 @@ async fn one(
         )),
         OutputKind::Oci | OutputKind::Docker => {
             let names = names(build, output);
-            let composed = image::compose(finished, &names, result).await?;
+            // Docker's own format has no place for more than an image.
+            let attested = if output.kind == OutputKind::Oci { attested } else { &[] };
+            let composed = image::compose(finished, output, attested, &names, result).await?;
             if output.is_layout() {
                 return layout::write(build, composed.root, result, node).await;
             }
@@ -89,11 +104,11 @@ async fn one(
             destination(output)?.stream(bytes).await.map_err(BuildError::from)
         }
         OutputKind::Tar => {
-            let bytes = files::tar(finished).await?;
+            let bytes = files::tar(finished, output, attested).await?;
             destination(output)?.stream(bytes).await.map_err(BuildError::from)
         }
         OutputKind::Local => {
-            let tree = files::directory(finished).await?;
+            let tree = files::directory(finished, output, attested).await?;
             destination(output)?.directory(tree).await.map_err(BuildError::from)
         }
     }

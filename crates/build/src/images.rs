@@ -10,7 +10,7 @@ use minke_model::{Digest, Platform, image_config::ImageConfig};
 use time::OffsetDateTime;
 
 use crate::{
-    BuildError, Client, ContextError, Event, Status,
+    BuildError, Client, ContextError, Event, Material, Status,
     cache::{Cached, Key, failed},
     progress::Node,
 };
@@ -22,6 +22,8 @@ pub(crate) struct BaseImage {
     pub(crate) layers: Vec<BuiltLayer>,
     /// Its name with its digest, for progress.
     pub(crate) title: String,
+    /// What it is called where everybody can have it.
+    pub(crate) material: Option<Material>,
     _held: Option<Arc<HeldLayers>>,
 }
 
@@ -32,7 +34,7 @@ impl BaseImage {
 
     /// What was brought here for this build.
     pub(crate) fn of_cached(config: Arc<ImageConfig>, cached: Cached, title: String) -> Self {
-        Self { config, layers: cached.layers, title, _held: Some(cached.held) }
+        Self { config, layers: cached.layers, title, material: None, _held: Some(cached.held) }
     }
 
     /// What it runs on, where it says so.
@@ -109,12 +111,21 @@ fn suits(image: &Image, origin: &ImageOrigin) -> bool {
 async fn hold(engine: &Engine, origin: &ImageOrigin, image: Image) -> Result<BaseImage, BuildError> {
     let store = engine.image_store().clone();
     let title = format!("{}@{}", origin.reference, image.manifest);
+    let material = material(origin, &image);
     let layers = tokio::task::spawn_blocking(move || {
         let layers = store.built_layers(&image).map_err(|error| failed(&error))?;
         Ok::<_, BuildError>((image.config, layers))
     });
     let (config, layers) = layers.await.map_err(|error| failed(&error))??;
-    hold_layers(engine, config, layers, title).await
+    Ok(BaseImage { material: Some(material), ..hold_layers(engine, config, layers, title).await? })
+}
+
+/// The image by the digest that its name has in its registry, as far as that is known.
+fn material(origin: &ImageOrigin, image: &Image) -> Material {
+    let prefix = format!("{}@", origin.reference.familiar_name());
+    let there = image.digests.iter().find_map(|known| known.strip_prefix(&prefix)?.parse().ok());
+    let digest = origin.reference.digest().or(there).unwrap_or(image.manifest);
+    Material::image(&origin.reference, &origin.platform, &digest)
 }
 
 /// An image of these layers, which stay as long as it lives.
@@ -128,7 +139,8 @@ pub(crate) async fn hold_layers(
     let held = tokio::task::spawn_blocking(move || {
         let held = store.hold_layers(&layers).map_err(|error| failed(&error))?;
         let held = held.ok_or_else(|| BuildError::Failed(format!("layers of {title} are missing")))?;
-        Ok::<_, BuildError>(BaseImage { config, layers, title, _held: Some(Arc::new(held)) })
+        let held = Some(Arc::new(held));
+        Ok::<_, BuildError>(BaseImage { config, layers, title, material: None, _held: held })
     });
     held.await.map_err(|error| failed(&error))?
 }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod arrivals;
+mod attest;
 mod build;
 mod builder;
 mod cache;
@@ -31,6 +32,7 @@ mod request;
 mod ssh;
 
 pub use arrivals::Arrivals;
+pub use attest::{Attest, Invocation, Material, Provenance, Sbom, Slsa};
 pub use builder::{Builder, PruneOptions, Pruned};
 pub use cache::{
     CacheEntry,
@@ -40,8 +42,10 @@ pub use client::{AgentStream, Auth, Client, ContentReader, ContentStores, Secret
 pub use context::{Context, ContextError, Tree, Wanted};
 pub use directory::{DirectoryContext, NoContext, Subdirectory};
 pub use error::BuildError;
-pub use output::{BuildResult, Destination, Output, OutputKind};
+pub use output::{BuildResult, Destination, Output, OutputKind, ToldProvenance};
 pub use prepare::{lower_case_dockerfile, read_dockerfile};
 pub use progress::{Event, LogStream, Progress, Status, Step, Vertex, Warning};
 pub use remote::{RemoteContext, fetch};
-pub use request::{BuildRequest, CacheEndpoint, LinkedBuild, NamedContext, NetworkMode, ResourceLimits};
+pub use request::{
+    BuildRequest, Built, CacheEndpoint, LinkedBuild, NamedContext, NetworkMode, ResourceLimits,
+};

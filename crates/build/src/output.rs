@@ -84,6 +84,19 @@ pub struct BuildResult {
     pub names: Vec<String>,
     /// Arguments that were given and that no `ARG` declares, sorted.
     pub unused_args: Vec<String>,
+    /// How it came about, for each platform.
+    pub provenance: Vec<ToldProvenance>,
     /// BuildKit's exporter response: `containerimage.digest`, `containerimage.config.digest`, `image.name` …
     pub exporter_response: BTreeMap<String, String>,
+}
+
+/// How a result came about, in full, whether it was asked for or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToldProvenance {
+    /// For which platform; empty where there is one only.
+    pub platform: String,
+    /// Which form it has: `https://slsa.dev/provenance/v1`.
+    pub kind: String,
+    /// The predicate, as JSON.
+    pub json: Vec<u8>,
 }

@@ -191,7 +191,7 @@ fn options(request: &BuildRequest, platform: Option<Platform>, is_multi_platform
         NamedContext::Image(reference) => format!("docker-image://{reference}"),
         NamedContext::Layout { store, digest } => format!("oci-layout://{store}@{digest}"),
         NamedContext::Url(url) => url.clone(),
-        NamedContext::Build(_) => format!("input:{name}"),
+        NamedContext::Build(_) | NamedContext::Built(_) => format!("input:{name}"),
     };
     let contexts = request.named_contexts.iter().map(|(name, context)| (name.clone(), value(context, name)));
     let mut arguments: BTreeMap<String, String> =
@@ -271,6 +271,7 @@ pub(crate) async fn prepare(
             programs: Arc::clone(&programs),
             imports: Arc::clone(&imports),
             made: Arc::clone(&made),
+            source: file.source.clone(),
             results: Mutex::default(),
             keys: Mutex::default(),
         };

@@ -2,18 +2,20 @@
 
 mod download;
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::OnceLock};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use minke_dockerfile::evaluate::{GitSource, git_context};
 use minke_engine::Engine;
 use minke_image::archive;
+use minke_model::Digest;
 use tokio::sync::OnceCell;
 
+use self::download::Content;
 pub use self::download::fetch;
 pub(crate) use self::download::{Download, Downloads, Remembered};
 use crate::{
-    BuildError, Builder, Client, Context, ContextError, DirectoryContext, Tree, Wanted,
+    BuildError, Builder, Client, Context, ContextError, DirectoryContext, Material, Tree, Wanted,
     cache::{Key, failed},
     git::{Repositories, redacted},
     progress::Node,
@@ -28,6 +30,8 @@ pub struct RemoteContext {
     url: String,
     source: Source,
     fetched: OnceCell<DirectoryContext>,
+    /// Of what was downloaded.
+    digest: OnceLock<Digest>,
 }
 
 enum Source {
@@ -56,13 +60,19 @@ impl RemoteContext {
     /// The files of a repository.
     pub fn git(builder: &Builder, client: &Client, git: GitSource) -> Self {
         let (repositories, url) = (Repositories::new(builder, client), git.remote.clone());
-        Self { repositories, url, source: Source::Git(git), fetched: OnceCell::new() }
+        Self {
+            repositories,
+            url,
+            source: Source::Git(git),
+            fetched: OnceCell::new(),
+            digest: OnceLock::new(),
+        }
     }
 
     /// What is at `url` as it is, as a file of this name.
     pub fn file(builder: &Builder, client: &Client, url: &str, name: &str) -> Self {
         let (repositories, source) = (Repositories::new(builder, client), Source::File(name.to_owned()));
-        Self { repositories, url: url.to_owned(), source, fetched: OnceCell::new() }
+        Self { repositories, url: url.to_owned(), source, fetched: OnceCell::new(), digest: OnceLock::new() }
     }
 
     pub(crate) fn of(
@@ -82,7 +92,13 @@ impl RemoteContext {
                 )));
             }
         };
-        Ok(Self { repositories, url: url.to_owned(), source, fetched: OnceCell::new() })
+        Ok(Self {
+            repositories,
+            url: url.to_owned(),
+            source,
+            fetched: OnceCell::new(),
+            digest: OnceLock::new(),
+        })
     }
 
     /// What its content is known by before it is fetched: a repository's commit and folder. Nothing for other URLs.
@@ -90,6 +106,14 @@ impl RemoteContext {
         let Source::Git(git) = &self.source else { return Ok(None) };
         let commit = self.repositories.commit(git).await?;
         Ok(Some(format!("{} {git:?}", commit.id)))
+    }
+
+    /// What it is made of: the commit, or what the URL had when it was fetched.
+    pub(crate) async fn pinned(&self) -> Result<Option<Material>, BuildError> {
+        Ok(Some(match &self.source {
+            Source::Git(git) => Material::commit(&git.remote, &self.repositories.commit(git).await?.id),
+            Source::Http | Source::File(_) => Material::file(&self.url, self.digest.get()),
+        }))
     }
 
     async fn fetched(&self) -> Result<&DirectoryContext, ContextError> {
@@ -109,15 +133,25 @@ impl RemoteContext {
         node.start();
         let fetched = match &self.source {
             Source::Git(git) => self.repository(git, &node).await,
-            Source::Http => download_context(&self.repositories.engine, &self.url).await,
-            Source::File(name) => download_file(&self.repositories.engine, &self.url, name).await,
+            Source::Http => self.downloaded(None).await,
+            Source::File(name) => self.downloaded(Some(name)).await,
         };
         node.end(fetched.as_ref().err());
-        fetched.map_err(|error| match error {
-            BuildError::Client(error) => error,
-            BuildError::Invalid(text) => ContextError::invalid(text),
-            error => ContextError::failed(error.to_string()),
-        })
+        fetched.map_err(as_context)
+    }
+
+    /// What the URL has: under a name, or else taken for an archive or a Dockerfile.
+    async fn downloaded(&self, name: Option<&str>) -> Result<DirectoryContext, BuildError> {
+        let engine = &self.repositories.engine;
+        let content = download::content(engine, &self.url).await?;
+        let digest = content.digest();
+        let context = match name {
+            Some(name) => keep_file(engine, content, &self.url, name).await,
+            None => unpack(engine, content).await,
+        };
+        // It is fetched once.
+        let _ = self.digest.set(digest);
+        context
     }
 
     async fn repository(&self, git: &GitSource, node: &Node) -> Result<DirectoryContext, BuildError> {
@@ -141,14 +175,30 @@ impl Context for RemoteContext {
         async move { self.fetched().await?.fetch(wanted).await }.boxed()
     }
 
+    fn material(&self) -> BoxFuture<'_, Result<Option<Material>, ContextError>> {
+        async move { self.pinned().await.map_err(as_context) }.boxed()
+    }
+
     fn name(&self) -> String {
         redacted(&self.url)
     }
 }
 
+fn as_context(error: BuildError) -> ContextError {
+    match error {
+        BuildError::Client(error) => error,
+        BuildError::Invalid(text) => ContextError::invalid(text),
+        error => ContextError::failed(error.to_string()),
+    }
+}
+
 /// A directory with one file.
-async fn download_file(engine: &Engine, url: &str, name: &str) -> Result<DirectoryContext, BuildError> {
-    let file = download::content(engine, url).await?;
+async fn keep_file(
+    engine: &Engine,
+    file: Content,
+    url: &str,
+    name: &str,
+) -> Result<DirectoryContext, BuildError> {
     let workspace = engine.build_workspace()?;
     let path = workspace.directory().join("context");
     let to = path.join(Path::new(name).file_name().unwrap_or_else(|| "file".as_ref()));
@@ -163,8 +213,7 @@ async fn download_file(engine: &Engine, url: &str, name: &str) -> Result<Directo
 }
 
 /// An archive, or a Dockerfile alone.
-async fn download_context(engine: &Engine, url: &str) -> Result<DirectoryContext, BuildError> {
-    let file = download::content(engine, url).await?;
+async fn unpack(engine: &Engine, file: Content) -> Result<DirectoryContext, BuildError> {
     let workspace = engine.build_workspace()?;
     let unpacked = tokio::task::spawn_blocking(move || {
         let mut start = Vec::new();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use minke_model::Digest;
 
-use crate::{Client, Context, Output};
+use crate::{Attest, Client, Context, Invocation, Output, images::BaseImage};
 
 /// One build.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,10 @@ pub struct BuildRequest {
     pub remote: Option<String>,
     /// The hostname in steps; empty is the engine's choice.
     pub hostname: String,
+    /// `--attest`.
+    pub attest: Attest,
+    /// The same in the client's own words.
+    pub invocation: Invocation,
 }
 
 impl BuildRequest {
@@ -89,7 +93,13 @@ pub enum NamedContext {
     Url(String),
     /// What another build comes to.
     Build(Arc<LinkedBuild>),
+    /// What another build came to.
+    Built(Built),
 }
+
+/// What a build came to, to be built on.
+#[derive(Debug, Clone)]
+pub struct Built(pub(crate) BaseImage);
 
 impl NamedContext {
     /// Whether it is the image that has nothing.
@@ -117,6 +127,7 @@ impl fmt::Debug for NamedContext {
             }
             Self::Url(url) => f.debug_tuple("Url").field(url).finish(),
             Self::Build(build) => f.debug_tuple("Build").field(&build.request).finish(),
+            Self::Built(built) => f.debug_tuple("Built").field(&built.0.title).finish(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The builds that run: what their different calls (solve, status, the client's own driving) meet in.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use minke_build::{Arrivals, Context};
+use minke_build::{Arrivals, Context, ToldProvenance};
 use tokio::sync::{Notify, oneshot};
 
 use crate::frontend::attributes::Attributes;
@@ -36,6 +36,8 @@ pub(crate) struct Build {
     files: Mutex<Option<Arc<dyn Context>>>,
     /// Told when somebody ends it who isn't waiting for it.
     pub(crate) cancelled: Notify,
+    /// How its result came about, once it is there.
+    pub(crate) provenance: OnceLock<Vec<ToldProvenance>>,
 }
 
 impl Build {
@@ -137,6 +139,7 @@ impl Builds {
             returned: Mutex::new(Some(sender)),
             files: Mutex::new(files),
             cancelled: Notify::new(),
+            provenance: OnceLock::new(),
         });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= BUILDS {

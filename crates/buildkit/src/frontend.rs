@@ -4,6 +4,7 @@
 //! Dockerfile frontend (`# syntax=docker/dockerfile:1`), or of a mirror of it: no such image is fetched. Other frontends would
 //! send graphs of their own, which this engine doesn't solve.
 
+mod attest;
 pub(crate) mod attributes;
 pub(crate) mod inputs;
 pub(crate) mod links;

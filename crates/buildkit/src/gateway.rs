@@ -42,8 +42,9 @@ const CAPS: [&str; 15] = [
     "statfile",
 ];
 /// What of builds there is, as far as clients look before they ask.
-const LLB_CAPS: [&str; 20] = [
+const LLB_CAPS: [&str; 21] = [
     "constraints",
+    "exporter.image.attestations",
     "exporter.multiple",
     "exporter.sourcedateepoch",
     "file.base",

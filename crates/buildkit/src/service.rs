@@ -1,9 +1,10 @@
-//! Which call goes where: `moby.buildkit.v1.Control` and, for clients that drive their build, `LLBBridge`.
+//! Which call goes where: `moby.buildkit.v1.Control`, the content that its records lead to, and, for clients that drive their build,
+//! `LLBBridge`.
 
 use futures_util::future::BoxFuture;
 
 use crate::Shared;
-use crate::control::{cache, history, session, solve, workers};
+use crate::control::{cache, content, history, session, solve, workers};
 use crate::gateway;
 use crate::grpc::{Reply, Request, Service, Status};
 use crate::pb::Empty;
@@ -11,6 +12,7 @@ use crate::pb::control::{DiskUsageRequest, InfoResponse, ListWorkersResponse, St
 use std::sync::Arc;
 
 const CONTROL: &str = "/moby.buildkit.v1.Control/";
+const CONTENT: &str = "/containerd.services.content.v1.Content/";
 const BRIDGE: &str = "/moby.buildkit.v1.frontend.LLBBridge/";
 
 /// The calls of one connection.
@@ -26,6 +28,9 @@ impl Service for Calls {
             }
             if let Some(method) = request.path.strip_prefix(BRIDGE).map(str::to_owned) {
                 return gateway::call(&shared, &method, request).await;
+            }
+            if let Some(method) = request.path.strip_prefix(CONTENT).map(str::to_owned) {
+                return content::call(&shared, &method, request).await;
             }
             Err(Status::unimplemented(format!("unknown service or method {}", request.path)))
         })

@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use hyper::HeaderMap;
 use minke_build::{
-    BuildError, BuildRequest, BuildResult, Client, Context, ContextError, Event, OutputKind, Vertex, Wanted,
+    BuildError, BuildRequest, BuildResult, Client, Context, ContextError, Event, OutputKind, ToldProvenance,
+    Vertex, Wanted,
 };
 use minke_engine::ByteStream;
 use tokio::sync::mpsc;
@@ -19,9 +20,11 @@ use tokio::sync::mpsc;
 use crate::frontend::sources::Source;
 use crate::grpc::{Channel, Code, Reply, Request, Service, Status, serve};
 use crate::pb::Empty;
+use crate::pb::content::{InfoRequest, InfoResponse, ReadContentRequest, ReadContentResponse};
 use crate::pb::control::{Exporter, SolveRequest, SolveResponse, StatusRequest, StatusResponse};
 use crate::pb::fsutil::{Kind, Packet, Stat};
 use crate::pb::gateway::{self, Outcome, PongResponse, ReturnRequest};
+use crate::pb::history::{BuildHistoryEvent, BuildHistoryRecord, BuildHistoryRequest, Descriptor};
 use crate::pb::session::{BytesMessage, GetSecretResponse};
 use crate::pb::source::Definition;
 use crate::{BuildKit, Builder, CacheRecord, EngineFacts, PruneOptions};
@@ -89,6 +92,7 @@ impl Builder for SmallBuilder {
             Ok(BuildResult {
                 image: Some("sha256:abc".into()),
                 names: request.tags,
+                provenance: vec![ToldProvenance { json: b"{}".into(), ..ToldProvenance::default() }],
                 ..BuildResult::default()
             })
         })
@@ -412,4 +416,57 @@ async fn graphs_and_calls_that_nobody_serves_are_refused_in_words() {
     assert_eq!(status.code, Code::Unimplemented);
     let status = talk.bridge::<Outcome>("", "Ping", &Empty {}).await.unwrap_err();
     assert!(status.message.contains("no build named"), "{status}");
+}
+
+impl Conversation {
+    /// What is remembered of a build.
+    async fn record(&self, reference: &str) -> BuildHistoryRecord {
+        let request = BuildHistoryRequest {
+            reference: reference.into(),
+            early_exit: true,
+            ..BuildHistoryRequest::default()
+        };
+        let path = "/moby.buildkit.v1.Control/ListenBuildHistory";
+        let mut call = self.control.call(path, HeaderMap::new()).unwrap();
+        call.send(&request).await.unwrap();
+        call.close();
+        call.next::<BuildHistoryEvent>().await.unwrap().unwrap().record.unwrap()
+    }
+
+    async fn content(&self, wanted: &Descriptor) -> Vec<u8> {
+        let (service, digest) = ("/containerd.services.content.v1.Content", wanted.digest.clone());
+        let asked = InfoRequest { digest: digest.clone() };
+        let info: InfoResponse = self.control.unary(&format!("{service}/Info"), &asked).await.unwrap();
+        assert_eq!(info.info.unwrap().size, wanted.size);
+        let mut call = self.control.call(&format!("{service}/Read"), HeaderMap::new()).unwrap();
+        call.send(&ReadContentRequest { digest, ..ReadContentRequest::default() }).await.unwrap();
+        call.close();
+        let mut content = Vec::new();
+        while let Some(piece) = call.next::<ReadContentResponse>().await.unwrap() {
+            content.extend_from_slice(&piece.data);
+        }
+        content
+    }
+}
+
+#[tokio::test]
+async fn a_record_leads_to_provenance_and_to_the_whole_error() {
+    let talk = Conversation::begin("FROM x\nCOPY a /\n").await;
+    talk.drive(Conversation::request("good")).await.unwrap();
+    let result = talk.record("good").await.result.unwrap();
+    assert_eq!(result.attestations[0].media_type, "application/vnd.in-toto+json");
+    assert_eq!(talk.content(&result.attestations[0]).await, b"{}");
+
+    let talk = Conversation::begin("FROM x\nRUN false\n").await;
+    let failed = talk.drive(Conversation::request("bad")).await.unwrap_err();
+    let record = talk.record("bad").await;
+    let whole = talk.content(&record.external_error.unwrap()).await;
+    let whole: crate::pb::rpc::Status = prost::Message::decode(&*whole).unwrap();
+    assert_eq!(whole.message, failed.message);
+    assert!(!whole.details.is_empty() && record.error.unwrap().details.is_empty());
+
+    let asked = InfoRequest { digest: "sha256:none".into() };
+    let missing: Result<InfoResponse, Status> =
+        talk.control.unary("/containerd.services.content.v1.Content/Info", &asked).await;
+    assert_eq!(missing.unwrap_err().code, Code::NotFound);
 }

@@ -1,7 +1,10 @@
 //! Values of flags that are lists of `key=value`, separated by commas: one record of RFC 4180, and the words for yes and no.
 
 /// The fields of one record. A field in quotes may have commas, and quotes twice.
-pub(crate) fn fields(text: &str) -> Result<Vec<String>, String> {
+///
+/// # Errors
+/// Where quotes are that may not be.
+pub fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -44,7 +47,7 @@ fn at_column(text: &str, rest: &str, what: &str) -> String {
 }
 
 /// Go's words for yes and no.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
+pub fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),

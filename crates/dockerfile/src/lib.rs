@@ -13,7 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
-mod csv;
+pub mod csv;
 pub mod diagnostic;
 mod environment;
 pub mod evaluate;

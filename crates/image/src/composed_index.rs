@@ -11,7 +11,7 @@ use minke_model::{
 };
 
 use crate::{
-    BuiltLayer, CommitError, ImageStore, LoadError, StoreError,
+    Attestations, BuiltLayer, CommitError, ImageStore, LoadError, StoreError,
     commit::oci_media_type,
     compressed::CompressedLayer,
     manifest::{Index, Manifest},
@@ -27,6 +27,8 @@ pub struct PlatformImage {
     pub config: Vec<u8>,
     /// Its layers, lowest first.
     pub layers: Vec<BuiltLayer>,
+    /// What is said of it.
+    pub attestations: Attestations,
 }
 
 /// What was composed.
@@ -45,6 +47,8 @@ struct Written {
     config: Vec<u8>,
     manifest: ManifestRecord,
     chains: Vec<Digest>,
+    /// The manifest of what is said of it, and what that leads to.
+    attested: Vec<Descriptor>,
     /// Keeps its layers' blobs.
     _layers: Vec<CompressedLayer>,
 }
@@ -67,18 +71,21 @@ impl ImageStore {
         for image in images {
             written.push(self.write_platform(image, &mut staging)?);
         }
-        let manifests = written.iter().map(|one| Descriptor {
+        let platforms = written.iter().map(|one| Descriptor {
             platform: Some(one.platform.clone()),
             ..one.manifest.descriptor.clone()
         });
+        let manifests = platforms.chain(written.iter().filter_map(|one| one.attested.first().cloned()));
         let index = Index { schema_version: 2, media_type: INDEX.to_owned(), manifests: manifests.collect() };
         let index = write_json("the index", &index, INDEX, &mut staging)?;
         let suits = |one: &Written| host.suitability(&one.platform);
         // Among equals the first wins.
         let main = (0..written.len()).rev().max_by_key(|at| suits(&written[*at]));
         let main = main.ok_or_else(|| LoadError::Invalid("an index over no images".to_owned()))?;
-        let main = written.remove(main);
         let mut companions = BTreeMap::from([(index.digest, index.clone())]);
+        let attested = written.iter().flat_map(|one| one.attested.iter().cloned());
+        companions.extend(attested.map(|blob| (blob.digest, blob)));
+        let main = written.remove(main);
         for other in &written {
             let config = Descriptor::new(CONFIG, other.id, other.config.len() as u64);
             let blobs = other.manifest.layers.iter().cloned();
@@ -112,12 +119,17 @@ impl ImageStore {
             layers: blobs.clone(),
         };
         let descriptor = write_json("a manifest", &manifest, MANIFEST, staging)?;
+        let attested = match image.attestations.predicates.is_empty() {
+            true => Vec::new(),
+            false => image.attestations.write(&descriptor, staging)?,
+        };
         Ok(Written {
             platform: image.platform.clone(),
             id,
             config: image.config.clone(),
             manifest: ManifestRecord { descriptor, layers: blobs },
             chains: image.layers.iter().map(|layer| layer.chain).collect(),
+            attested,
             _layers: layers,
         })
     }
@@ -129,7 +141,7 @@ fn as_oci(blob: &Descriptor) -> Descriptor {
     Descriptor { media_type, ..blob.clone() }
 }
 
-fn write_json(
+pub(crate) fn write_json(
     what: &str,
     document: &impl serde::Serialize,
     media_type: &str,

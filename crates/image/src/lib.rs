@@ -16,6 +16,7 @@
 
 pub mod archive;
 mod arrive;
+mod attestation;
 mod build;
 pub mod changes;
 mod commit;
@@ -38,6 +39,7 @@ mod save;
 mod store;
 
 pub use arrive::Arrival;
+pub use attestation::{Attestations, Predicate, Subject};
 pub use build::{BuiltLayer, Composition, HeldLayers, Pin};
 pub use commit::{CommitError, CommitOptions};
 pub use composed_index::{ComposedIndex, PlatformImage};

@@ -16,9 +16,11 @@ pub const IMAGE_NAME: &str = "io.containerd.image.name";
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Marks manifests that hold attestations, not images (BuildKit).
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+pub const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// What the mark says.
+pub const ATTESTATION_MANIFEST: &str = "attestation-manifest";
 /// The manifest that an attestation is about.
-const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
 /// A pointer to content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -79,9 +79,12 @@ impl Build {
             Origin::Image(image) => self.images.get(&image_key(image)).map(|image| image.key().hex()),
             Origin::Named(named) => match self.request.named_contexts.get(&named.name) {
                 Some(context) if context.is_scratch() => Some("scratch".to_owned()),
-                Some(NamedContext::Image(_) | NamedContext::Layout { .. } | NamedContext::Build(_)) => {
-                    self.images.get(&named_key(named)).map(|image| image.key().hex())
-                }
+                Some(
+                    NamedContext::Image(_)
+                    | NamedContext::Layout { .. }
+                    | NamedContext::Build(_)
+                    | NamedContext::Built(_),
+                ) => self.images.get(&named_key(named)).map(|image| image.key().hex()),
                 Some(NamedContext::Url(url)) => {
                     let context = RemoteContext::of(self.repositories(), url, None)?;
                     context.known_by().await?

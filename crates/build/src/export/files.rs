@@ -7,9 +7,10 @@ use minke_image::archive;
 use minke_kernel::path::Root;
 use rustix::fs::OFlags;
 
-use super::Finished;
+use super::{Finished, statements};
 use crate::{
-    BuildError, Tree,
+    BuildError, Output, Tree,
+    attest::Attested,
     build::{Build, State},
     cache::failed,
     copy::Copier,
@@ -26,16 +27,20 @@ fn root(build: &Build, state: &State) -> Result<Root, BuildError> {
 }
 
 /// The files as a tar.
-pub(super) async fn tar(finished: &[Finished]) -> Result<ByteStream, BuildError> {
+pub(super) async fn tar(
+    finished: &[Finished],
+    output: &Output,
+    attested: &[Attested],
+) -> Result<ByteStream, BuildError> {
     match finished {
-        [one] => {
+        [one] if attested.iter().all(|attested| attested.wanted.is_empty()) => {
             let root = root(&one.build, &one.state)?;
             let opened = root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY);
             let opened = opened.map_err(|error| BuildError::Failed(format!("open the result: {error}")))?;
             Ok(pack(opened, (root, one.state.clone())))
         }
         _ => {
-            let tree = directory(finished).await?;
+            let tree = directory(finished, output, attested).await?;
             let opened = std::fs::File::open(tree.path());
             let opened = opened.map_err(|error| BuildError::Failed(format!("open the result: {error}")))?;
             Ok(pack(opened.into(), tree))
@@ -61,24 +66,31 @@ fn pack(root: std::os::fd::OwnedFd, held: impl Send + 'static) -> ByteStream {
     }))
 }
 
-/// A copy of the files in a workspace: an overlay mount has no path of this host's.
-pub(super) async fn directory(finished: &[Finished]) -> Result<Tree, BuildError> {
+/// A copy of the files in a workspace: an overlay mount has no path of this host's. What was attested lies beside the files that it is
+/// about.
+pub(super) async fn directory(
+    finished: &[Finished],
+    output: &Output,
+    attested: &[Attested],
+) -> Result<Tree, BuildError> {
     let Some(first) = finished.first() else {
         return Err(BuildError::Failed("nothing was built".to_owned()));
     };
     let workspace = Arc::new(first.build.engine.build_workspace()?);
     let mut sources = Vec::with_capacity(finished.len());
-    for one in finished {
+    let prefix = output.attributes.get("attestation-prefix").map_or("", String::as_str);
+    for (number, one) in finished.iter().enumerate() {
         let folder = match finished.len() {
             1 => "/".to_owned(),
             _ => format!("/{}", one.build.platform.to_string().replace('/', "_")),
         };
-        sources.push((root(&one.build, &one.state)?, folder, one.state.clone()));
+        let said = attested.get(number).map(|attested| statements::of(attested, prefix)).transpose()?;
+        sources.push((root(&one.build, &one.state)?, folder, one.state.clone(), said.unwrap_or_default()));
     }
     let copied = tokio::task::spawn_blocking(move || {
         let to = Root::open(&workspace.upper())
             .map_err(|error| BuildError::Failed(format!("open a workspace: {error}")))?;
-        for (root, folder, _held) in &sources {
+        for (root, folder, _held, said) in &sources {
             let mut copier = Copier {
                 to: &to,
                 owner: None,
@@ -89,6 +101,7 @@ pub(super) async fn directory(finished: &[Finished]) -> Result<Tree, BuildError>
             };
             let all = Match::default();
             copier.copy(root, &all, folder, false, &|_, _| false)?;
+            statements::write(&to, folder, said)?;
         }
         Ok::<_, BuildError>(Tree::new(workspace.upper(), workspace))
     });

@@ -2,12 +2,13 @@
 
 use futures_util::StreamExt;
 use minke_engine::{PushOptions, TransferEvent};
-use minke_image::{CommitError, Composition, PlatformImage};
+use minke_image::{Attestations, CommitError, Composition, PlatformImage};
 use minke_model::{Digest, Platform, Reference, image_config::ImageConfig};
 
 use super::Finished;
 use crate::{
-    BuildError, BuildResult,
+    BuildError, BuildResult, Output,
+    attest::{Attested, package_url},
     build::{Build, Stage, State, time_text},
     cache::{failed, now},
     exchange,
@@ -20,9 +21,11 @@ pub(super) struct Composed {
     pub(super) root: Digest,
 }
 
-/// Makes the image, or the images and their index, and names them.
+/// Makes the image, or the images and their index with what was attested, and names them.
 pub(super) async fn compose(
     finished: &[Finished],
+    output: &Output,
+    attested: &[Attested],
     names: &[String],
     result: &mut BuildResult,
 ) -> Result<Composed, BuildError> {
@@ -31,14 +34,20 @@ pub(super) async fn compose(
     };
     let store = first.build.engine.image_store().clone();
     let mut images = Vec::with_capacity(finished.len());
-    for one in finished {
+    for (number, one) in finished.iter().enumerate() {
+        let platform = &one.build.platform;
         images.push(PlatformImage {
-            platform: one.build.platform.clone(),
+            platform: platform.clone(),
             config: configuration(one)?,
             layers: one.state.layers.clone(),
+            attestations: match attested.get(number) {
+                Some(attested) => attestations(attested, platform, output, names),
+                None => Attestations::default(),
+            },
         });
     }
-    let (is_index, wanted) = (finished.len() > 1, names.to_vec());
+    let has_attestations = images.iter().any(|image| !image.attestations.predicates.is_empty());
+    let (is_index, wanted) = (finished.len() > 1 || has_attestations, names.to_vec());
     let composed = tokio::task::spawn_blocking(move || match (is_index, images.first()) {
         (false, Some(PlatformImage { config, layers, .. })) => {
             store.compose(&Composition { config, layers, names: &wanted, parent: None })
@@ -55,6 +64,16 @@ pub(super) async fn compose(
     first.build.engine.image_built(&id.to_string(), names);
     tell(&first.build, names, result, (id, root), is_index);
     Ok(Composed { root: if is_index { root } else { id } })
+}
+
+/// What was attested, as it is said of an image that will have these names.
+fn attestations(attested: &Attested, platform: &Platform, output: &Output, names: &[String]) -> Attestations {
+    let names = names.iter().filter_map(|name| name.parse::<Reference>().ok());
+    Attestations {
+        predicates: attested.wanted.iter().map(|(_, predicate)| predicate.clone()).collect(),
+        names: names.map(|name| package_url("docker", &name, platform)).collect(),
+        is_artifact: output.is_set("oci-artifact"),
+    }
 }
 
 /// What clients are told of an image.

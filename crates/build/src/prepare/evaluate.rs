@@ -169,6 +169,10 @@ async fn image(
                 }
                 return Ok(());
             }
+            Some(NamedContext::Built(built)) => {
+                images.entry(named_key(named)).or_insert_with(|| built.0.clone());
+                return Ok(());
+            }
             _ => return Ok(()),
         },
         _ => return Ok(()),

@@ -72,6 +72,10 @@ pub(super) struct Content {
 }
 
 impl Content {
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
     pub(super) fn open(&self) -> io::Result<File> {
         File::open(&self.path)
     }
@@ -114,6 +118,12 @@ impl Downloads {
             ))),
             _ => Ok(Arc::clone(file)),
         }
+    }
+
+    /// The digest of what a URL had, if it was asked for.
+    pub(crate) fn digest(&self, url: &str) -> Option<Digest> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.get(url)?.get().map(|file| file.digest)
     }
 }
 

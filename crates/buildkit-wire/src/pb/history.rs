@@ -54,6 +54,12 @@ pub struct BuildHistoryRecord {
     pub completed_at: Option<Timestamp>,
     #[prost(btree_map = "string, string", tag = "9")]
     pub exporter_response: BTreeMap<String, String>,
+    /// What is known of the result, for one platform.
+    #[prost(message, optional, tag = "10")]
+    pub result: Option<BuildResultInfo>,
+    /// And for several.
+    #[prost(btree_map = "string, message", tag = "11")]
+    pub results: BTreeMap<String, BuildResultInfo>,
     #[prost(int32, tag = "12")]
     pub generation: i32,
     #[prost(bool, tag = "14")]
@@ -64,8 +70,31 @@ pub struct BuildHistoryRecord {
     pub total_steps: i32,
     #[prost(int32, tag = "17")]
     pub completed_steps: i32,
+    /// The error with all that is known of it.
+    #[prost(message, optional, tag = "18")]
+    pub external_error: Option<Descriptor>,
     #[prost(int32, tag = "19")]
     pub warnings: i32,
+}
+
+/// `BuildResultInfo`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BuildResultInfo {
+    #[prost(message, repeated, tag = "2")]
+    pub attestations: Vec<Descriptor>,
+}
+
+/// `Descriptor`: content that the content service has.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Descriptor {
+    #[prost(string, tag = "1")]
+    pub media_type: String,
+    #[prost(string, tag = "2")]
+    pub digest: String,
+    #[prost(int64, tag = "3")]
+    pub size: i64,
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

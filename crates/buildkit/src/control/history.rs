@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use minke_build::ToldProvenance;
+use minke_model::Digest;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Sender};
 
@@ -14,7 +19,8 @@ use crate::builds::Build;
 use crate::frontend::outputs;
 use crate::grpc::{Code, Status};
 use crate::pb::history::{
-    BuildHistoryEvent, BuildHistoryRecord, BuildHistoryRequest, EventKind, UpdateBuildHistoryRequest,
+    BuildHistoryEvent, BuildHistoryRecord, BuildHistoryRequest, BuildResultInfo, Descriptor, EventKind,
+    UpdateBuildHistoryRequest,
 };
 use crate::progress::Feed;
 
@@ -26,6 +32,15 @@ const TOLD: usize = 8 << 20;
 const TOLD_BY_ONE: usize = 4 * TOLD;
 /// Attributes longer than this aren't.
 const ATTRIBUTE: usize = 4096;
+/// The most bytes of what a record leads to.
+const CONTENT: usize = 1 << 20;
+
+/// The type of an error with all its details, as BuildKit writes it.
+const STATUS: &str = "application/vnd.googeapis.google.rpc.status+proto";
+/// The type of provenance.
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+/// What says which form it has.
+const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
 /// The builds of an engine.
 #[derive(Clone)]
@@ -45,6 +60,8 @@ struct Kept {
     record: BuildHistoryRecord,
     /// What it told, unless others have told more since.
     feed: Option<Feed>,
+    /// What the record leads to, by its digest.
+    contents: Vec<(String, Bytes)>,
 }
 
 /// A build that will be remembered.
@@ -66,6 +83,13 @@ impl History {
         records.iter().find(|kept| kept.record.reference == reference)?.feed.clone()
     }
 
+    /// What a record leads to.
+    pub(crate) fn content(&self, digest: &str) -> Option<Bytes> {
+        let records = self.records();
+        let mut all = records.iter().flat_map(|kept| &kept.contents);
+        all.find(|(known, _)| known == digest).map(|(_, content)| content.clone())
+    }
+
     /// Begins to remember a build, unless its client said that it is none of interest.
     pub(crate) fn begin(&self, build: &Build) -> Record {
         let request = &build.request;
@@ -80,7 +104,11 @@ impl History {
         };
         let mut records = self.records();
         if !request.internal {
-            records.push_back(Kept { record: record.clone(), feed: Some(build.feed.clone()) });
+            records.push_back(Kept {
+                record: record.clone(),
+                feed: Some(build.feed.clone()),
+                contents: Vec::new(),
+            });
             while records.len() > KEPT {
                 let Some(oldest) = records
                     .iter()
@@ -136,20 +164,37 @@ impl History {
 }
 
 impl Record {
-    /// The build ended.
-    pub(crate) fn end(mut self, outcome: &Result<BTreeMap<String, String>, Status>) {
-        self.set(outcome.as_ref());
+    /// The build ended, and this is how its result came about.
+    pub(crate) fn end(
+        mut self,
+        outcome: &Result<BTreeMap<String, String>, Status>,
+        provenance: &[ToldProvenance],
+    ) {
+        self.set(outcome.as_ref(), provenance);
     }
 
-    fn set(&mut self, outcome: Result<&BTreeMap<String, String>, &Status>) {
+    fn set(&mut self, outcome: Result<&BTreeMap<String, String>, &Status>, provenance: &[ToldProvenance]) {
         self.ended = true;
         let counts = self.feed.counts();
         let mut records = self.history.records();
         let found = records.iter_mut().find(|kept| kept.record.reference == self.reference);
-        let Some(Kept { record, .. }) = found else { return };
+        let Some(Kept { record, contents, .. }) = found else { return };
         match outcome {
             Ok(response) => record.exporter_response = short(response),
-            Err(status) => record.error = Some(Status { details: Vec::new(), ..status.clone() }.to_message()),
+            Err(status) => {
+                record.error = Some(Status { details: Vec::new(), ..status.clone() }.to_message());
+                let whole = Bytes::from(status.to_message().encode_to_vec());
+                record.external_error = keep(contents, STATUS, whole);
+            }
+        }
+        for told in provenance {
+            let Some(content) = keep(contents, IN_TOTO, Bytes::from(told.json.clone())) else { continue };
+            let annotations = BTreeMap::from([(PREDICATE_TYPE.to_owned(), told.kind.clone())]);
+            let result = BuildResultInfo { attestations: vec![Descriptor { annotations, ..content }] };
+            match told.platform.is_empty() {
+                true => record.result = Some(result),
+                false => drop(record.results.insert(told.platform.clone(), result)),
+            }
         }
         record.completed_at = Some(SystemTime::now().into());
         (record.total_steps, record.completed_steps) = (counts.total, counts.completed);
@@ -160,6 +205,17 @@ impl Record {
         drop(records);
         self.history.tell(EventKind::Complete, record);
     }
+}
+
+/// Keeps what a record leads to, unless it is too large.
+fn keep(contents: &mut Vec<(String, Bytes)>, media_type: &str, content: Bytes) -> Option<Descriptor> {
+    if content.len() > CONTENT {
+        return None;
+    }
+    let digest = Digest::from_bytes(Sha256::digest(&content).into()).to_string();
+    let size = i64::try_from(content.len()).unwrap_or(i64::MAX);
+    contents.push((digest.clone(), content));
+    Some(Descriptor { media_type: media_type.to_owned(), digest, size, annotations: BTreeMap::new() })
 }
 
 /// Of what builds told, keeps as much as there is room for.
@@ -178,7 +234,7 @@ fn forget_the_oldest(records: &mut VecDeque<Kept>) {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.ended {
-            self.set(Err(&Status::new(Code::Canceled, "context canceled")));
+            self.set(Err(&Status::new(Code::Canceled, "context canceled")), &[]);
         }
     }
 }
@@ -248,7 +304,7 @@ mod tests {
     fn build(history: &History, reference: &str) {
         let request = SolveRequest { reference: reference.into(), ..SolveRequest::default() };
         let running = Builds::default().begin(request, None).unwrap();
-        history.begin(&running.build).end(&Ok(BTreeMap::new()));
+        history.begin(&running.build).end(&Ok(BTreeMap::new()), &[]);
     }
 
     #[tokio::test]
@@ -276,7 +332,7 @@ mod tests {
             let record = history.begin(&running.build);
             let steps = if reference == "large" { TOLD / "x".len() } else { 1 };
             running.build.feed.step(&"x".repeat(steps)).done();
-            record.end(&Ok(BTreeMap::new()));
+            record.end(&Ok(BTreeMap::new()), &[]);
         }
         let told = ["long ago", "large", "last"].map(|reference| history.told(reference).is_some());
         assert_eq!((told, list(&history).await.len()), ([false, false, true], 3));

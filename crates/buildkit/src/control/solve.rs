@@ -63,7 +63,7 @@ pub(crate) async fn solve_begun(shared: &Arc<Shared>, mut running: Running) -> R
         }
     };
     tracing::debug!(reference = running.build.request.reference, took = ?began.elapsed().unwrap_or_default(), "solved");
-    record.end(&outcome);
+    record.end(&outcome, running.build.provenance.get().map_or(&[], Vec::as_slice));
     Ok(SolveResponse { exporter_response: outcome? })
 }
 
@@ -110,8 +110,13 @@ pub(crate) async fn build(
     attributes: &Attributes,
     instead: Option<Vec<Output>>,
 ) -> Result<BTreeMap<String, String>, Status> {
+    let is_its_own = instead.is_none();
     let result = run(shared, build, attributes, instead, false).await?;
-    let result = result.map_err(|error| failure::status(&error, &build.feed))?;
+    let mut result = result.map_err(|error| failure::status(&error, &build.feed))?;
+    if is_its_own {
+        // A solve has one result.
+        let _ = build.provenance.set(std::mem::take(&mut result.provenance));
+    }
     Ok(response(build, result))
 }
 
@@ -162,6 +167,7 @@ async fn run(
     let exports = build.request.cache.iter().flat_map(|cache| cache.exports.iter().cloned());
     request.cache_to = exports.map(endpoint).collect();
     of_solve(&mut request, &build.request);
+    request.invocation.id.clone_from(&build.request.reference);
     request.check_only = check_only;
     Ok(shared.builder.build(request, client).await)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use minke_build::{BuildRequest, CacheEndpoint, NetworkMode, ResourceLimits};
+use minke_build::{BuildRequest, CacheEndpoint, Invocation, NetworkMode, ResourceLimits};
 use minke_model::Digest;
 use serde::Deserialize;
 
+use super::attest;
 use crate::grpc::Status;
 use crate::pb::source::Definition;
 use crate::session::upload;
@@ -86,8 +87,6 @@ impl Attributes {
                 read.named.insert(name.to_owned(), named(name, value)?);
             } else if let Some(name) = key.strip_prefix("local-sessionid:") {
                 read.sessions.insert(name.to_owned(), value.clone());
-            } else if let Some(kind) = key.strip_prefix("attest:") {
-                check_attestation(kind, value)?;
             }
         }
         Ok(read)
@@ -129,6 +128,8 @@ fn request(attributes: &BTreeMap<String, String>) -> Result<BuildRequest, Status
         hostname: Some(text("hostname"))
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| arg("BUILDKIT_SANDBOX_HOSTNAME")),
+        attest: attest::read(attributes)?,
+        invocation: Invocation { id: String::new(), attributes: attributes.clone() },
         args,
         ..BuildRequest::default()
     })
@@ -240,17 +241,6 @@ fn named(name: &str, value: &str) -> Result<Named, Status> {
     }
 }
 
-/// Attestations aren't made; one that is turned off isn't missed.
-fn check_attestation(kind: &str, value: &str) -> Result<(), Status> {
-    let off = value == "false" || value.split(',').any(|part| part == "disabled=true");
-    match off {
-        true => Ok(()),
-        false => {
-            Err(Status::unimplemented(format!("attestations can't be made: leave out attest {kind}={value}")))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,12 +327,10 @@ mod tests {
             ("cache-imports", "{"),
             ("context:a", "oci-layout:b"),
             ("context:a", "target:b"),
-            ("attest:sbom", ""),
             ("build-arg:SOURCE_DATE_EPOCH", "today"),
         ] {
             let error = read(&[(key, value)]).unwrap_err();
             assert!(!error.message.is_empty(), "{key}={value}");
         }
-        assert!(read(&[("attest:provenance", "false")]).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! Layers that a builder takes from elsewhere, and images for several platforms.
 
-use minke_image::{BuiltLayer, LayerState, LoadError, PlatformImage};
+use minke_image::{Attestations, BuiltLayer, LayerState, LoadError, PlatformImage, Predicate};
 use minke_model::{Descriptor, Digest, Platform, Reference};
 use serde_json::Value;
 
@@ -72,7 +72,12 @@ fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
             let (image, layers) = loaded(&store, "tmp:1", platform);
             // Another image than the one that is here already.
             let config = [&image.config[..], b"\n"].concat();
-            PlatformImage { platform: platform.parse().unwrap(), config, layers }
+            PlatformImage {
+                platform: platform.parse().unwrap(),
+                config,
+                layers,
+                attestations: Attestations::default(),
+            }
         })
         .into();
     let names = ["both:1".to_owned()];
@@ -117,5 +122,55 @@ fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
         }
         assert_eq!(root, composed.index.to_string(), "{what}");
         assert_eq!(names.iter().filter(|name| name.len() > 70).count(), 8, "{names:?}");
+    }
+}
+
+#[test]
+fn what_is_attested_of_an_image_is_in_its_index() {
+    for is_artifact in [false, true] {
+        let store = Store::new();
+        let (image, layers) = loaded(&store, "tmp:1", "linux/s390x");
+        let config = [&image.config[..], b"\n"].concat();
+        let predicate = Predicate {
+            kind: "https://slsa.dev/provenance/v1".to_owned(),
+            body: serde_json::json!({ "a": 1 }),
+            subjects: Vec::new(),
+        };
+        let attestations = Attestations {
+            predicates: vec![predicate],
+            names: vec!["pkg:docker/app@1".to_owned()],
+            is_artifact,
+        };
+        let host: Platform = "linux/s390x".parse().unwrap();
+        let image = PlatformImage { platform: host.clone(), config, layers, attestations };
+        let composed = store.store.compose_index(&[image], &["app:1".to_owned()], &host).unwrap();
+
+        let push = store.store.prepare_push(&"app:1".parse().unwrap(), None).unwrap();
+        let document = |digest: &str| -> Value {
+            let found = push.documents.iter().find(|one| one.descriptor.digest.to_string() == digest);
+            serde_json::from_slice(&found.unwrap().bytes).unwrap()
+        };
+        let index = document(&composed.index.to_string());
+        let manifests = index["manifests"].as_array().unwrap();
+        assert_eq!(manifests.len(), 2);
+        assert_eq!(manifests[1]["platform"]["os"], "unknown");
+        let annotations = &manifests[1]["annotations"];
+        assert_eq!(annotations["vnd.docker.reference.type"], "attestation-manifest");
+        assert_eq!(annotations["vnd.docker.reference.digest"], manifests[0]["digest"]);
+        let manifest = document(manifests[1]["digest"].as_str().unwrap());
+        assert_eq!(
+            manifest["subject"]["digest"],
+            if is_artifact { manifests[0]["digest"].clone() } else { Value::Null }
+        );
+        let layer = &manifest["layers"][0];
+        assert_eq!(layer["annotations"]["in-toto.io/predicate-type"], "https://slsa.dev/provenance/v1");
+        let blob = push.blobs.iter().find(|blob| layer["digest"] == *blob.descriptor.digest.to_string());
+        let statement: Value =
+            serde_json::from_slice(&std::fs::read(push.path(&blob.unwrap().descriptor.digest)).unwrap())
+                .unwrap();
+        let digest = manifests[0]["digest"].as_str().unwrap().trim_start_matches("sha256:");
+        assert_eq!(statement["subject"][0]["digest"]["sha256"], digest);
+        assert_eq!(statement["subject"][0]["name"], "pkg:docker/app@1");
+        assert_eq!(statement["predicate"]["a"], 1);
     }
 }

@@ -1,5 +1,6 @@
 //! `docker buildx build` and `docker build` with Docker's own buildx, unmodified, against the engine's default builder.
 
+mod attestations;
 mod bake;
 mod caches;
 mod contexts;
