@@ -53,7 +53,7 @@ pub use self::{
     v2::weight_from_shares,
 };
 
-use self::path::CgroupsPath;
+use self::{path::CgroupsPath, setting::Earlier};
 
 /// The cgroup of one container, in all hierarchies of the host.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ trait Driver: std::fmt::Debug + Send + Sync {
     fn paths(&self) -> BTreeMap<String, PathBuf>;
     fn directory(&self) -> Option<BorrowedFd<'_>>;
     fn add_process(&self, pid: Pid) -> Result<(), CgroupError>;
-    fn apply(&self, resources: &Resources) -> Result<(), CgroupError>;
+    fn apply(&self, resources: &Resources, earlier: Earlier) -> Result<(), CgroupError>;
     fn freeze(&self) -> Result<(), CgroupError>;
     fn thaw(&self) -> Result<(), CgroupError>;
     fn is_frozen(&self) -> Result<bool, CgroupError>;
@@ -274,7 +274,7 @@ impl Cgroup {
         self.driver.add_process(pid)
     }
 
-    /// Sets all limits that `resources` has, and leaves the others as they are; also for updates.
+    /// Sets all limits that `resources` has, and leaves the others as they are.
     ///
     /// Implements the runtime specification's "Control groups" (config-linux.md). `memory.kernel`,
     /// `memory.kernelTCP` and `memory.useHierarchy` are deprecated there and ignored.
@@ -282,7 +282,15 @@ impl Cgroup {
     /// # Errors
     /// Each names the field. Limits written before the one that failed stay.
     pub fn apply(&self, resources: &Resources) -> Result<(), CgroupError> {
-        self.driver.apply(resources)
+        self.driver.apply(resources, Earlier::Stay)
+    }
+
+    /// As [`apply`](Cgroup::apply), for a cgroup that is in use: when one limit is refused, those before it become what they were.
+    ///
+    /// # Errors
+    /// Each names the field. What is set for single devices stays.
+    pub fn update(&self, resources: &Resources) -> Result<(), CgroupError> {
+        self.driver.apply(resources, Earlier::ComeBack)
     }
 
     /// Stops all processes and waits until they stand still.

@@ -270,7 +270,7 @@ impl Container {
         let group = self.group()?;
         match &self.record.systemd {
             Some(unit) => systemd_cgroup::update(unit, group, &whole)?,
-            None => group.apply(&whole).map_err(refused)?,
+            None => group.update(&whole).map_err(refused)?,
         }
         if limits != self.record.limits {
             self.record.limits = limits;

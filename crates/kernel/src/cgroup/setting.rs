@@ -51,14 +51,49 @@ impl Setting {
     }
 }
 
+/// What becomes of the values that were written before one that the kernel refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// They stay, since the cgroup won't.
+    Stay,
+    /// What was there before comes back.
+    ComeBack,
+}
+
 /// Writes all settings; `dir_of` says where a controller's files are.
+///
+/// # Errors
+/// The first that can't be written. Files of several lines, which belong to devices, keep what was written.
+pub(super) fn write_all<'d>(
+    settings: Vec<Setting>,
+    dir_of: impl Fn(Controller) -> Option<&'d Dir>,
+    earlier: Earlier,
+) -> Result<(), CgroupError> {
+    if earlier == Earlier::Stay {
+        return write_each(settings, &dir_of);
+    }
+    let before = settings.iter().filter_map(|setting| {
+        let value = dir_of(setting.controller)?.read(&setting.file).ok()?.trim_end().to_owned();
+        let is_one = !value.is_empty() && !value.contains('\n');
+        is_one.then(|| Setting { value, ..setting.clone() }.ignore_absent())
+    });
+    let before: Vec<Setting> = before.collect();
+    let written = write_each(settings, &dir_of);
+    if written.is_err() {
+        // What can't come back stays; the first error is the one to tell.
+        let _stays = write_each(before, &dir_of);
+    }
+    written
+}
+
+/// Writes them, in whatever order the kernel takes them.
 ///
 /// Some files are bound to one another (v1's memory limit may not exceed memory and swap together,
 /// a quota depends on its period and burst), so that the right order depends on the values that are there.
 /// What the kernel refuses as inconsistent is therefore tried again after the others, as long as that helps.
-pub(super) fn write_all<'d>(
+fn write_each<'d>(
     settings: Vec<Setting>,
-    dir_of: impl Fn(Controller) -> Option<&'d Dir>,
+    dir_of: &dyn Fn(Controller) -> Option<&'d Dir>,
 ) -> Result<(), CgroupError> {
     if let Some(setting) =
         settings.iter().find(|s| s.absent != Absent::Ignore && dir_of(s.controller).is_none())
@@ -122,13 +157,13 @@ mod tests {
     #[test]
     fn a_setting_without_its_controller_is_refused_before_anything_is_written() {
         let settings = vec![Setting::new(Controller::Rdma, "rdma", "rdma.max", "x")];
-        let error = write_all(settings, |_| None).unwrap_err();
+        let error = write_all(settings, |_| None, Earlier::Stay).unwrap_err();
         assert_eq!(error.to_string(), "linux.resources.rdma: this host has no rdma cgroup controller");
     }
 
     #[test]
     fn a_value_that_holds_anyway_needs_no_controller() {
         let setting = Setting::new(Controller::Pids, "pids.limit", "pids.max", "max").ignore_absent();
-        write_all(vec![setting], |_| None).unwrap();
+        write_all(vec![setting], |_| None, Earlier::ComeBack).unwrap();
     }
 }

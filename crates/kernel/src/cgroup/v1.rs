@@ -29,7 +29,7 @@ use super::{
     dir::{self, Dir},
     members,
     path::CgroupsPath,
-    setting,
+    setting::{self, Earlier},
 };
 
 /// A container's cgroup on a v1 or hybrid host.
@@ -147,7 +147,7 @@ impl Driver for Group {
         self.members.iter().try_for_each(|member| members::add(&member.dir, pid))
     }
 
-    fn apply(&self, resources: &Resources) -> Result<(), CgroupError> {
+    fn apply(&self, resources: &Resources, earlier: Earlier) -> Result<(), CgroupError> {
         if !resources.unified.is_empty() {
             return Err(CgroupError::Unsupported { field: "unified", version: "v1" });
         }
@@ -163,7 +163,7 @@ impl Driver for Group {
         if let (Some(memory), Some(dir)) = (&resources.memory, self.dir(Controller::Memory)) {
             memory::check(memory, dir)?;
         }
-        setting::write_all(settings, |controller| self.dir(controller))?;
+        setting::write_all(settings, |controller| self.dir(controller), earlier)?;
         devices::apply(&resources.devices, self.dir(Controller::Devices))
     }
 

@@ -28,7 +28,7 @@ use super::{
     dir::{self, Dir},
     members,
     path::CgroupsPath,
-    setting::{self, Setting},
+    setting::{self, Earlier, Setting},
 };
 
 /// A container's cgroup on a v2 host.
@@ -184,7 +184,7 @@ impl Driver for Group {
         members::add(&self.dir, pid)
     }
 
-    fn apply(&self, resources: &Resources) -> Result<(), CgroupError> {
+    fn apply(&self, resources: &Resources, earlier: Earlier) -> Result<(), CgroupError> {
         if resources.network.as_ref().is_some_and(|n| n.class_id.is_some() || !n.priorities.is_empty()) {
             return Err(CgroupError::Unsupported { field: "network", version: "v2" });
         }
@@ -194,7 +194,8 @@ impl Driver for Group {
         }
         if !settings.is_empty() || !resources.unified.is_empty() {
             let enabled = self.enabled()?;
-            setting::write_all(settings, |controller| lists(&enabled, controller).then_some(&self.dir))?;
+            let dir_of = |controller| lists(&enabled, controller).then_some(&self.dir);
+            setting::write_all(settings, dir_of, earlier)?;
             self.apply_unified(&resources.unified, &enabled)?;
         }
         devices::apply(&resources.devices, &self.dir)

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, bail};
+use minke_model::chain;
 use minke_oci_runtime::container;
 
 use super::{
@@ -33,9 +34,12 @@ fn list(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     if !global.root.exists() && global.root != super::rootless::state_root() {
         bail!("open {}: no such file or directory", global.root.display());
     }
-    let stored = container::list(&global.root).with_context(|| format!("read {}", global.root.display()))?;
-    let views: Vec<_> =
-        stored.iter().map(|stored| StateView::new(stored, user_name(stored.record.owner))).collect();
+    let listed = container::list(&global.root).with_context(|| format!("read {}", global.root.display()))?;
+    for error in &listed.damaged {
+        global.log.warning(&format!("a container is left out: {}", chain(error)));
+    }
+    let stored = listed.containers.iter();
+    let views: Vec<_> = stored.map(|stored| StateView::new(stored, user_name(stored.record.owner))).collect();
     if parsed.has("quiet") {
         views.iter().for_each(|view| println!("{}", view.id));
         return Ok(0);

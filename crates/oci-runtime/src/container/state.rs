@@ -273,13 +273,23 @@ impl Stored {
     }
 }
 
-/// All containers under `root`, by id; damaged records and directories that are being made are left out.
+/// What is under a state root.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// All containers, by id.
+    pub containers: Vec<Stored>,
+    /// Why others can't be told of: records that are damaged or can't be read.
+    pub damaged: Vec<LoadError>,
+}
+
+/// All containers under `root`; directories that are being made are left out.
 ///
 /// # Errors
 /// When the directory can't be read; one that doesn't exist has no containers.
-pub fn list(root: &Path) -> io::Result<Vec<Stored>> {
+pub fn list(root: &Path) -> io::Result<Listed> {
+    let mut listed = Listed::default();
     let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listed),
         result => result?,
     };
     let mut names = Vec::new();
@@ -287,7 +297,15 @@ pub fn list(root: &Path) -> io::Result<Vec<Stored>> {
         names.extend(entry?.file_name().into_string().ok());
     }
     names.sort();
-    Ok(names.iter().filter_map(|name| Stored::load(root, name).ok()).collect())
+    for name in names {
+        match Stored::load(root, &name) {
+            Ok(stored) => listed.containers.push(stored),
+            // No record yet, or no container's directory at all.
+            Err(LoadError::Missing | LoadError::Id(_)) => {}
+            Err(error) => listed.damaged.push(error),
+        }
+    }
+    Ok(listed)
 }
 
 #[cfg(test)]
@@ -350,6 +368,8 @@ mod tests {
         assert!(matches!(Stored::load(root.path(), "a"), Err(LoadError::Damaged { .. })));
         dir.save(&record("b", 0, 0)).unwrap();
         assert!(matches!(Stored::load(root.path(), "a"), Err(LoadError::Damaged { .. })));
-        assert!(list(root.path()).unwrap().is_empty());
+        StateDir::claim(root.path(), "made").unwrap();
+        let listed = list(root.path()).unwrap();
+        assert_eq!((listed.containers.len(), listed.damaged.len()), (0, 1));
     }
 }

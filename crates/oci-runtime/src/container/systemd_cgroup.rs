@@ -78,7 +78,7 @@ pub(super) fn update(unit: &Unit, group: &Cgroup, resources: &Resources) -> Resu
     let mut resources = resources.clone();
     let layout = Layout::detect().map_err(|error: CgroupError| super::refused(error))?;
     unit.update(&mut resources, layout.mode()).map_err(|error| failed(&error))?;
-    group.apply(&resources).map_err(super::refused)
+    group.update(&resources).map_err(super::refused)
 }
 
 pub(super) fn failed(error: &SystemdError) -> OperationError {

@@ -211,7 +211,7 @@ fn state_file() -> Run {
 /// The whole way that `state`, `list` and `delete` go with a file, but what they do about it.
 fn state(root: &Path, text: &[u8]) -> Verdict {
     std::fs::write(root.join("web/state.json"), text).map_err(|error| error.to_string())?;
-    let listed = container::list(root).map_err(|error| error.to_string())?.len();
+    let listed = container::list(root).map_err(|error| error.to_string())?.containers.len();
     let stored = match container::Stored::load(root, "web") {
         Ok(stored) => stored,
         Err(error) => {

@@ -105,6 +105,21 @@ fn an_update_of_memory_builds_on_the_configuration_and_on_earlier_updates() {
 }
 
 #[test]
+fn an_update_that_is_refused_leaves_all_as_it_was() {
+    let mut bundle = Bundle::new("");
+    bundle.start_sleeping();
+    update(&bundle, &["--memory", "64m", "--cpu-share", "512", "--pids-limit", "33"]).succeeded();
+    let shares = (["cpu.shares", "cpu.weight"], ["512", "59"]);
+    assert_limit(&bundle, &shares.0, &shares.1);
+    // No machine has that many processors.
+    let flags = ["--memory", "96m", "--cpu-share", "2048", "--pids-limit", "44", "--cpuset-cpus", "0-4000"];
+    update(&bundle, &flags).failed_with(1, &["linux.resources.cpu.cpus", "0-4000"]);
+    assert_limit(&bundle, &["pids.max"], &["33"]);
+    assert_limit(&bundle, &shares.0, &shares.1);
+    assert_limit(&bundle, &["memory.limit_in_bytes", "memory.max"], &["67108864"]);
+}
+
+#[test]
 fn wrong_values_and_wrong_states_are_named() {
     let mut bundle = Bundle::new("");
     bundle.start_sleeping();
