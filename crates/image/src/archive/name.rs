@@ -20,11 +20,21 @@ pub(crate) fn clean(name: &[u8], absolute: AbsoluteNames, limits: &Limits) -> Re
         return Err("absolute names are not allowed".to_owned());
     }
     let mut cleaned = Vec::with_capacity(name.len());
-    let mut depth = 0;
+    let mut depth = 0_usize;
     for component in name.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => continue,
-            b".." => return Err("names with \"..\" are not allowed".to_owned()),
+            // As text: what comes before may be a link by now.
+            b".." => match cleaned.iter().rposition(|byte| *byte == b'/') {
+                _ if cleaned.is_empty() => {
+                    return Err("names with \"..\" are not allowed out of the root".to_owned());
+                }
+                slash => {
+                    cleaned.truncate(slash.unwrap_or(0));
+                    depth -= 1;
+                    continue;
+                }
+            },
             component if component.len() > 255 => {
                 return Err("a component has more than 255 bytes".to_owned());
             }
@@ -68,9 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn climbing_is_refused_wherever_it_stands() {
-        for name in [&b".."[..], b"../a", b"a/..", b"a/../b", b"/.."] {
+    fn climbing_out_is_refused_wherever_it_stands() {
+        for name in [&b".."[..], b"../a", b"a/../..", b"a/../../b", b"/.."] {
             assert!(text(name).unwrap_err().contains("\"..\""));
+        }
+        for (name, cleaned) in
+            [(&b"a/.."[..], ""), (b"a/../b", "b"), (b"a/b/../c", "a/c"), (b"a/./../b/", "b")]
+        {
+            assert_eq!(text(name), Ok(cleaned.to_owned()));
         }
         assert_eq!(text(b"a/..b/..."), Ok("a/..b/...".to_owned()));
     }
