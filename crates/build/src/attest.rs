@@ -13,6 +13,8 @@ mod scan;
 
 pub use self::material::Material;
 pub(crate) use self::package_url::package_url;
+pub use self::provenance::DOCKERFILE_VERSION;
+pub(crate) use self::provenance::{Facts, Sources};
 
 use std::collections::BTreeMap;
 
@@ -93,17 +95,20 @@ pub(crate) async fn attest(
     let mut attested = Vec::with_capacity(finished.len());
     for one in finished {
         let asked = &one.build.request.attest;
-        let facts = provenance::Facts::gather(one, began).await?;
+        let mut facts = Facts::gather(one, began).await?;
         let mut wanted = Vec::new();
+        if let Some(sbom) = &asked.sbom {
+            let (statements, made_of) = scan::scan(builder, one, sbom).await?;
+            wanted.extend(statements);
+            facts.sources.merge(&made_of);
+        }
         if let Some(options) = &asked.provenance {
             let name = options.file_name.clone().unwrap_or_else(|| "provenance.json".to_owned());
             wanted.push((name, facts.predicate(options)?));
         }
-        if let Some(sbom) = &asked.sbom {
-            wanted.extend(scan::scan(builder, one, sbom).await?);
-        }
-        let version = asked.provenance.as_ref().map(|options| options.version).unwrap_or_default();
-        let provenance = facts.predicate(&Provenance { version, ..Provenance::default() })?;
+        let builder_id = asked.provenance.as_ref().map(|options| options.builder_id.clone());
+        let whole = Provenance { builder_id: builder_id.unwrap_or_default(), ..Provenance::default() };
+        let provenance = facts.predicate(&whole)?;
         attested.push(Attested { wanted, provenance });
     }
     Ok(attested)

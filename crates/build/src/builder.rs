@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     BuildError, BuildRequest, BuildResult, CacheEntry, CacheFilter, Client, LinkedBuild, NetworkMode,
-    attest::attest,
+    attest::{Facts, attest},
     build::Build,
     cache::{Cache, failed},
     caches::CacheMounts,
@@ -155,7 +155,10 @@ impl Builder {
             })?;
             let finished = finish(build, *target).await?;
             let config = export::image_config(&finished)?;
-            images::hold_layers(self.engine(), Arc::new(config), finished.state.layers, name.to_owned()).await
+            let made_of = Arc::new(Facts::gather(&finished, OffsetDateTime::now_utc()).await?.into_sources());
+            let (config, layers) = (Arc::new(config), finished.state.layers);
+            let image = images::hold_layers(self.engine(), config, layers, name.to_owned()).await?;
+            Ok(image.made_of(made_of))
         })
     }
 
@@ -170,6 +173,20 @@ impl Builder {
     /// # Errors
     /// What the store says.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned, BuildError> {
+        let mut pruned = Pruned::default();
+        loop {
+            let more = self.prune_once(options)?;
+            // What only the forgotten shared is shared no longer.
+            let is_all = options.all || more.ids.is_empty();
+            pruned.ids.extend(more.ids);
+            pruned.bytes += more.bytes;
+            if is_all {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    fn prune_once(&self, options: &PruneOptions) -> Result<Pruned, BuildError> {
         enum What {
             Layer(Digest),
             Mount(String),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use minke_dockerfile::evaluate::{Owner, Sharing};
+use minke_kernel::tree;
 use minke_model::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +115,7 @@ impl Drop for Fresh {
         let trash: Vec<PathBuf> = names.iter().filter_map(|name| self.owner.discard(name).ok()?).collect();
         let delete = move || {
             for path in trash {
-                if let Err(error) = fs::remove_dir_all(&path) {
+                if let Err(error) = tree::remove_all(&path) {
                     tracing::warn!(%error, path = %path.display(), "delete a cache mount of a build without cache");
                 }
             }
@@ -209,7 +210,7 @@ impl CacheMounts {
     /// Deletes one that nobody uses.
     pub(crate) fn delete(&self, name: &str) -> io::Result<bool> {
         match self.discard(name)? {
-            Some(trash) => fs::remove_dir_all(trash).map(|()| true),
+            Some(trash) => tree::remove_all(&trash).map(|()| true),
             None => Ok(false),
         }
     }
@@ -231,7 +232,7 @@ impl CacheMounts {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if (name.starts_with(TRASH) || name.starts_with(FRESH))
-                && let Err(error) = fs::remove_dir_all(entry.path())
+                && let Err(error) = tree::remove_all(&entry.path())
             {
                 tracing::warn!(%error, "sweep a cache mount");
             }
@@ -258,12 +259,16 @@ fn read(path: &Path) -> Option<Note> {
 /// Bytes of files, each inode once; links are not followed.
 fn usage(directory: &Path, seen: &mut HashSet<u64>) -> u64 {
     let mut sum = 0;
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let Ok(metadata) = entry.metadata() else { continue };
-        if metadata.is_dir() {
-            sum += usage(&entry.path(), seen);
-        } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert(metadata.ino())) {
-            sum += metadata.len();
+    // No recursion: steps decide how deep it is.
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                directories.push(entry.path());
+            } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert(metadata.ino())) {
+                sum += metadata.len();
+            }
         }
     }
     sum

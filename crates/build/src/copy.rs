@@ -21,7 +21,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamp
 
 use crate::{
     BuildError,
-    files::{Excluded, Match, has_included, names, open_in, stat_in},
+    files::{DEEPEST, Excluded, Match, has_included, names, open_in, stat_in, too_deep},
 };
 
 /// Most links that a destination may lead through.
@@ -41,6 +41,23 @@ pub(crate) struct Copier<'a> {
     pub(crate) made_at: Option<i64>,
     /// First copies of files with several names, by device and inode.
     pub(crate) links: HashMap<(u64, u64), (OwnedFd, OsString)>,
+}
+
+/// A directory whose entries are being copied.
+struct Level {
+    source: OwnedFd,
+    target: OwnedFd,
+    path: PathBuf,
+    names: std::vec::IntoIter<OsString>,
+    /// What it becomes in the end, where that is the copier's to say.
+    stat: Option<Stat>,
+}
+
+impl Level {
+    fn new(source: OwnedFd, target: OwnedFd, path: PathBuf, stat: Option<Stat>) -> Result<Self, BuildError> {
+        let names = names(&source).map_err(|error| refused(&path, &error))?.into_iter();
+        Ok(Self { source, target, path, names, stat })
+    }
 }
 
 impl Copier<'_> {
@@ -105,7 +122,8 @@ impl Copier<'_> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let source = from.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
             let target = self.directory(destination)?;
-            self.contents(&source, &target, &found.path, excluded)?;
+            let copied = source.try_clone().map_err(failed)?;
+            self.contents(copied, target, &found.path, excluded)?;
             if self.whole {
                 let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
                 self.finish_directory(&source, &target.map_err(failed)?, &stat).map_err(failed)?;
@@ -115,7 +133,8 @@ impl Copier<'_> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let source = from.open_at(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
         let (target, name) = self.place(destination, into.then_some(found.name.as_path()))?;
-        self.entry(&source, path.file_name().unwrap_or_default(), &target, &name, &found.path, excluded)
+        let name_there = path.file_name().unwrap_or_default();
+        self.entry(&source, name_there, &target, &name, &found.path, excluded).map(drop)
     }
 
     /// Writes a file with given content.
@@ -160,20 +179,36 @@ impl Copier<'_> {
         Err(BuildError::Invalid(format!("destination {destination:?} leads through too many links")))
     }
 
+    /// What a directory has, with all below it: no recursion, for whoever made it decides how deep it is.
     fn contents(
         &mut self,
-        source: &OwnedFd,
-        target: &OwnedFd,
+        source: OwnedFd,
+        target: OwnedFd,
         path: &Path,
         excluded: Excluded<'_>,
     ) -> Result<(), BuildError> {
-        for name in names(source).map_err(|error| refused(path, &error))? {
-            let below = path.join(&name);
-            self.entry(source, &name, target, &name, &below, excluded)?;
+        let mut levels = vec![Level::new(source, target, path.to_owned(), None)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                if let Some(Level { source, target, path, stat: Some(stat), .. }) = levels.pop() {
+                    let finished = self.finish_directory(&source, &target, &stat);
+                    finished.map_err(|error| refused(&path, &error))?;
+                }
+                continue;
+            };
+            let below = level.path.join(&name);
+            let entered = self.entry(&level.source, &name, &level.target, &name, &below, excluded)?;
+            if let Some((source, target, stat)) = entered {
+                if levels.len() > DEEPEST {
+                    return Err(too_deep(&below));
+                }
+                levels.push(Level::new(source, target, below, Some(stat))?);
+            }
         }
         Ok(())
     }
 
+    /// Copies an entry; of a directory, which is returned, only itself.
     fn entry(
         &mut self,
         source: &OwnedFd,
@@ -182,14 +217,14 @@ impl Copier<'_> {
         new_name: &OsStr,
         path: &Path,
         excluded: Excluded<'_>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Option<(OwnedFd, OwnedFd, Stat)>, BuildError> {
         let failed = |error: io::Error| refused(path, &error);
         let stat = stat_in(source, name).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             let from = open_in(source, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
             if excluded(path, true) && !has_included(&from, path, excluded, 0).map_err(failed)? {
-                return Ok(());
+                return Ok(None);
             }
             match rustix::fs::mkdirat(target, new_name, Mode::from_raw_mode(0o700)) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -202,14 +237,14 @@ impl Copier<'_> {
                 }
                 _ => failed(error),
             })?;
-            self.contents(&from, &to, path, excluded)?;
-            return self.finish_directory(&from, &to, &stat).map_err(failed);
+            return Ok(Some((from, to, stat)));
         }
         if excluded(path, false) || kind == FileType::Socket {
-            return Ok(());
+            return Ok(None);
         }
         clear(target, new_name).map_err(failed)?;
-        self.file(source, name, target, new_name, &stat).map_err(failed)
+        self.file(source, name, target, new_name, &stat).map_err(failed)?;
+        Ok(None)
     }
 
     /// Everything that is no directory.
@@ -345,20 +380,36 @@ pub(crate) fn set_times(fd: impl AsFd, seconds: i64, nanoseconds: impl TryInto<i
 }
 
 /// Sets every time below a directory that is later than `latest` to it: what was written during the build.
+///
+/// # Errors
+/// What the kernel said; also for more than [`DEEPEST`] directories in each other.
 pub(crate) fn clamp_times(directory: &OwnedFd, latest: i64) -> io::Result<()> {
-    for name in names(directory)? {
+    let mut levels = vec![(directory.try_clone()?, names(directory)?.into_iter())];
+    while let Some((directory, rest)) = levels.last_mut() {
+        let Some(name) = rest.next() else {
+            // After what is in it: that changes its time.
+            let stat = rustix::fs::fstat(&*directory)?;
+            if stat.st_mtime >= latest {
+                set_times(&*directory, latest, 0)?;
+            }
+            levels.pop();
+            continue;
+        };
+        let directory = &*directory;
         let stat = stat_in(directory, &name)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let below = open_in(directory, &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
-            clamp_times(&below, latest)?;
-        }
-        if stat.st_mtime >= latest {
+            if levels.len() > DEEPEST {
+                return Err(io::Error::other(format!("more than {DEEPEST} directories in each other")));
+            }
+            let names = names(&below)?.into_iter();
+            levels.push((below, names));
+        } else if stat.st_mtime >= latest {
             let times = timestamps(latest, 0);
             rustix::fs::utimensat(directory, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         }
     }
-    let stat = rustix::fs::fstat(directory)?;
-    if stat.st_mtime >= latest { set_times(directory, latest, 0) } else { Ok(()) }
+    Ok(())
 }
 
 fn refused(path: &Path, error: &io::Error) -> BuildError {

@@ -24,7 +24,7 @@ use crate::BuildError;
 /// More than any honest source has.
 const MOST_MATCHES: usize = 100_000;
 /// The deepest directories that are entered.
-const DEEPEST: usize = 1024;
+pub(crate) const DEEPEST: usize = 1024;
 
 /// Says of a path relative to the tree's top, and whether it is a directory, that it is left out.
 pub(crate) type Excluded<'a> = &'a (dyn Fn(&Path, bool) -> bool + Sync);
@@ -267,10 +267,7 @@ impl<'a> ContentHash<'a> {
 
     fn directory(&mut self, directory: &OwnedFd, path: &Path, depth: usize) -> Result<(), BuildError> {
         if depth > DEEPEST {
-            return Err(BuildError::Invalid(format!(
-                "{}: too many directories in each other",
-                path.display()
-            )));
+            return Err(too_deep(path));
         }
         for name in names(directory).map_err(|error| unreadable(path, &error))? {
             let below = path.join(&name);
@@ -367,6 +364,12 @@ pub(crate) fn has_included(
         }
     }
     Ok(false)
+}
+
+/// Deeper than [`DEEPEST`]. Of the path its beginning is enough.
+pub(crate) fn too_deep(path: &Path) -> BuildError {
+    let begin: PathBuf = path.components().take(3).collect();
+    BuildError::Invalid(format!("{}/…: more than {DEEPEST} directories in each other", begin.display()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     BuildError, Client, ContextError, Event, Material, Status,
+    attest::Sources,
     cache::{Cached, Key, failed},
     progress::Node,
 };
@@ -22,8 +23,8 @@ pub(crate) struct BaseImage {
     pub(crate) layers: Vec<BuiltLayer>,
     /// Its name with its digest, for progress.
     pub(crate) title: String,
-    /// What it is called where everybody can have it.
-    pub(crate) material: Option<Material>,
+    /// What it is, where everybody can have it, or else what it was made of.
+    pub(crate) made_of: Arc<Sources>,
     _held: Option<Arc<HeldLayers>>,
 }
 
@@ -33,8 +34,24 @@ impl BaseImage {
     }
 
     /// What was brought here for this build.
-    pub(crate) fn of_cached(config: Arc<ImageConfig>, cached: Cached, title: String) -> Self {
-        Self { config, layers: cached.layers, title, material: None, _held: Some(cached.held) }
+    pub(crate) fn of_cached(
+        config: Arc<ImageConfig>,
+        cached: Cached,
+        title: String,
+        material: Material,
+    ) -> Self {
+        Self {
+            config,
+            layers: cached.layers,
+            title,
+            made_of: Arc::new(Sources::of(material)),
+            _held: Some(cached.held),
+        }
+    }
+
+    /// The same, known to be made of this.
+    pub(crate) fn made_of(self, made_of: Arc<Sources>) -> Self {
+        Self { made_of, ..self }
     }
 
     /// What it runs on, where it says so.
@@ -117,7 +134,8 @@ async fn hold(engine: &Engine, origin: &ImageOrigin, image: Image) -> Result<Bas
         Ok::<_, BuildError>((image.config, layers))
     });
     let (config, layers) = layers.await.map_err(|error| failed(&error))??;
-    Ok(BaseImage { material: Some(material), ..hold_layers(engine, config, layers, title).await? })
+    let made_of = Arc::new(Sources::of(material));
+    Ok(hold_layers(engine, config, layers, title).await?.made_of(made_of))
 }
 
 /// The image by the digest that its name has in its registry, as far as that is known.
@@ -140,7 +158,7 @@ pub(crate) async fn hold_layers(
         let held = store.hold_layers(&layers).map_err(|error| failed(&error))?;
         let held = held.ok_or_else(|| BuildError::Failed(format!("layers of {title} are missing")))?;
         let held = Some(Arc::new(held));
-        Ok::<_, BuildError>(BaseImage { config, layers, title, material: None, _held: held })
+        Ok::<_, BuildError>(BaseImage { config, layers, title, made_of: Arc::default(), _held: held })
     });
     held.await.map_err(|error| failed(&error))?
 }

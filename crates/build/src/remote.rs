@@ -111,7 +111,7 @@ impl RemoteContext {
     /// What it is made of: the commit, or what the URL had when it was fetched.
     pub(crate) async fn pinned(&self) -> Result<Option<Material>, BuildError> {
         Ok(Some(match &self.source {
-            Source::Git(git) => Material::commit(&git.remote, &self.repositories.commit(git).await?.id),
+            Source::Git(git) => Material::commit(git, &self.repositories.commit(git).await?.id),
             Source::Http | Source::File(_) => Material::file(&self.url, self.digest.get()),
         }))
     }

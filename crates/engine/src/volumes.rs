@@ -17,7 +17,7 @@ use std::{
 };
 
 use bollard_stubs::models::{ContainerConfig, HostConfig};
-use minke_kernel::path::Root;
+use minke_kernel::{path::Root, tree};
 use minke_model::ContainerId;
 
 pub use self::image::{Seen, seen};
@@ -109,7 +109,7 @@ impl Volumes {
         // What is mounted there is not the volume's to delete.
         local::unmount(&self.data(name))
             .map_err(|error| Error::internal(format!("unmount volume {name}"), &error))?;
-        match fs::remove_dir_all(self.directory.join(name)) {
+        match tree::remove_all(&self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::internal(format!("remove volume {name}"), &error))
             }

@@ -15,6 +15,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use minke_kernel::tree;
 use minke_model::Digest;
 
 use crate::{StoreError, hashing::HashWriter};
@@ -243,7 +244,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 fn remove_tree(path: &Path) {
     let result = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => tree::remove_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };

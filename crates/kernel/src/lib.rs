@@ -31,3 +31,4 @@ pub mod seccomp;
 pub mod socket;
 pub mod spawn;
 mod sys;
+pub mod tree;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use minke_dockerfile::{
     ast::NetworkMode,
-    evaluate::{Action, CopySource, MountKind},
+    evaluate::{Action, CopySource, MountKind, PROXIES},
     plan::Origin,
 };
 use minke_image::Predicate;
@@ -23,38 +23,64 @@ use crate::{
     git::redacted,
 };
 
+/// The version of the Dockerfile's syntax that is understood.
+pub const DOCKERFILE_VERSION: &str = "1.26.0";
+
 /// What nobody else can do anything with: what is this host's, and what only says where it comes from.
 const OF_THIS_HOST: [&str; 4] = ["cgroup-parent", "image-resolve-mode", "platform", "cache-imports"];
 
-/// What is known of a result.
-pub(super) struct Facts<'a> {
-    build: &'a Build,
-    began: OffsetDateTime,
-    materials: Vec<Material>,
+/// What something was made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    materials: BTreeSet<Material>,
     /// Names of folders of the client's.
     folders: BTreeSet<String>,
+    /// Ids of secrets, and whether they might have been missing.
     secrets: BTreeMap<String, bool>,
+    /// The same of ssh agents.
     agents: BTreeMap<String, bool>,
     has_network: bool,
+}
+
+impl Sources {
+    /// An image.
+    pub(crate) fn of(material: Material) -> Self {
+        Self { materials: BTreeSet::from([material]), ..Self::default() }
+    }
+
+    /// Adds what else it was made of.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.materials.extend(other.materials.iter().cloned());
+        self.folders.extend(other.folders.iter().cloned());
+        for (ids, others) in [(&mut self.secrets, &other.secrets), (&mut self.agents, &other.agents)] {
+            for (id, optional) in others {
+                need(ids, id, *optional);
+            }
+        }
+        self.has_network |= other.has_network;
+    }
+}
+
+/// One use that can't do without it is enough for all.
+fn need(ids: &mut BTreeMap<String, bool>, id: &str, optional: bool) {
+    *ids.entry(id.to_owned()).or_insert(true) &= optional;
+}
+
+/// What is known of a result.
+pub(crate) struct Facts<'a> {
+    build: &'a Build,
+    began: OffsetDateTime,
+    pub(super) sources: Sources,
     /// What the main context is, where it is no folder of the client's.
     context: Option<Material>,
 }
 
 impl<'a> Facts<'a> {
     /// Gathers them. What was fetched for the build is not fetched again.
-    pub(super) async fn gather(finished: &'a Finished, began: OffsetDateTime) -> Result<Self, BuildError> {
+    pub(crate) async fn gather(finished: &'a Finished, began: OffsetDateTime) -> Result<Self, BuildError> {
         let build = &*finished.build;
-        let mut facts = Self {
-            build,
-            began,
-            materials: Vec::new(),
-            folders: BTreeSet::new(),
-            secrets: BTreeMap::new(),
-            agents: BTreeMap::new(),
-            has_network: false,
-            context: None,
-        };
-        facts.sources().await?;
+        let mut facts = Self { build, began, sources: Sources::default(), context: None };
+        facts.context().await?;
         for stage in build.stages.values() {
             if let StageBase::Image(name) = &stage.base {
                 facts.image(name);
@@ -69,35 +95,36 @@ impl<'a> Facts<'a> {
         Ok(facts)
     }
 
+    /// What it was made of.
+    pub(crate) fn into_sources(self) -> Sources {
+        self.sources
+    }
+
     /// The main context, and where the Dockerfile comes from.
-    async fn sources(&mut self) -> Result<(), BuildError> {
+    async fn context(&mut self) -> Result<(), BuildError> {
         let attributes = &self.build.request.invocation.attributes;
         let is_elsewhere = attributes.get("context").is_some_and(|url| !url.is_empty());
         if is_elsewhere {
             self.context = match &self.build.client.context {
-                Some(context) => context.material().await.map_err(BuildError::from)?,
+                Some(context) => context.material().await?,
                 None => None,
             };
-            self.materials.extend(self.context.clone());
-        } else if self.build.files.main.initialized() {
-            self.folders.insert(attributes.get("contextkey").map_or("context", String::as_str).to_owned());
+            self.sources.materials.extend(self.context.clone());
+        } else if self.build.client.context.is_some() {
+            // Its `.dockerignore` was looked for, if nothing else.
+            let key = attributes.get("contextkey").map_or("context", String::as_str);
+            self.sources.folders.insert(key.to_owned());
         }
         if !is_elsewhere || attributes.contains_key("dockerfilekey") {
             let key = attributes.get("dockerfilekey").map_or("dockerfile", String::as_str);
-            self.folders.insert(key.to_owned());
+            self.sources.folders.insert(key.to_owned());
         }
         Ok(())
     }
 
-    fn add(&mut self, material: Material) {
-        if !self.materials.contains(&material) {
-            self.materials.push(material);
-        }
-    }
-
     fn image(&mut self, key: &str) {
-        if let Some(material) = self.build.images.get(key).and_then(|image| image.material.clone()) {
-            self.add(material);
+        if let Some(image) = self.build.images.get(key) {
+            self.sources.merge(&image.made_of);
         }
     }
 
@@ -108,14 +135,12 @@ impl<'a> Facts<'a> {
                 self.image(&named_key(named));
                 match self.build.request.named_contexts.get(&named.name) {
                     Some(NamedContext::Files(context)) => match context.material().await? {
-                        Some(material) => self.add(material),
-                        None => drop(self.folders.insert(named.name.clone())),
+                        Some(material) => drop(self.sources.materials.insert(material)),
+                        None => drop(self.sources.folders.insert(named.name.clone())),
                     },
                     Some(NamedContext::Url(url)) => {
                         let context = RemoteContext::of(self.build.repositories(), url, None)?;
-                        if let Some(material) = context.pinned().await? {
-                            self.add(material);
-                        }
+                        self.sources.materials.extend(context.pinned().await?);
                     }
                     _ => {}
                 }
@@ -128,14 +153,18 @@ impl<'a> Facts<'a> {
     async fn action(&mut self, action: &Action) -> Result<(), BuildError> {
         match action {
             Action::Run(run) => {
-                self.has_network |= run.network != NetworkMode::None;
+                let is_off = run.network == NetworkMode::None
+                    || (run.network == NetworkMode::Default
+                        && self.build.request.network == crate::NetworkMode::None);
+                self.sources.has_network |= !is_off;
                 for mount in &run.mounts {
-                    let (ids, id, required) = match &mount.kind {
-                        MountKind::Secret { id, required, .. } => (&mut self.secrets, id, required),
-                        MountKind::Ssh { id, required, .. } => (&mut self.agents, id, required),
-                        _ => continue,
-                    };
-                    ids.insert(id.clone(), !required);
+                    match &mount.kind {
+                        MountKind::Secret { id, required, .. } => {
+                            need(&mut self.sources.secrets, id, !required);
+                        }
+                        MountKind::Ssh { id, required, .. } => need(&mut self.sources.agents, id, !required),
+                        _ => {}
+                    }
                 }
             }
             Action::Copy(copy) => {
@@ -143,11 +172,11 @@ impl<'a> Facts<'a> {
                     match source {
                         CopySource::Git(git) => {
                             let commit = self.build.repositories().commit(git).await?;
-                            self.add(Material::commit(&git.remote, &commit.id));
+                            self.sources.materials.insert(Material::commit(git, &commit.id));
                         }
                         CopySource::Http(http) => {
                             let known = http.checksum.or_else(|| self.build.downloads.digest(&http.url));
-                            self.add(Material::file(&http.url, known.as_ref()));
+                            self.sources.materials.insert(Material::file(&http.url, known.as_ref()));
                         }
                         CopySource::Path(_) | CopySource::Inline { .. } => {}
                     }
@@ -163,8 +192,8 @@ impl<'a> Facts<'a> {
     /// # Errors
     /// When all materials are wanted, and not all have a name.
     pub(super) fn predicate(&self, options: &Provenance) -> Result<Predicate, BuildError> {
-        if options.wants_all_materials && !self.folders.is_empty() {
-            let folders: Vec<&str> = self.folders.iter().map(String::as_str).collect();
+        if options.wants_all_materials && !self.sources.folders.is_empty() {
+            let folders: Vec<&str> = self.sources.folders.iter().map(String::as_str).collect();
             return Err(BuildError::Invalid(format!(
                 "provenance with complete materials is wanted, and the build reads folders of its client: {}",
                 folders.join(", ")
@@ -184,8 +213,11 @@ impl<'a> Facts<'a> {
             "buildDefinition": {
                 "buildType": "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md",
                 "externalParameters": { "configSource": source, "request": request.words },
-                "internalParameters": { "builderPlatform": Platform::host().to_string() },
-                "resolvedDependencies": self.materials,
+                "internalParameters": {
+                    "builderPlatform": Platform::host().to_string(),
+                    "dockerfileVersion": DOCKERFILE_VERSION,
+                },
+                "resolvedDependencies": self.sources.materials,
             },
             "runDetails": {
                 "builder": { "id": options.builder_id },
@@ -197,7 +229,7 @@ impl<'a> Facts<'a> {
                     "buildkit_hermetic": self.is_hermetic(),
                     "buildkit_completeness": {
                         "request": request.is_complete,
-                        "resolvedDependencies": self.folders.is_empty(),
+                        "resolvedDependencies": self.sources.folders.is_empty(),
                     },
                     "buildkit_reproducible": options.is_reproducible,
                 },
@@ -210,11 +242,14 @@ impl<'a> Facts<'a> {
         Ok(json!({
             "buildType": "https://mobyproject.org/buildkit@v1",
             "builder": { "id": options.builder_id },
-            "materials": self.materials,
+            "materials": self.sources.materials,
             "invocation": {
                 "configSource": self.config_source("entryPoint"),
                 "parameters": request.words,
-                "environment": { "platform": Platform::host().to_string() },
+                "environment": {
+                    "platform": Platform::host().to_string(),
+                    "dockerfileVersion": DOCKERFILE_VERSION,
+                },
             },
             "metadata": {
                 "buildInvocationID": self.build.request.invocation.id,
@@ -223,7 +258,7 @@ impl<'a> Facts<'a> {
                 "completeness": {
                     "parameters": request.is_complete,
                     "environment": true,
-                    "materials": self.folders.is_empty(),
+                    "materials": self.sources.folders.is_empty(),
                 },
                 "reproducible": options.is_reproducible,
                 "https://mobyproject.org/buildkit@v1#metadata": self.metadata(options),
@@ -233,7 +268,7 @@ impl<'a> Facts<'a> {
     }
 
     fn is_hermetic(&self) -> bool {
-        self.folders.is_empty() && !self.has_network
+        self.sources.folders.is_empty() && !self.sources.has_network
     }
 
     /// Where the build's own description comes from. `path` is what the form calls its file.
@@ -263,11 +298,12 @@ impl<'a> Facts<'a> {
                 is_complete = false;
                 continue;
             }
-            let is_said_elsewhere = OF_THIS_HOST.contains(&key.as_str())
-                || ["attest:", "vcs:"].iter().any(|prefix| key.starts_with(prefix))
+            let is_left_out = OF_THIS_HOST.contains(&key.as_str())
+                || ["attest:", "vcs:", "local-sessionid:"].iter().any(|prefix| key.starts_with(prefix))
+                || is_proxy(key)
                 || key == context
                 || key == "filename";
-            if !is_said_elsewhere {
+            if !is_left_out {
                 let value = if key.starts_with("context:") { redacted(value) } else { value.clone() };
                 arguments.insert(key.clone(), value.into());
             }
@@ -283,13 +319,14 @@ impl<'a> Facts<'a> {
             };
             ids.iter().map(one).collect()
         };
-        for (key, ids) in [("secrets", &self.secrets), ("ssh", &self.agents)] {
+        for (key, ids) in [("secrets", &self.sources.secrets), ("ssh", &self.sources.agents)] {
             if !options.is_minimal && !ids.is_empty() {
                 words.insert(key.to_owned(), optional(ids).into());
             }
         }
-        if !self.folders.is_empty() {
-            let locals: Vec<Value> = self.folders.iter().map(|name| json!({ "name": name })).collect();
+        if !self.sources.folders.is_empty() {
+            let locals: Vec<Value> =
+                self.sources.folders.iter().map(|name| json!({ "name": name })).collect();
             words.insert("locals".to_owned(), locals.into());
         }
         Request { words: words.into(), is_complete }
@@ -318,6 +355,12 @@ impl<'a> Facts<'a> {
         }
         metadata.into()
     }
+}
+
+/// Whether it is an argument with the client's proxy, which is in no image: there may be a password in it.
+fn is_proxy(key: &str) -> bool {
+    let name = key.strip_prefix("build-arg:").map(str::to_ascii_uppercase);
+    name.is_some_and(|name| PROXIES.contains(&name.as_str()))
 }
 
 /// What the client asked for.

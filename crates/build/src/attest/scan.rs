@@ -14,7 +14,7 @@ use rustix::fs::{Dir, OFlags};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Sbom;
+use super::{Sbom, Sources};
 use crate::{
     BuildError, BuildRequest, Builder, Built, LinkedBuild, NamedContext, cache::failed, export::Finished,
     images,
@@ -33,7 +33,8 @@ const LONGEST: u64 = 40 << 20;
 /// The most statements.
 const MOST: usize = 100;
 
-/// Runs the generator, and reads what it has written: the name of each file, and what it says.
+/// Runs the generator, and reads what it has written: the name of each file, and what it says. The generator itself is what that was
+/// made of.
 ///
 /// # Errors
 /// When the generator can't be had, fails, or writes something else than statements about what is in the result.
@@ -41,7 +42,7 @@ pub(super) async fn scan(
     builder: &Builder,
     finished: &Finished,
     sbom: &Sbom,
-) -> Result<Vec<(String, Predicate)>, BuildError> {
+) -> Result<(Vec<(String, Predicate)>, Arc<Sources>), BuildError> {
     let build = &finished.build;
     let name = &sbom.generator;
     let invalid =
@@ -68,11 +69,13 @@ pub(super) async fn scan(
     let linked = LinkedBuild { request, client: build.client.clone() };
     let scanned = builder.linked(&linked, CORE, &host).await?;
     let lower = build.lower(&scanned.layers)?;
+    let made_of = Arc::clone(&scanned.made_of);
     let read = tokio::task::spawn_blocking(move || {
-        let _held = Arc::new(scanned);
+        let _held = scanned;
         read(&lower)
     });
-    read.await.map_err(|error| failed(&error))?.map_err(|error| invalid(&error))
+    let statements = read.await.map_err(|error| failed(&error))?.map_err(|error| invalid(&error))?;
+    Ok((statements, made_of))
 }
 
 /// The scan as a Dockerfile.
@@ -96,7 +99,7 @@ fn dockerfile(sbom: &Sbom, config: &minke_image::RunConfig) -> Result<String, St
         text.push_str(&format!("ENV BUILDKIT_SCAN_{key}={}\n", quoted(value)?));
     }
     text.push_str(&format!(
-        "RUN --mount=type=bind,from=result,target={SOURCE} --mount=type=tmpfs,target=/tmp {program}\n"
+        "RUN --mount=type=bind,from=result,target={SOURCE},readonly --mount=type=tmpfs,target=/tmp {program}\n"
     ));
     Ok(text)
 }

@@ -10,7 +10,7 @@ use minke_model::{Descriptor, Digest, Platform, chain};
 
 use super::{ExchangeError, Local, Place, Wanted, format::damaged, receive::receive};
 use crate::{
-    BuildError, Builder, Client, ContextError,
+    BuildError, Builder, Client, ContextError, Material,
     cache::{Cached, Key},
     images::BaseImage,
     progress::Node,
@@ -40,7 +40,8 @@ pub(crate) async fn image(
         .map_err(|error| BuildError::Client(ContextError::invalid(format!("{name}: {}", chain(&error)))));
     node.end(brought.as_ref().err());
     let (config, cached) = brought?;
-    Ok(BaseImage::of_cached(Arc::new(config), cached, name))
+    let material = Material::layout(store, platform, &digest);
+    Ok(BaseImage::of_cached(Arc::new(config), cached, name, material))
 }
 
 async fn bring(

@@ -9,6 +9,7 @@ use std::{
 };
 
 use minke_dockerfile::evaluate::GitSource;
+use minke_kernel::tree;
 
 use super::{
     Commit,
@@ -108,7 +109,7 @@ async fn tidy(git: &Git, source: &GitSource) -> Result<(), GitError> {
 
 fn finish(directory: &Path, source: &GitSource, time: Option<i64>) -> io::Result<()> {
     if !source.keep_git_dir {
-        fs::remove_dir_all(directory.join(".git"))?;
+        tree::remove_all(&directory.join(".git"))?;
         if source.submodules && is_file(&directory.join(".gitmodules")) {
             without_links_to_git(directory)?;
         }
@@ -121,12 +122,16 @@ fn finish(directory: &Path, source: &GitSource, time: Option<i64>) -> io::Result
 
 /// In a submodule a file `.git` says where its repository is. No commit has a file of this name.
 fn without_links_to_git(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        match entry.file_type()? {
-            kind if kind.is_dir() => without_links_to_git(&entry.path())?,
-            _ if entry.file_name() == ".git" => fs::remove_file(entry.path())?,
-            _ => {}
+    // No recursion: the repository decides how deep it is.
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            match entry.file_type()? {
+                kind if kind.is_dir() => directories.push(entry.path()),
+                _ if entry.file_name() == ".git" => fs::remove_file(entry.path())?,
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -118,14 +118,18 @@ pub(super) fn host(remote: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
-/// The URL as it may be shown: without a password.
+/// The URL as it may be shown: without a password, and, where it is asked for by HTTP, without a name, which may be a token.
 pub(crate) fn redacted(remote: &str) -> String {
     let shown = || {
         let (scheme, rest) = remote.split_once("://")?;
+        if matches!(scheme, "docker-image" | "oci-layout") {
+            return None;
+        }
         let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, _) = authority.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:xxxxx{}", &rest[user.len()..]))
+        let name = if matches!(scheme, "http" | "https") { "xxxxx" } else { user.split(':').next()? };
+        let password = if user.contains(':') { ":xxxxx" } else { "" };
+        Some(format!("{scheme}://{name}{password}{}", &rest[user.len()..]))
     };
     shown().unwrap_or_else(|| remote.to_owned())
 }
@@ -175,7 +179,11 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown_and_hosts_are_found() {
-        assert_eq!(redacted("https://me:secret@a:1/b.git"), "https://me:xxxxx@a:1/b.git");
+        assert_eq!(redacted("https://me:secret@a:1/b.git"), "https://xxxxx:xxxxx@a:1/b.git");
+        assert_eq!(redacted("http://token@a/b.git"), "http://xxxxx@a/b.git");
+        assert_eq!(redacted("ssh://git@a/b.git"), "ssh://git@a/b.git");
+        let layout = format!("oci-layout://store:latest@sha256:{}", "0".repeat(64));
+        assert_eq!(redacted(&layout), layout);
         assert_eq!(redacted("git@a:b/c"), "git@a:b/c");
         assert_eq!(origin("https://me:x@a:1/b@c.git").as_deref(), Some("https://a:1"));
         assert_eq!((host("git@a.b:c/d"), host("ssh://git@a:22/b")), ("a.b", "a:22"));

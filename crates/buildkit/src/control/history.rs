@@ -32,8 +32,10 @@ const TOLD: usize = 8 << 20;
 const TOLD_BY_ONE: usize = 4 * TOLD;
 /// Attributes longer than this aren't.
 const ATTRIBUTE: usize = 4096;
-/// The most bytes of what a record leads to.
+/// The most bytes of one thing that a record leads to.
 const CONTENT: usize = 1 << 20;
+/// And of all.
+const CONTENTS: usize = 8 << 20;
 
 /// The type of an error with all its details, as BuildKit writes it.
 const STATUS: &str = "application/vnd.googeapis.google.rpc.status+proto";
@@ -218,10 +220,17 @@ fn keep(contents: &mut Vec<(String, Bytes)>, media_type: &str, content: Bytes) -
     Some(Descriptor { media_type: media_type.to_owned(), digest, size, annotations: BTreeMap::new() })
 }
 
-/// Of what builds told, keeps as much as there is room for.
+/// Of what builds told, and of what their records lead to, keeps as much as there is room for.
 fn forget_the_oldest(records: &mut VecDeque<Kept>) {
-    let mut room = TOLD;
+    let (mut room, mut room_of_contents) = (TOLD, CONTENTS);
     for kept in records.iter_mut().rev() {
+        let size: usize = kept.contents.iter().map(|(_, content)| content.len()).sum();
+        if size > room_of_contents {
+            kept.contents.clear();
+            (kept.record.result, kept.record.external_error) = (None, None);
+            kept.record.results.clear();
+        }
+        room_of_contents = room_of_contents.saturating_sub(size);
         let Some(feed) = kept.feed.as_ref().filter(|_| kept.record.completed_at.is_some()) else { continue };
         let size = feed.size();
         if size > if room == TOLD { TOLD_BY_ONE } else { room } {
@@ -336,6 +345,22 @@ mod tests {
         }
         let told = ["long ago", "large", "last"].map(|reference| history.told(reference).is_some());
         assert_eq!((told, list(&history).await.len()), ([false, false, true], 3));
+    }
+
+    #[tokio::test]
+    async fn of_what_records_lead_to_there_is_a_limited_memory() {
+        let history = History::default();
+        let told = |byte| ToldProvenance { json: vec![byte; CONTENT], ..ToldProvenance::default() };
+        for number in 0..20 {
+            let request = SolveRequest { reference: number.to_string(), ..SolveRequest::default() };
+            let running = Builds::default().begin(request, None).unwrap();
+            history.begin(&running.build).end(&Ok(BTreeMap::new()), &[told(number)]);
+        }
+        let records = list(&history).await;
+        let having = records.iter().filter_map(|record| record.result.as_ref());
+        let having: Vec<_> = having.map(|result| &result.attestations[0].digest).collect();
+        assert_eq!((records.len(), having.len()), (20, CONTENTS / CONTENT));
+        assert!(having.into_iter().all(|digest| history.content(digest).is_some()));
     }
 
     #[tokio::test]

@@ -135,12 +135,17 @@ fn name_of(path: &Path) -> String {
 
 /// The bytes of all files below a folder.
 fn size_of(path: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(path) else { return 0 };
-    let sizes = entries.flatten().filter_map(|entry| {
-        let metadata = entry.metadata().ok()?;
-        Some(if metadata.is_dir() { size_of(&entry.path()) } else { metadata.len() })
-    });
-    sizes.sum()
+    let (mut sum, mut directories) = (0, vec![path.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => directories.push(entry.path()),
+                Ok(metadata) => sum += metadata.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    sum
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::{
     time::Instant,
 };
 
+use minke_kernel::tree;
+
 use super::{actor::Actor, machine::Event, waits::Outcome};
 use crate::{Error, engine::Inner, metrics::ContainerAction};
 
@@ -104,7 +106,7 @@ fn forget(
 
 /// Deletes a directory with all that is in it; a missing one is no error.
 pub(crate) fn delete(directory: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(directory) {
+    match tree::remove_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

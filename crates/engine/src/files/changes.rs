@@ -71,20 +71,24 @@ impl Engine {
 type Changes = BTreeMap<PathBuf, ChangeType>;
 
 fn walk(upper: &Path, inside: &Path, image: &Root, changes: &mut Changes) -> io::Result<()> {
-    for entry in fs::read_dir(upper)? {
-        let entry = entry?;
-        let (path, kind) = (inside.join(entry.file_name()), entry.file_type()?);
-        if is_whiteout(&entry.metadata()?) {
-            changes.insert(path, ChangeType::_2);
-            continue;
-        }
-        let known = exists(image, &path);
-        changes.insert(path.clone(), if known { ChangeType::_0 } else { ChangeType::_1 });
-        if kind.is_dir() {
-            if known && is_opaque(&entry.path()) {
-                deleted_below(&entry.path(), &path, image, changes)?;
+    // No recursion: the container decides how deep it is.
+    let mut directories = vec![(upper.to_owned(), inside.to_owned())];
+    while let Some((upper, inside)) = directories.pop() {
+        for entry in fs::read_dir(upper)? {
+            let entry = entry?;
+            let (path, kind) = (inside.join(entry.file_name()), entry.file_type()?);
+            if is_whiteout(&entry.metadata()?) {
+                changes.insert(path, ChangeType::_2);
+                continue;
             }
-            walk(&entry.path(), &path, image, changes)?;
+            let known = exists(image, &path);
+            changes.insert(path.clone(), if known { ChangeType::_0 } else { ChangeType::_1 });
+            if kind.is_dir() {
+                if known && is_opaque(&entry.path()) {
+                    deleted_below(&entry.path(), &path, image, changes)?;
+                }
+                directories.push((entry.path(), path));
+            }
         }
     }
     Ok(())

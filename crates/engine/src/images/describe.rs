@@ -38,16 +38,16 @@ pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<Imag
             && before.is_none_or(|before| when < before)
             && since.is_none_or(|since| when > since)
             && until.is_none_or(|until| when < until);
-        let Some(names) = Some(names(image, filters))
-            .filter(|names| matches && (filters.get("reference").is_none() || !names.is_empty()))
-        else {
+        let (names, digests) = (meant(&image.names, filters), meant(&image.digests, filters));
+        let is_meant = filters.get("reference").is_none() || !names.is_empty() || !digests.is_empty();
+        if !matches || !is_meant {
             continue;
-        };
+        }
         summaries.push(ImageSummary {
             id: image.id.to_string(),
             parent_id: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
             repo_tags: names,
-            repo_digests: image.digests.clone(),
+            repo_digests: digests,
             created: when.unix_timestamp(),
             size: bytes(image.size),
             shared_size: if options.shared_size { bytes(inner.images.shared_size(image)) } else { -1 },
@@ -60,13 +60,13 @@ pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<Imag
     Ok(summaries)
 }
 
-/// The image's names, only those that match `reference` if that is asked for.
-fn names(image: &Image, filters: &Filters) -> Vec<String> {
+/// An image's names or digests, only those that match `reference` if that is asked for.
+fn meant(names: &[String], filters: &Filters) -> Vec<String> {
     let matches = |name: &&String| filters.any("reference", |pattern| reference_matches(pattern, name));
-    image.names.iter().filter(matches).cloned().collect()
+    names.iter().filter(matches).cloned().collect()
 }
 
-/// Go's `path.Match` of the pattern on the name, with and without its tag.
+/// Go's `path.Match` of the pattern on the name, with and without its tag or digest.
 fn reference_matches(pattern: &str, name: &str) -> bool {
     let full: Option<Reference> = name.parse().ok();
     let repository = full.as_ref().map_or_else(|| name.to_owned(), Reference::familiar_name);

@@ -94,7 +94,16 @@ impl Engine {
         credentials: &Credentials,
     ) -> Result<AuthResponse, Error> {
         let login = self.inner().live().registries.client()?.login(server, credentials).await;
-        let login = login.map_err(|error| registry_error("log in", &error))?;
+        let login = login.map_err(|error| match &error {
+            // In Docker's words, which programs look for.
+            minke_distribution::Error::Unauthorized(refusal) if refusal.request.ends_with("/v2/") => {
+                let url = refusal.request.split_once(' ').map_or(&*refusal.request, |(_, url)| url);
+                let text =
+                    format!("login attempt to {url} failed with status: {} Unauthorized", refusal.status);
+                Error::new(ErrorKind::Unauthorized, text)
+            }
+            error => registry_error("log in", error),
+        })?;
         Ok(AuthResponse {
             status: login.status,
             identity_token: Some(login.identity_token.unwrap_or_default()),

@@ -30,9 +30,19 @@ pub(crate) enum SeccompChoice {
 /// Reads the options of `HostConfig.SecurityOpt`.
 ///
 /// # Errors
-/// `InvalidParameter` for an unknown option, and for an AppArmor profile or SELinux label, which this
-/// engine can't apply.
+/// `InvalidParameter` for an unknown option, for an AppArmor profile, and for an SELinux label where the kernel has SELinux: this
+/// engine can't apply them. Where it hasn't, labels mean nothing, as with Docker.
 pub(crate) fn parse(options: &[String]) -> Result<Security, Error> {
+    parse_for(options, std::path::Path::new("/sys/fs/selinux/enforce").exists())
+}
+
+/// Whether it is a part of an SELinux label: `type:svirt_t`.
+fn is_label(text: &str) -> bool {
+    let kind = text.split_once(':').map(|(kind, _)| kind);
+    kind.is_some_and(|kind| ["user", "role", "type", "level", "filetype"].contains(&kind))
+}
+
+fn parse_for(options: &[String], has_selinux: bool) -> Result<Security, Error> {
     let mut security = Security::default();
     for option in options {
         // Docker accepts ':' for '=' as its first releases had it.
@@ -53,6 +63,7 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, Error> {
                     "security option apparmor={profile}: this engine does not load AppArmor profiles; only apparmor=unconfined"
                 )));
             }
+            ("label", label) if !has_selinux && is_label(label) => {}
             ("label", label) => {
                 return Err(Error::invalid(format!(
                     "security option label={label}: this engine does not set SELinux labels; only label=disable"
@@ -93,7 +104,11 @@ mod tests {
     #[test]
     fn what_would_have_no_effect_is_refused() {
         for option in ["apparmor=docker-default", "label=type:svirt_t", "magic", "no-new-privileges=maybe"] {
-            assert!(parse_one(option).is_err(), "{option}");
+            assert!(parse_for(&[option.to_owned()], true).is_err(), "{option}");
         }
+        for option in ["label=type:svirt_t", "label:level:s0:c100,c200", "label=user:x"] {
+            assert_eq!(parse_for(&[option.to_owned()], false).unwrap(), Security::default(), "{option}");
+        }
+        assert!(parse_for(&["label=other:x".to_owned()], false).is_err());
     }
 }

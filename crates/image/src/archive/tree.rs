@@ -164,7 +164,7 @@ pub(crate) fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Err(Errno::ISDIR) => {
             use std::os::unix::ffi::OsStrExt;
             let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
-            std::fs::remove_dir_all(std::ffi::OsStr::from_bytes(&path))
+            minke_kernel::tree::remove_all(std::path::Path::new(std::ffi::OsStr::from_bytes(&path)))
         }
         result => Ok(result?),
     }

@@ -145,7 +145,11 @@ fn what_is_attested_of_an_image_is_in_its_index() {
         let image = PlatformImage { platform: host.clone(), config, layers, attestations };
         let composed = store.store.compose_index(&[image], &["app:1".to_owned()], &host).unwrap();
 
-        let push = store.store.prepare_push(&"app:1".parse().unwrap(), None).unwrap();
+        store.store.tag("app:1", "other:1").unwrap();
+        store.store.tag(&composed.index.to_string(), "third:1").unwrap();
+        let push = store.store.prepare_push(&"third:1".parse().unwrap(), None).unwrap();
+        assert_eq!(push.documents.last().unwrap().descriptor.digest, composed.index);
+        let push = store.store.prepare_push(&"other:1".parse().unwrap(), None).unwrap();
         let document = |digest: &str| -> Value {
             let found = push.documents.iter().find(|one| one.descriptor.digest.to_string() == digest);
             serde_json::from_slice(&found.unwrap().bytes).unwrap()

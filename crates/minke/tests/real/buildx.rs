@@ -127,6 +127,22 @@ fn files_and_archives_go_to_the_clients_disk() {
 }
 
 #[test]
+fn directories_in_each_other_are_copied_and_too_many_are_refused() {
+    let host = host();
+    let folder = host.path("out");
+    let output = format!("--output=type=local,dest={}", folder.display());
+    let nested = |depth: usize| format!("FROM base\nRUN mkdir -p /{}\n", "d/".repeat(depth));
+    let context = files(&host, "context", &[("Dockerfile", &nested(200))]);
+    let _ = build(&host, ["buildx", "build", &output, &context]).expect_code(0);
+    assert!(folder.join("d/".repeat(200)).is_dir());
+    let context = files(&host, "context", &[("Dockerfile", &nested(1500))]);
+    let failed = build(&host, ["buildx", "build", &output, &context]).expect_code(1);
+    assert!(failed.stderr.contains("in each other"), "{failed}");
+    let _ = host.docker(["version"]).expect_code(0);
+    host.expect_nothing_left();
+}
+
+#[test]
 fn the_cache_is_shown_and_emptied() {
     let host = host();
     let context = files(&host, "context", &[("Dockerfile", "FROM base\nRUN echo 1 > /one\n")]);

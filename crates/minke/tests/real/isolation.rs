@@ -120,3 +120,23 @@ fn no_descriptor_of_the_host_is_open_inside(#[values(Cli::Docker, Cli::Minke)] c
     assert_eq!(of_exec.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3", "0", "1", "2"]);
     host.expect_nothing_left();
 }
+
+/// Twelve thousand directories in each other are more than a program that calls itself for each has stack for.
+#[test]
+fn trees_of_any_depth_go_with_their_container_and_volume() {
+    let host = Host::with_busybox();
+    let script = "c=d; i=0; while [ $i -lt 999 ]; do c=$c/d; i=$((i+1)); done
+        for at in /tree /v/tree; do
+            mkdir $at; j=0
+            while [ $j -lt 12 ]; do mkdir -p ${at}n/$c; mv $at ${at}n/$c/t; mv ${at}n $at; j=$((j+1)); done
+        done; echo made";
+    let made = host.docker(["run", "--name", "deep", "-v", "deep:/v", "busybox", "sh", "-c", script]);
+    let _ = made.expect_code(0).expect_stdout("made");
+    let _ = host.docker(["ps", "-as"]).expect_code(0);
+    let _ = host.docker(["system", "df"]).expect_code(0);
+    let _ = host.docker(["diff", "deep"]);
+    let _ = host.docker(["rm", "deep"]).expect_code(0);
+    let _ = host.docker(["volume", "rm", "deep"]).expect_code(0);
+    let _ = host.docker(["version"]).expect_code(0);
+    host.expect_nothing_left();
+}

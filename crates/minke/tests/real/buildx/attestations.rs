@@ -12,7 +12,7 @@ const GENERATOR: &str = r#"FROM base
 COPY <<"EOF" /scan
 set -e
 names=$(cd "$BUILDKIT_SCAN_SOURCE" && find . -type f -name "$BUILDKIT_SCAN_PATTERN" | tr '\n' ' ')
-! touch "$BUILDKIT_SCAN_SOURCE/written" 2>/dev/null
+if touch "$BUILDKIT_SCAN_SOURCE/written" 2>/dev/null; then exit 9; fi
 echo '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","subject":null,"predicate":{"name":"'"$names"'"}}' >"$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json"
 EOF
 ENTRYPOINT ["sh", "/scan"]
@@ -48,6 +48,8 @@ fn an_image_in_a_registry_tells_how_it_came_about_and_what_is_in_it(
         "--push",
         "--build-arg",
         "WHO=minke",
+        "--build-arg",
+        "http_proxy=http://user:secret@127.0.0.1:9",
         "--provenance=mode=max,builder-id=https://ci.example",
         "--sbom=generator=scanner,PATTERN=*.txt",
     ]);
@@ -60,21 +62,31 @@ fn an_image_in_a_registry_tells_how_it_came_about_and_what_is_in_it(
         definition["externalParameters"]["request"]["args"]["build-arg:WHO"], "minke",
         "{provenance:#}"
     );
+    assert!(!provenance.to_string().contains("secret"), "{provenance:#}");
     assert_eq!(provenance["runDetails"]["builder"]["id"], "https://ci.example");
-    let base = &definition["resolvedDependencies"][0];
-    assert!(base["uri"].as_str().expect("a URL").starts_with("pkg:docker/base@latest?platform=linux%2F"));
-    assert_eq!(base["digest"]["sha256"].as_str().map(str::len), Some(64));
+    for (number, name) in ["base", "scanner"].into_iter().enumerate() {
+        let material = &definition["resolvedDependencies"][number];
+        let begin = format!("pkg:docker/{name}@latest?platform=linux%2F");
+        assert!(material["uri"].as_str().expect("a URL").starts_with(&begin), "{provenance:#}");
+        assert_eq!(material["digest"]["sha256"].as_str().map(str::len), Some(64));
+    }
     let file = provenance["runDetails"]["metadata"]["buildkit_metadata"]["source"]["infos"][0].clone();
     let text = STANDARD.decode(file["data"].as_str().expect("the Dockerfile")).expect("base64");
     assert!(text.starts_with(b"FROM base\n"));
     assert_eq!(inspect("{{json .SBOM.SPDX}}")["name"], "./w/found.txt ");
 
+    // Another name means the same.
+    let raw = |name: &str| json(stand.host.docker(["buildx", "imagetools", "inspect", "--raw", name]).ok());
+    let index = raw(name);
+    let other = "127.0.0.1:5000/other:1";
+    let _ = stand.host.docker(["tag", name, other]).expect_code(0);
+    let _ = stand.host.docker(["push", "-q", other]).expect_code(0);
+    assert_eq!(raw(other), index);
+
     // The image beside them is one like any other.
-    let _ = stand.host.docker(["rmi", "-f", name]).expect_code(0);
+    let _ = stand.host.docker(["rmi", "-f", name, other]).expect_code(0);
     let _ = stand.host.docker(["pull", "-q", name]).expect_code(0);
     assert_eq!(stand.read(name, "/w/who"), "minke");
-    let index = stand.host.docker(["buildx", "imagetools", "inspect", "--raw", name]).ok();
-    let index = json(index);
     assert_eq!(index["manifests"].as_array().map(Vec::len), Some(2), "{index:#}");
     assert_eq!(
         index["manifests"][1]["annotations"]["vnd.docker.reference.digest"],
