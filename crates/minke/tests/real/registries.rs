@@ -166,7 +166,7 @@ fn a_closed_registry_is_opened_by_login(#[values(Cli::Docker, Cli::Minke)] cli: 
             .input(password)
             .run()
     };
-    let _ = login("wrong").expect_code(1).expect_stderr("unauthorized");
+    let _ = login("wrong").expect_code(1).expect_stderr("/v2/ failed with status: 401 Unauthorized");
     let _ = login("secret").expect_code(0).expect_stdout("Login Succeeded");
     let _ = run(vec!["push", &name]).expect_code(0);
     let _ = host.cli(cli, ["rmi", &name, "busybox"]).ok();
@@ -185,7 +185,7 @@ fn a_registry_without_a_lock_lets_nobody_in_particular_in() {
     let htpasswd = host.path("htpasswd").display().to_string();
     let open = Registry::start_with(&host, RegistryKind::Minke, 5000, &[]);
     let closed = Registry::start_with(&host, RegistryKind::Minke, 5001, &["--htpasswd", &htpasswd]);
-    for (port, wanted) in [(5000, (200, "Login Succeeded")), (5001, (401, "unauthorized"))] {
+    for (port, wanted) in [(5000, (200, "Login Succeeded")), (5001, (401, "401 Unauthorized"))] {
         let body = format!("{{\"serveraddress\": \"http://127.0.0.1:{port}\"}}");
         let (status, _, told) = crate::conformance::ask(&host, "POST", "/auth", &body);
         assert_eq!(status, wanted.0, "{told}");
