@@ -26,7 +26,7 @@ mount -t tmpfs run /run
 mount -t tmpfs lib /var/lib
 mount -t tmpfs log /var/log
 mkdir -p /run/dbus /var/lib/dbus /var/lib/ufw
-for name in {ip,ip6}tables{,-save,-restore}; do ln -s xtables-nft-multi "/usr/sbin/$name"; done
+for name in {ip,ip6}tables{,-save,-restore}; do ln -sf xtables-nft-multi "/usr/sbin/$name"; done
 cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/*.init /usr/share/ufw/ufw.conf /etc/ufw/
 # The machine's own settings are no part of this.
 echo 'IPT_SYSCTL=' >>/etc/default/ufw
