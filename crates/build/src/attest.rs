@@ -13,7 +13,6 @@ mod scan;
 
 pub use self::material::Material;
 pub(crate) use self::package_url::package_url;
-pub use self::provenance::DOCKERFILE_VERSION;
 pub(crate) use self::provenance::{Facts, Sources};
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -197,7 +197,7 @@ impl CacheMounts {
                     description: format!("cached mount {}", note.id),
                     in_use,
                     shared: false,
-                    size: usage(&entry.path().join("fs"), &mut HashSet::new()),
+                    size: tree::usage(&entry.path().join("fs")),
                     created: note.created,
                     last_used: Some(note.used),
                     uses: note.uses,
@@ -254,24 +254,6 @@ impl Drop for Taken {
 
 fn read(path: &Path) -> Option<Note> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// Bytes of files, each inode once; links are not followed.
-fn usage(directory: &Path, seen: &mut HashSet<u64>) -> u64 {
-    let mut sum = 0;
-    // No recursion: steps decide how deep it is.
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                directories.push(entry.path());
-            } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert(metadata.ino())) {
-                sum += metadata.len();
-            }
-        }
-    }
-    sum
 }
 
 #[cfg(test)]

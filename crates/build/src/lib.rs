@@ -32,7 +32,7 @@ mod request;
 mod ssh;
 
 pub use arrivals::Arrivals;
-pub use attest::{Attest, DOCKERFILE_VERSION, Invocation, Material, Provenance, Sbom, Slsa};
+pub use attest::{Attest, Invocation, Material, Provenance, Sbom, Slsa};
 pub use builder::{Builder, PruneOptions, Pruned};
 pub use cache::{
     CacheEntry,

@@ -1,11 +1,12 @@
-//! Deleting trees that others made: containers, builds and images decide how deep they are.
+//! Deleting and measuring trees that others made: containers, builds and images decide how deep they are.
 
 use std::{
+    collections::HashSet,
     ffi::{CString, OsStr},
-    io,
+    fs, io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::Path,
 };
@@ -74,6 +75,25 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::rmdir(path)?)
 }
 
+/// Bytes of the files below a directory, each inode once; links are not followed, and what can't be read counts nothing.
+pub fn usage(directory: &Path) -> u64 {
+    let (mut seen, mut sum) = (HashSet::new(), 0);
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                directories.push(entry.path());
+            } else if metadata.is_file()
+                && (metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino())))
+            {
+                sum += metadata.len();
+            }
+        }
+    }
+    sum
+}
+
 impl Level {
     fn new(directory: OwnedFd, name: CString) -> io::Result<Self> {
         let mut entries = Vec::new();
@@ -118,7 +138,7 @@ fn gone(result: Result<(), Errno>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -149,6 +169,18 @@ mod tests {
         symlink(&other, &tree).unwrap();
         assert_eq!(remove_all(&tree).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         assert!(other.join("kept").exists());
+    }
+
+    #[test]
+    fn a_file_of_several_names_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("a/one"), "12345").unwrap();
+        fs::hard_link(folder.path().join("a/one"), folder.path().join("a/b/two")).unwrap();
+        fs::write(folder.path().join("three"), "123").unwrap();
+        symlink("/etc", folder.path().join("link")).unwrap();
+        assert_eq!(usage(folder.path()), 8);
+        assert_eq!(usage(&folder.path().join("missing")), 0);
     }
 
     #[test]

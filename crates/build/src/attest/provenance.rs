@@ -23,9 +23,6 @@ use crate::{
     git::redacted,
 };
 
-/// The version of the Dockerfile's syntax that is understood.
-pub const DOCKERFILE_VERSION: &str = "1.26.0";
-
 /// What nobody else can do anything with: what is this host's, and what only says where it comes from.
 const OF_THIS_HOST: [&str; 4] = ["cgroup-parent", "image-resolve-mode", "platform", "cache-imports"];
 
@@ -213,10 +210,7 @@ impl<'a> Facts<'a> {
             "buildDefinition": {
                 "buildType": "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md",
                 "externalParameters": { "configSource": source, "request": request.words },
-                "internalParameters": {
-                    "builderPlatform": Platform::host().to_string(),
-                    "dockerfileVersion": DOCKERFILE_VERSION,
-                },
+                "internalParameters": { "builderPlatform": Platform::host().to_string() },
                 "resolvedDependencies": self.sources.materials,
             },
             "runDetails": {
@@ -246,10 +240,7 @@ impl<'a> Facts<'a> {
             "invocation": {
                 "configSource": self.config_source("entryPoint"),
                 "parameters": request.words,
-                "environment": {
-                    "platform": Platform::host().to_string(),
-                    "dockerfileVersion": DOCKERFILE_VERSION,
-                },
+                "environment": { "platform": Platform::host().to_string() },
             },
             "metadata": {
                 "buildInvocationID": self.build.request.invocation.id,

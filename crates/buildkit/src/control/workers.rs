@@ -36,7 +36,7 @@ pub(crate) fn version(engine: &EngineFacts) -> BuildkitVersion {
         package: "minke".to_owned(),
         version: format!("v{}", engine.version),
         revision: String::new(),
-        dockerfile_version: minke_build::DOCKERFILE_VERSION.to_owned(),
+        dockerfile_version: String::new(),
     }
 }
 
