@@ -35,7 +35,7 @@ pub(crate) struct Copier<'a> {
     pub(crate) owner: Option<(u32, u32)>,
     pub(crate) chmod: Option<&'a Chmod>,
     /// Whether a directory's own attributes come with what is in it. In BuildKit they do by `--parents` alone: else it is 0755,
-    /// where it is new.
+    /// where it is new, and of the source it has the time.
     pub(crate) whole: bool,
     /// The time of directories that are made on the way, seconds since 1970.
     pub(crate) made_at: Option<i64>,
@@ -61,7 +61,7 @@ impl Level {
 }
 
 impl Copier<'_> {
-    /// The directory of a destination, made with those above it where missing.
+    /// The directory of a destination, made with those above it where missing. As in BuildKit a mode in digits is theirs, too.
     pub(crate) fn directory(&self, path: &str) -> Result<OwnedFd, BuildError> {
         let failed = |error: io::Error| refused(Path::new(path), &error);
         let path = Path::new(path);
@@ -79,6 +79,10 @@ impl Copier<'_> {
         let made = self.to.mkdir_all(path).map_err(failed)?;
         for path in missing.iter().rev() {
             let handle = self.to.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+            if let Some(Chmod::Octal(mode)) = self.chmod {
+                rustix::fs::fchmod(&handle, Mode::from_raw_mode(mode & 0o777))
+                    .map_err(|error| failed(error.into()))?;
+            }
             if let Some((uid, gid)) = self.owner {
                 rustix::fs::fchown(&handle, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                     .map_err(|error| failed(error.into()))?;
@@ -124,11 +128,13 @@ impl Copier<'_> {
             let target = self.directory(destination)?;
             let copied = source.try_clone().map_err(failed)?;
             self.contents(copied, target, &found.path, excluded)?;
-            if self.whole {
-                let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
-                self.finish_directory(&source, &target.map_err(failed)?, &stat).map_err(failed)?;
-            }
-            return Ok(());
+            let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
+            let target = target.map_err(failed)?;
+            let finished = match self.whole {
+                true => self.finish_directory(&source, &target, &stat),
+                false => set_times(&target, stat.st_mtime, stat.st_mtime_nsec),
+            };
+            return finished.map_err(failed);
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
         let source = from.open_at(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
@@ -277,14 +283,15 @@ impl Copier<'_> {
                 let link = rustix::fs::readlinkat(source, name, Vec::new())?;
                 rustix::fs::symlinkat(link, target, new_name)?;
             }
-            _ => {
-                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-                rustix::fs::mknodat(target, new_name, kind, mode, stat.st_rdev)?;
-            }
+            _ => rustix::fs::mknodat(target, new_name, kind, Mode::empty(), stat.st_rdev)?,
         }
         let (uid, gid) = self.owner.unwrap_or((stat.st_uid, stat.st_gid));
         let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         rustix::fs::chownat(target, new_name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        if kind != FileType::Symlink {
+            let mode = Mode::from_raw_mode(self.mode(stat.st_mode, false));
+            rustix::fs::chmodat(target, new_name, mode, AtFlags::empty())?;
+        }
         let times = timestamps(stat.st_mtime, stat.st_mtime_nsec);
         Ok(rustix::fs::utimensat(target, new_name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -306,11 +313,14 @@ impl Copier<'_> {
     ) -> io::Result<()> {
         let (uid, gid) = self.owner.unwrap_or((uid, gid));
         rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        let mode = match self.chmod {
-            Some(chmod) => chmod.apply(mode & 0o7777, directory),
-            None => mode & 0o7777,
-        };
-        Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+        Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(self.mode(mode, directory)))?)
+    }
+
+    fn mode(&self, of_source: u32, directory: bool) -> u32 {
+        match self.chmod {
+            Some(chmod) => chmod.apply(of_source & 0o7777, directory),
+            None => of_source & 0o7777,
+        }
     }
 }
 

@@ -18,7 +18,7 @@
 mod actor;
 mod connecting;
 mod create;
-mod ending;
+pub(crate) mod ending;
 mod health;
 mod inspect;
 mod launch;

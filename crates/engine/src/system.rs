@@ -25,6 +25,14 @@ use crate::{
 
 /// The newest API version that is spoken, and the oldest.
 const API: (&str, &str) = ("1.51", "1.24");
+/// The Docker whose API that is, and which this engine behaves as. Clients that know nothing of this engine decide by the number what they
+/// may ask for (record 50).
+const DOCKER: &str = "28.5.2";
+
+/// The engine's version as clients are told it: Docker's, and this program's own as SemVer's build metadata.
+fn server_version(own: &str) -> String {
+    format!("{DOCKER}+minke.{own}")
+}
 
 impl Engine {
     /// Everything about the engine and its host.
@@ -55,7 +63,7 @@ impl Engine {
             components: Some(vec![
                 SystemVersionComponents {
                     name: "Engine".to_owned(),
-                    version: version.to_owned(),
+                    version: server_version(version),
                     details: Some(details),
                 },
                 SystemVersionComponents {
@@ -64,7 +72,7 @@ impl Engine {
                     details: Some(HashMap::new()),
                 },
             ]),
-            version: text(version),
+            version: Some(server_version(version)),
             api_version: text(API.0),
             min_api_version: text(API.1),
             git_commit: text(""),
@@ -243,7 +251,7 @@ impl Inner {
             name: text(&host.name),
             labels: Some(settings.labels.clone()),
             experimental_build: Some(false),
-            server_version: text(self.config.version),
+            server_version: Some(server_version(self.config.version)),
             runtimes: Some(self.runtimes(settings)),
             default_runtime: text(settings.runtime_name(None)?),
             swarm: Some(SwarmInfo {

@@ -20,6 +20,9 @@ use rustix::{
 /// ten thousand of them to delete ends for lack of stack.
 const DEEPEST: usize = 100;
 
+/// How often a directory is read again that somebody has put something into meanwhile: a process that is just ending.
+const MOST_REFILLS: usize = 100;
+
 /// A directory that is being emptied.
 struct Level {
     directory: OwnedFd,
@@ -33,20 +36,28 @@ struct Level {
 ///
 /// # Errors
 /// `NotFound` when it isn't there, `NotADirectory` when it is none; otherwise what the kernel said of the first entry that can't be
-/// deleted (`EBUSY`: something is mounted there).
+/// deleted (`EBUSY`: something is mounted there; `ENOTEMPTY`: somebody goes on writing).
 ///
 /// What lies deeper than some directories is moved to the top first, so that neither stack nor descriptors grow with the depth.
 pub fn remove_all(path: &Path) -> io::Result<()> {
     let top = open(CWD, path.as_os_str())?;
-    let mut moved = 0_u64;
+    let (mut moved, mut refilled) = (0_u64, 0);
     let mut levels = vec![Level::new(top, CString::default())?];
     while let depth = levels.len()
         && let Some(level) = levels.last_mut()
     {
         let Some((name, may_be_directory)) = level.entries.pop() else {
-            let done = levels.pop();
-            if let (Some(done), Some(above)) = (done, levels.last()) {
-                gone(rustix::fs::unlinkat(&above.directory, &done.name, AtFlags::REMOVEDIR))?;
+            let Some(done) = levels.pop() else { break };
+            let removed = match levels.last() {
+                Some(above) => gone(rustix::fs::unlinkat(&above.directory, &done.name, AtFlags::REMOVEDIR)),
+                None => rustix::fs::rmdir(path).map_err(io::Error::from),
+            };
+            match removed {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && refilled < MOST_REFILLS => {
+                    refilled += 1;
+                    levels.push(Level::new(done.directory, done.name)?);
+                }
+                result => result?,
             }
             continue;
         };
@@ -72,7 +83,7 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
             },
         }
     }
-    Ok(rustix::fs::rmdir(path)?)
+    Ok(())
 }
 
 /// Bytes of the files below a directory, each inode once; links are not followed, and what can't be read counts nothing.
@@ -169,6 +180,28 @@ mod tests {
         symlink(&other, &tree).unwrap();
         assert_eq!(remove_all(&tree).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         assert!(other.join("kept").exists());
+    }
+
+    #[test]
+    fn what_is_written_meanwhile_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("below")).unwrap();
+        std::thread::scope(|scope| {
+            for place in [tree.clone(), tree.join("below")] {
+                scope.spawn(move || {
+                    let mut numbers = 0..40;
+                    while numbers
+                        .next()
+                        .is_some_and(|number| fs::write(place.join(number.to_string()), "").is_ok())
+                    {
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            remove_all(&tree).unwrap();
+        });
+        assert!(!tree.exists());
     }
 
     #[test]

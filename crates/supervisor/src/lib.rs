@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod clearing;
 mod exit_record;
 mod handle;
 mod spawn;
@@ -18,6 +19,7 @@ pub use minke_oci_runtime::supervise::protocol::{
 
 pub use self::{
     call::CallError,
+    clearing::{ClearError, clear},
     exit_record::read_exit_record,
     handle::{ExecStarted, Status, Supervisor},
     spawn::{Inherit, SpawnError, Spawned},

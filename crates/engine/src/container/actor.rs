@@ -128,7 +128,7 @@ impl Actor {
         let run = self.container.run();
         if run.phase.is_alive() {
             self.machine.adopt(run.phase == Phase::Paused, Duration::ZERO);
-            self.watch(run.supervisor);
+            self.watch(inner, run.supervisor);
             self.start_health(inner);
         } else if adopted.remove {
             let _ = self.event(inner, Event::Remove { force: true }).await;
@@ -380,18 +380,19 @@ impl Actor {
             (run.exit_code, run.oom_killed) = (0, false);
             run.error.clear();
         });
-        self.watch(Some(supervisor));
+        self.watch(inner, Some(supervisor));
         self.start_health(inner);
         inner.started_events(&self.container);
         Ok(())
     }
 
     /// Waits for the end in a task of its own.
-    fn watch(&self, supervisor: Option<Supervisor>) {
+    fn watch(&self, inner: &Arc<Inner>, supervisor: Option<Supervisor>) {
         let Some(supervisor) = supervisor else { return };
         let (mailbox, run) = (self.container.mailbox.downgrade(), self.run);
+        let (inner, id) = (Arc::downgrade(inner), self.container.id.clone());
         tokio::spawn(async move {
-            let exit = super::ending::wait_for_end(&supervisor).await;
+            let exit = super::ending::wait_for_end(&inner, &id, &supervisor).await;
             if let Some(mailbox) = mailbox.upgrade() {
                 let _ = mailbox.send(Message::Exited { run, exit });
             }

@@ -1,7 +1,11 @@
 //! The end of a run: what the supervisor says about it, what is released, who is told.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
 
+use minke_model::ContainerId;
 use minke_network::Attachment;
 use minke_supervisor::{CallError, ExitRecord, FailureKind, Supervisor, Target};
 
@@ -19,16 +23,52 @@ use crate::{
 
 /// The exit code of a container whose supervisor vanished without a record: it was killed.
 const KILLED: i32 = 137;
+/// After how long a supervisor is asked again that could not be.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits until the first process has ended, whatever becomes of its supervisor.
-pub(super) async fn wait_for_end(supervisor: &Supervisor) -> ExitRecord {
-    match supervisor.wait(Target::Init).await {
-        Ok(exit) => exit,
-        Err(error) => {
-            tracing::warn!(%error, "a supervisor vanished");
-            ExitRecord { exit_code: KILLED, finished_at: time_text::now(), oom_killed: false, error: None }
+pub(super) async fn wait_for_end(
+    inner: &Weak<Inner>,
+    id: &ContainerId,
+    supervisor: &Supervisor,
+) -> ExitRecord {
+    loop {
+        match supervisor.wait(Target::Init).await {
+            Ok(exit) => return exit,
+            Err(CallError::Gone { .. }) => {
+                tracing::warn!(
+                    container = id.short(),
+                    "its supervisor was killed, and the container with it"
+                );
+                if let Some(inner) = inner.upgrade() {
+                    clear(&inner, id).await;
+                }
+                break;
+            }
+            Err(error @ CallError::Io { .. }) => {
+                // The engine's own trouble, such as too many open files; the container has none.
+                tracing::warn!(%error, container = id.short(), "wait for the end; trying again");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, container = id.short(), "wait for the end");
+                break;
+            }
         }
     }
+    ExitRecord { exit_code: KILLED, finished_at: time_text::now(), oom_killed: false, error: None }
+}
+
+/// Ends what lives on of a container whose supervisor was killed.
+pub(crate) async fn clear(inner: &Inner, id: &ContainerId) {
+    let (program, bundle) = (inner.config.runtime.clone(), inner.places(id).directory);
+    let cleared = tokio::task::spawn_blocking(move || minke_supervisor::clear(&program, &bundle)).await;
+    let error: &dyn std::error::Error = match &cleared {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(error) => error,
+    };
+    tracing::warn!(error, container = id.short(), "end a container whose supervisor was killed");
 }
 
 /// The call failed because the container has just ended.
@@ -133,7 +173,9 @@ impl Actor {
         let run = self.container.run();
         if let Some(supervisor) = &run.supervisor {
             // Created and then refused to execute: the supervisor ends by itself; its name is free only then.
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), wait_for_end(supervisor)).await;
+            let inner = Arc::downgrade(inner);
+            let ended = wait_for_end(&inner, &self.container.id, supervisor);
+            let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
         }
         let note = RunNote {
             boot: inner.host.boot.clone(),

@@ -22,8 +22,8 @@ use super::{CleanUps, Engine, Idle, Inner, lock};
 use crate::{
     DefaultBridge, EngineConfig, OpenError,
     container::{
-        Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL, SOCKET_NAME,
-        SOCKETS, links, ready::WaitingPlaces, removal, sandbox,
+        self, Adopted, Container, Phase, Places, Record, RestartPolicy, RunNote, RunView, SIGKILL,
+        SOCKET_NAME, SOCKETS, links, ready::WaitingPlaces, removal, sandbox,
     },
     events::Events,
     exec::Execs,
@@ -220,11 +220,12 @@ async fn find_run(inner: &Inner, record: &Record) -> RunView {
     let places = inner.places(&record.id);
     let note = RunNote::read(&places.directory);
     let mut run = RunView::from_note(note.as_ref());
-    let supervisor = Supervisor::find(&places.socket).await.unwrap_or_else(|error| {
+    let found = Supervisor::find(&places.socket).await;
+    if let Err(error) = &found {
         tracing::warn!(%error, container = record.id.short(), "ask a supervisor");
-        None
-    });
-    if let Some(supervisor) = supervisor {
+    }
+    let is_gone = matches!(found, Ok(None));
+    if let Ok(Some(supervisor)) = found {
         // One that is just leaving has no status any more, but a record very soon.
         let status = supervisor.status().await.ok();
         if let Some(status) = status.filter(|status| status.started) {
@@ -251,7 +252,11 @@ async fn find_run(inner: &Inner, record: &Record) -> RunView {
         _ if note.error.is_some() => run.exit_code = note.exit_code,
         // Nobody saw its end: the host went down, or the supervisor was killed.
         _ => {
-            run.exit_code = if note.boot == inner.host.boot { 137 } else { 255 };
+            let booted_since = note.boot != inner.host.boot;
+            if is_gone && !booted_since {
+                container::ending::clear(inner, &record.id).await;
+            }
+            run.exit_code = if booted_since { 255 } else { 137 };
             run.finished_at = time_text::now();
         }
     }

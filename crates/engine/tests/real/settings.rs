@@ -177,7 +177,7 @@ fn a_network_that_is_not_there_fails_the_start_and_not_the_creation() {
 fn the_engine_tells_about_itself() {
     with_engine(async |test| {
         let info = test.engine.info().await.unwrap();
-        assert_eq!((info.images, info.server_version.as_deref()), (Some(1), Some("0.0.0-test")));
+        assert_eq!((info.images, info.server_version.as_deref()), (Some(1), Some("28.5.2+minke.0.0.0-test")));
         assert_eq!(test.engine.version().api_version.as_deref(), Some("1.51"));
         assert!(test.engine.disk_usage().await.unwrap().image_usage.unwrap().total_size.unwrap() > 0);
         assert_eq!(test.engine.network_list(&Filters::default(), false).await.unwrap().len(), 3);

@@ -132,3 +132,37 @@ fn directories_that_only_mounts_were_made_in_keep_their_dates() {
     assert_eq!(names, "/srv/a:\n\n/srv/b:\nnew");
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_copied_directory_gives_its_date_to_where_it_goes() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox AS made\nRUN mkdir -p /d/in && touch -d '2001-02-03 04:05:06' /d/in /d\n\
+         FROM busybox\nRUN mkdir -m 700 /there\nCOPY --from=made /d /there\nCOPY --from=made /d /new/place\nCOPY --from=made /d /new/none/\n",
+    );
+    let _ = build(&host, &project, ["-t", "dated"]).expect_code(0);
+    let found = seen(&host, "dated", "cd /; stat -c '%a %Y %n' there there/in new/place new/none");
+    let date = 981_173_106;
+    assert_eq!(
+        found,
+        format!("700 {date} there\n755 {date} there/in\n755 {date} new/place\n755 {date} new/none")
+    );
+    host.expect_nothing_left();
+}
+
+#[test]
+fn a_mode_is_that_of_pipes_and_in_digits_that_of_directories_on_the_way() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox AS made\nRUN mkdir /s && mkfifo -m 4666 /s/p && echo >/s/f\n\
+         FROM busybox\nCOPY --from=made /s /kept\nCOPY --from=made --chmod=723 /s /a/digits\n\
+         COPY --from=made --chmod=710 /s/f /b/c/\nCOPY --from=made --chmod=u=rwX,go=x /s /d/letters\n",
+    );
+    let _ = build(&host, &project, ["-t", "modes"]).expect_code(0);
+    let of = |paths: &str| seen(&host, "modes", &format!("cd /; stat -c '%a %n' {paths}"));
+    assert_eq!(of("kept kept/p"), "755 kept\n4666 kept/p");
+    assert_eq!(of("a a/digits a/digits/p"), "723 a\n723 a/digits\n723 a/digits/p");
+    assert_eq!(of("b b/c b/c/f"), "710 b\n710 b/c\n710 b/c/f");
+    assert_eq!(of("d d/letters d/letters/p"), "755 d\n755 d/letters\n611 d/letters/p");
+    host.expect_nothing_left();
+}

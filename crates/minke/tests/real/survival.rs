@@ -1,5 +1,7 @@
 //! The engine is killed while containers run: nothing is lost, and the next engine takes over.
 
+use std::fs;
+
 use minke_testkit::{Cli, Host, Rootfs};
 use rstest::rstest;
 
@@ -151,5 +153,33 @@ fn a_second_engine_on_the_same_root_is_refused() {
     ]);
     assert_ne!(ran.code, Some(0), "{ran}");
     let _ = ran.expect_stderr("root");
+    host.expect_nothing_left();
+}
+
+/// A supervisor is killed by somebody, or by the kernel for want of memory: its container goes with it, and can be started again.
+#[test]
+fn a_container_whose_supervisor_was_killed_has_ended_and_starts_again() {
+    let mut host = Host::with_busybox();
+    let sleepers = "sleep 600 & exec sleep 600";
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sh", "-c", sleepers]).ok();
+    for engine_is_away in [false, true] {
+        let pid = host.docker(["inspect", "-f", "{{.State.Pid}}", "box"]).ok();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let supervisor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
+        if engine_is_away {
+            host.kill_daemon();
+        }
+        let supervisor = rustix::process::Pid::from_raw(supervisor.parse().unwrap()).unwrap();
+        rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
+        if engine_is_away {
+            host.start_daemon();
+        }
+        let _ = host.docker(["wait", "box"]).expect_exact("137\n");
+        let left = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(left.is_empty() || left.contains(") Z "), "its processes have ended: {left}");
+        let _ = host.docker(["start", "box"]).ok();
+        let _ = host.docker(["exec", "box", "true"]).ok();
+    }
+    let _ = host.docker(["rm", "-f", "box"]).ok();
     host.expect_nothing_left();
 }

@@ -98,6 +98,6 @@ fn run(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
 fn of_program(error: &anyhow::Error) -> Option<&InitError> {
     match error.downcast_ref::<StartError>()? {
         StartError::NotFound(error) | StartError::NotExecutable(error) => Some(error),
-        StartError::Init(_) | StartError::Io { .. } | StartError::State(_) => None,
+        StartError::Init(_) | StartError::Io { .. } | StartError::State(_) | StartError::Poststart(_) => None,
     }
 }

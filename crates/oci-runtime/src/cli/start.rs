@@ -2,9 +2,9 @@
 
 use anyhow::{Context, bail};
 use minke_model::runtime_spec::Status;
-use minke_oci_runtime::container::Container;
+use minke_oci_runtime::container::{Container, StartError};
 
-use super::{Command, Global, find, flags::Parsed, notify::Notify};
+use super::{Command, Global, create, find, flags::Parsed, notify::Notify};
 
 pub(super) const COMMAND: Command = Command {
     name: "start",
@@ -29,7 +29,14 @@ fn start(global: &Global, parsed: Parsed) -> anyhow::Result<u8> {
     let notify = Notify::open(global, &stored.record.id)?;
     match Container::attach(stored, None)? {
         Some(mut container) => {
-            container.start()?;
+            if let Err(error) = container.start() {
+                if matches!(error, StartError::Poststart(_)) {
+                    // Specification, "Lifecycle", steps 9, 12 and 13: no more is left to delete.
+                    let left = container.delete(true).unwrap_or_else(|failed| failed.0);
+                    create::warn(global, &left, false);
+                }
+                return Err(error.into());
+            }
             if let Some(notify) = notify {
                 notify.attend(container.pidfd(), container.pid()).context("notify")?;
             }

@@ -17,14 +17,14 @@ use crate::{hooks, step::plain};
 /// How long killed processes get to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Removes everything; goes on after failures and reports them all. Returns which poststop hooks failed, for that is no
-/// failure of the removal (specification, "Lifecycle", step 13).
+/// Removes everything. While processes of the container live on, all that tells of them stays, so that a later call can finish;
+/// after other failures it goes on, and reports them all. Returns which poststop hooks failed, for that is no failure of the
+/// removal (specification, "Lifecycle", step 13).
 pub(super) fn delete(
     record: &Record,
     dir: &StateDir,
     process: Option<&OwnedFd>,
 ) -> Result<Vec<String>, DeleteError> {
-    let mut failures = Vec::new();
     if let Some(pidfd) = process {
         // A frozen process takes no signal on cgroup v1; the group's own kill knows how.
         if !has_ended(pidfd)
@@ -33,11 +33,10 @@ pub(super) fn delete(
         {
             let _ = group.kill_all();
         }
-        kill(pidfd, &mut failures);
+        kill(pidfd).map_err(still_there)?;
     }
-    if let Err(error) = remove_cgroup(record) {
-        failures.push(error);
-    }
+    remove_cgroup(record).map_err(still_there)?;
+    let mut failures = Vec::new();
     // Also one whose cgroup is gone: systemd remembers a unit that failed.
     if let Some(Err(error)) = record.systemd.as_ref().map(|unit| unit.stop()) {
         failures.push(chain(&error));
@@ -76,17 +75,26 @@ fn has_ended(pidfd: &OwnedFd) -> bool {
     matches!(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&Timespec::default())), Ok(1..))
 }
 
-fn kill(pidfd: &OwnedFd, failures: &mut Vec<String>) {
+fn still_there(reason: String) -> DeleteError {
+    DeleteError(vec![reason])
+}
+
+fn kill(pidfd: &OwnedFd) -> Result<(), String> {
     match process::signal(pidfd, rustix::process::Signal::KILL.as_raw()) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
-        Err(error) => failures.push(format!("kill the first process: {}", plain(&error))),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
+        Err(error) => Err(format!("kill the first process: {}", plain(&error))),
         Ok(()) => {
             let limit = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
             if matches!(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit)), Ok(0)) {
-                failures.push(format!("the first process did not end within {} s", PATIENCE.as_secs()));
+                return Err(format!(
+                    "the first process was killed and has not ended within {} s: it is frozen from above, or waits for a \
+                     device; delete the container again when it has",
+                    PATIENCE.as_secs()
+                ));
             }
             // Only a child of ours can be reaped; others are their parents' business.
             let _ = process::try_wait(pidfd);
+            Ok(())
         }
     }
 }

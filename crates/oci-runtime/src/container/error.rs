@@ -118,6 +118,9 @@ pub enum StartError {
     /// The container can't be started in its state.
     #[error("{0}")]
     State(String),
+    /// A poststart hook failed: the program was executed, and was killed for it.
+    #[error("{0}")]
+    Poststart(String),
 }
 
 /// Why a process wasn't added to a container.

@@ -87,11 +87,11 @@ fn gone() -> StartError {
     StartError::State("cannot start a container that has stopped".into())
 }
 
-/// A poststart hook that fails stops the container (specification, "Lifecycle", step 9).
+/// A poststart hook that fails ends the container (specification, "Lifecycle", step 9); to remove it is the caller's.
 fn poststart(record: &Record, pidfd: &OwnedFd) -> Result<(), StartError> {
     let state = record.state(Status::Running);
     hooks::run_all("poststart", &record.hooks.poststart, &state).map_err(|error| {
         let _ = process::signal(pidfd, rustix::process::Signal::KILL.as_raw());
-        StartError::State(error.to_string())
+        StartError::Poststart(error.to_string())
     })
 }

@@ -98,3 +98,20 @@ fn a_hook_finds_the_containers_network_namespace_by_its_pid() {
     bundle.spec.hooks = Some(Hooks { create_runtime: hook(script), ..Hooks::default() });
     bundle.run().succeeded();
 }
+
+/// Specification, "Lifecycle", steps 9, 12 and 13.
+#[test]
+fn a_poststart_hook_that_fails_at_start_ends_and_removes_the_container() {
+    let mut bundle = Bundle::new("sleep 1000");
+    let log = bundle.path().join("log").display().to_string();
+    bundle.spec.hooks = Some(Hooks {
+        poststart: hook("echo no luck >&2; exit 4"),
+        poststop: hook(&format!("cat >{log}")),
+        ..Hooks::default()
+    });
+    bundle.create().succeeded();
+    bundle.on("start").failed_with(1, &["hooks.poststart[0]", "no luck"]);
+    assert!(fs::read_to_string(&log).unwrap().contains("\"status\":\"stopped\""), "poststop hooks are run");
+    bundle.on("state").failed_with(1, &["container does not exist"]);
+    bundle.left_nothing();
+}

@@ -1,6 +1,7 @@
 //! create, start, state, kill, pause, resume, list, ps, delete.
 
 use crate::bundle::{Bundle, wait_until};
+use minke_kernel::cgroup::{Cgroup, Layout, Mode};
 use minke_model::runtime_spec::NamespaceType;
 use serde_json::Value;
 use std::{fs, process::Stdio};
@@ -75,6 +76,28 @@ fn a_paused_container_can_be_deleted_by_force() {
     bundle.left_nothing();
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     bundle.on("delete").failed_with(1, &["container does not exist"]);
+}
+
+/// With freezers (cgroup v1) a process that is frozen from above takes no signal.
+#[test]
+fn a_container_that_cannot_be_killed_is_not_forgotten() {
+    let layout = Layout::detect().unwrap();
+    if layout.mode() == Mode::Unified {
+        return;
+    }
+    let mut bundle = Bundle::new("");
+    let above = Cgroup::create_in(&layout, &format!("/{}", bundle.id)).unwrap();
+    bundle.linux().cgroups_path = Some(format!("/{}/below", bundle.id));
+    bundle.start_sleeping();
+    above.freeze().unwrap();
+    let words = ["the first process was killed and has not ended within 10 s"];
+    bundle.call(&["delete", "--force", &bundle.id]).failed_with(1, &words);
+    above.thaw().unwrap();
+    // The kill was on its way.
+    bundle.wait_for("stopped");
+    bundle.on("delete").succeeded();
+    Cgroup::remove_paths(above.paths().values()).unwrap();
+    bundle.left_nothing();
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) const COPIES: [(&str, &str); 10] = [
     ),
     (
         "modes",
-        "FROM base\nCOPY modes /modes\nCOPY --chmod=0750 a.txt /x/a\nCOPY --chmod=0700 dir /dir\nCOPY --chown=1:2 --chmod=755 modes/0777 /both\n\
+        "FROM base\nRUN mkdir /x /dir /added\nCOPY modes /modes\nCOPY --chmod=0750 a.txt /x/a\nCOPY --chmod=0700 dir /dir\nCOPY --chown=1:2 --chmod=755 modes/0777 /both\n\
          COPY --chown=1000:33 modes /owned\nADD --chmod=0600 a.txt /added/\n",
     ),
     (

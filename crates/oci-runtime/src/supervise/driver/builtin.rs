@@ -110,7 +110,7 @@ fn start_failure(error: &StartError) -> Failure {
         StartError::NotFound(_) => FailureKind::NotFound,
         StartError::NotExecutable(_) => FailureKind::NotExecutable,
         StartError::State(_) => FailureKind::NotRunning,
-        StartError::Init(_) | StartError::Io { .. } => FailureKind::Internal,
+        StartError::Init(_) | StartError::Io { .. } | StartError::Poststart(_) => FailureKind::Internal,
     };
     failure(kind, "", error)
 }
