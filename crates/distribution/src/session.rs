@@ -22,9 +22,10 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::{
-    Credentials, Error, TransportError,
+    Credentials, Error, Refusal, TransportError,
     answer::{self, Answer},
     auth::Proof,
+    challenge::{Challenge, challenges},
     endpoint::Endpoint,
     redirect::{self, Redirect},
     retry::Hope,
@@ -153,7 +154,18 @@ impl Session {
         }
         match self.meet(&answer, &ask.scopes, proof.as_ref()).await? {
             Some(renewed) => checked(self.follow(ask, &carried(Some(&renewed))).await?).await,
-            None => Err(answer.refusal().await),
+            None => {
+                let lacks_credentials = self.credentials.is_none()
+                    && challenges(answer.all("www-authenticate")).contains(&Challenge::Basic);
+                Err(match answer.refusal().await {
+                    // Docker's words, which programs look for, whatever the registry says about it.
+                    Error::Unauthorized(refusal) if lacks_credentials => {
+                        let message = "no basic auth credentials".to_owned();
+                        Error::Unauthorized(Box::new(Refusal { message, ..*refusal }))
+                    }
+                    error => error,
+                })
+            }
         }
     }
 

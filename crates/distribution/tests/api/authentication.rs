@@ -322,3 +322,13 @@ async fn a_push_without_rights_is_denied() {
     assert!(matches!(error, Error::Denied(_)), "{}", words(&error));
     assert!(words(&error).contains("requested access to the resource is denied"));
 }
+
+#[tokio::test]
+async fn who_has_no_name_and_password_is_told_so() {
+    let registry = Fake::start(|_| answer(401, &[("www-authenticate", "Basic realm=x")], "{}")).await;
+    let error = Client::new().repository(registry.address, "a").manifest(&tag("v1")).await.unwrap_err();
+    assert!(words(&error).contains("no basic auth credentials"), "{}", words(&error));
+    let error =
+        Client::new().repository_as(registry.address, "a", ann()).manifest(&tag("v1")).await.unwrap_err();
+    assert!(!words(&error).contains("no basic auth credentials"), "{}", words(&error));
+}

@@ -59,23 +59,25 @@ impl Engine {
     }
 }
 
-/// What has no effect and is harmless enough not to be refused, in Docker's words.
+/// What has no effect, or one that may surprise, and is harmless enough not to be refused; in Docker's words.
 fn warnings(record: &Record) -> Vec<String> {
     let mode = record.host.network_mode.as_deref().unwrap_or("");
     let publishes = record.host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
     let sctp = |request: &PortRequest| request.protocol == Protocol::Sctp;
     let wants_sctp =
         || ports::requests(&record.config, &record.host).is_ok_and(|ports| ports.iter().any(sctp));
-    match mode {
-        "host" if publishes => {
-            vec![format!("Published ports are discarded when using {mode} network mode")]
-        }
-        _ if publishes && wants_sctp() && !minke_network::has_sctp() => vec![
-            "This kernel has no SCTP: what comes to the published port is passed on, but only a program with an SCTP of its own can answer it"
-                .to_owned(),
-        ],
-        _ => Vec::new(),
-    }
+    let about_ports = match mode {
+        "host" if publishes => Some("Published ports are discarded when using host network mode"),
+        _ if publishes && wants_sctp() && !minke_network::has_sctp() => Some(
+            "This kernel has no SCTP: what comes to the published port is passed on, but only a program with an SCTP of its own can answer it",
+        ),
+        _ => None,
+    };
+    let unlimited = record.host.oom_kill_disable == Some(true) && record.host.memory.unwrap_or(0) == 0;
+    let about_memory = unlimited.then_some(
+        "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
+    );
+    about_memory.into_iter().chain(about_ports).map(str::to_owned).collect()
 }
 
 /// Settles and stores everything about a new container.

@@ -1,6 +1,7 @@
 //! The end of a run: what the supervisor says about it, what is released, who is told.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -41,7 +42,7 @@ pub(super) async fn wait_for_end(
                     "its supervisor was killed, and the container with it"
                 );
                 if let Some(inner) = inner.upgrade() {
-                    clear(&inner, id).await;
+                    clear(&inner, inner.places(id).directory).await;
                 }
                 break;
             }
@@ -59,16 +60,16 @@ pub(super) async fn wait_for_end(
     ExitRecord { exit_code: KILLED, finished_at: time_text::now(), oom_killed: false, error: None }
 }
 
-/// Ends what lives on of a container whose supervisor was killed.
-pub(crate) async fn clear(inner: &Inner, id: &ContainerId) {
-    let (program, bundle) = (inner.config.runtime.clone(), inner.places(id).directory);
+/// Ends what lives on of the container of a bundle whose supervisor was killed.
+pub(crate) async fn clear(inner: &Inner, bundle: PathBuf) {
+    let (program, shown) = (inner.config.runtime.clone(), bundle.clone());
     let cleared = tokio::task::spawn_blocking(move || minke_supervisor::clear(&program, &bundle)).await;
     let error: &dyn std::error::Error = match &cleared {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
         Err(error) => error,
     };
-    tracing::warn!(error, container = id.short(), "end a container whose supervisor was killed");
+    tracing::warn!(error, bundle = %shown.display(), "end a container whose supervisor was killed");
 }
 
 /// The call failed because the container has just ended.

@@ -21,12 +21,12 @@ use minke_model::{
     runtime_spec::{Mount, Scheduler},
 };
 use minke_network::Attachment;
-use minke_supervisor::{Streams, Supervisor, Target};
+use minke_supervisor::{CallError, ExitRecord, Streams, Supervisor, Target};
 use tokio::io::AsyncReadExt;
 
 use self::mount_points::MountPoints;
 use super::{
-    Record, SIGKILL, create,
+    Record, SIGKILL, create, ending,
     launch::{self, LaunchError},
     record::NewRecord,
     resolver, sandbox,
@@ -79,7 +79,7 @@ impl Drop for Taken {
         let clean_up = tokio::spawn(async move {
             if let Some(supervisor) = supervisor {
                 let _ = supervisor.signal(Target::Init, SIGKILL).await;
-                let _ = supervisor.wait(Target::Init).await;
+                let _ = exit_of(&supervisor, &workspace).await;
             }
             if let Some(attachment) = attachment {
                 workspace.inner.detach(attachment).await;
@@ -136,7 +136,7 @@ impl Engine {
                 Ok(spawned) => {
                     points.are_made(&workspace);
                     taken.running(Some(&spawned.supervisor));
-                    let exit = execute(&spawned.supervisor, &record, output).await;
+                    let exit = execute(&spawned.supervisor, &workspace, &record, output).await;
                     taken.running(None);
                     exit
                 }
@@ -165,10 +165,11 @@ fn never_ran(failure: LaunchError) -> Result<StepExit, Error> {
 
 async fn execute(
     supervisor: &Supervisor,
+    workspace: &Workspace,
     record: &Record,
     output: impl Fn(StepStream, &[u8]) + Send + Sync,
 ) -> Result<StepExit, Error> {
-    let failed = |error: minke_supervisor::CallError| Error::internal("run a step", &error);
+    let failed = |error: CallError| Error::internal("run a step", &error);
     let streams = Streams { stdin: false, stdout: true, stderr: true };
     let mut stream = supervisor.attach(streams).await.map_err(failed)?;
     if let Err(failure) = launch::execute(supervisor, record).await {
@@ -178,8 +179,17 @@ async fn execute(
     copy_output(&mut stream, output)
         .await
         .map_err(|error| Error::internal("read a step's output", &error))?;
-    let exit = supervisor.wait(Target::Init).await.map_err(failed)?;
+    let exit = exit_of(supervisor, workspace).await.map_err(failed)?;
     Ok(StepExit { code: exit.exit_code.into(), oom_killed: exit.oom_killed, error: None })
+}
+
+/// How a step's program ended; where its supervisor was killed it is ended first.
+async fn exit_of(supervisor: &Supervisor, workspace: &Workspace) -> Result<ExitRecord, CallError> {
+    let exit = supervisor.wait(Target::Init).await;
+    if matches!(exit, Err(CallError::Gone { .. })) {
+        ending::clear(&workspace.inner, workspace.places.directory.clone()).await;
+    }
+    exit
 }
 
 /// Docker's frames: a header of the stream's number and the payload's length.

@@ -254,7 +254,7 @@ async fn find_run(inner: &Inner, record: &Record) -> RunView {
         _ => {
             let booted_since = note.boot != inner.host.boot;
             if is_gone && !booted_since {
-                container::ending::clear(inner, &record.id).await;
+                container::ending::clear(inner, places.directory.clone()).await;
             }
             run.exit_code = if booted_since { 255 } else { 137 };
             run.finished_at = time_text::now();

@@ -13,7 +13,7 @@ pub(crate) fn check(config: &ContainerConfig, host: &HostConfig) -> Result<(), E
         (
             "StorageOpt",
             host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()),
-            "overlay layers have no options here",
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option, which this engine does not use",
         ),
         ("CpuCount", nonzero(host.cpu_count), "it exists on Windows only"),
         ("CpuPercent", nonzero(host.cpu_percent), "it exists on Windows only"),

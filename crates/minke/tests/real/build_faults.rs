@@ -226,3 +226,30 @@ fn what_a_step_may_not_do_is_refused_by_buildx_and_by_the_engine() {
     let _ = crate::buildx::build(&host, ["build", "-t", "confined", &context]).expect_code(0);
     host.expect_nothing_left();
 }
+
+/// The processes whose command line has these words.
+fn processes(words: &[&str]) -> Vec<i32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let has = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        words.iter().all(|word| line.contains(word))
+    };
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has).collect()
+}
+
+/// The step's program goes with its supervisor: nothing writes into a folder that is being deleted.
+#[test]
+fn a_step_whose_supervisor_is_killed_ends_the_build() {
+    let host = Host::with_busybox();
+    let project = Project::new("FROM busybox\nRUN sleep 43210 & exec sleep 43210\n");
+    let mut child = run(&host, &project, ["-t", "never"]).spawn();
+    host.until("the step runs", || processes(&["sleep 43210"]).len() >= 2);
+    let supervisors = processes(&[" supervise ", &host.path("").display().to_string()]);
+    assert_eq!(supervisors.len(), 1);
+    let supervisor = rustix::process::Pid::from_raw(supervisors[0]).unwrap();
+    rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(processes(&["sleep 43210"]), Vec::<i32>::new());
+    host.expect_nothing_left();
+}

@@ -170,3 +170,16 @@ fn a_named_device_brings_what_its_vendor_says() {
         .expect_stderr("could not select device driver \"\" with capabilities: [[gpu]]");
     host.expect_nothing_left();
 }
+
+#[test]
+fn no_oom_killer_and_no_limit_is_warned_of() {
+    let host = Host::with_busybox();
+    if !std::path::Path::new("/sys/fs/cgroup/memory").exists() {
+        return; // cgroup v2 has no such switch
+    }
+    let warned = "OOM killer is disabled for the container, but no memory limit is set";
+    let create = |limit: &str| {
+        host.docker(["create", "--oom-kill-disable", limit, "busybox"]).expect_code(0).stderr.contains(warned)
+    };
+    assert!(create("--memory=0") && !create("--memory=64m"));
+}
