@@ -39,8 +39,9 @@ pub(crate) struct Copier<'a> {
     pub(crate) whole: bool,
     /// The time of directories that are made on the way, seconds since 1970.
     pub(crate) made_at: Option<i64>,
-    /// First copies of files with several names, by device and inode.
-    pub(crate) links: HashMap<(u64, u64), (OwnedFd, OsString)>,
+    /// Where the first copies of files with several names are, by the source's device and inode. Not handles: there may be more such
+    /// files than descriptors.
+    pub(crate) links: HashMap<(u64, u64), PathBuf>,
 }
 
 /// A directory whose entries are being copied.
@@ -48,15 +49,22 @@ struct Level {
     source: OwnedFd,
     target: OwnedFd,
     path: PathBuf,
+    /// Where the target is in the destination.
+    place: PathBuf,
     names: std::vec::IntoIter<OsString>,
     /// What it becomes in the end, where that is the copier's to say.
     stat: Option<Stat>,
 }
 
 impl Level {
-    fn new(source: OwnedFd, target: OwnedFd, path: PathBuf, stat: Option<Stat>) -> Result<Self, BuildError> {
+    fn new(
+        [source, target]: [OwnedFd; 2],
+        path: PathBuf,
+        place: PathBuf,
+        stat: Option<Stat>,
+    ) -> Result<Self, BuildError> {
         let names = names(&source).map_err(|error| refused(&path, &error))?.into_iter();
-        Ok(Self { source, target, path, names, stat })
+        Ok(Self { source, target, path, place, names, stat })
     }
 }
 
@@ -127,7 +135,7 @@ impl Copier<'_> {
             let source = from.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
             let target = self.directory(destination)?;
             let copied = source.try_clone().map_err(failed)?;
-            self.contents(copied, target, &found.path, excluded)?;
+            self.contents([copied, target], &found.path, Path::new(destination), excluded)?;
             let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
             let target = target.map_err(failed)?;
             let finished = match self.whole {
@@ -138,9 +146,10 @@ impl Copier<'_> {
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
         let source = from.open_at(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
-        let (target, name) = self.place(destination, into.then_some(found.name.as_path()))?;
+        let place = self.place(destination, into.then_some(found.name.as_path()))?;
+        let (target, _) = self.open(&place)?;
         let name_there = path.file_name().unwrap_or_default();
-        self.entry(&source, name_there, &target, &name, &found.path, excluded).map(drop)
+        self.entry(&source, name_there, &target, &place, &found.path, excluded).map(drop)
     }
 
     /// Writes a file with given content.
@@ -151,7 +160,8 @@ impl Copier<'_> {
         destination: &str,
         into: bool,
     ) -> Result<(), BuildError> {
-        let (target, name) = self.place(destination, into.then_some(Path::new(name)))?;
+        let place = self.place(destination, into.then_some(Path::new(name)))?;
+        let (target, name) = self.open(&place)?;
         let failed = |error: io::Error| refused(Path::new(&name), &error);
         clear(&target, &name).map_err(failed)?;
         let mut file = create(&target, &name).map_err(failed)?;
@@ -163,14 +173,11 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// The directory and name that a file's destination means, links at its end followed.
-    pub(crate) fn place(
-        &self,
-        destination: &str,
-        name: Option<&Path>,
-    ) -> Result<(OwnedFd, OsString), BuildError> {
+    /// The path that a file's destination means, links at its end followed. Its directory is made.
+    pub(crate) fn place(&self, destination: &str, name: Option<&Path>) -> Result<PathBuf, BuildError> {
         if let Some(name) = name {
-            return Ok((self.directory(destination)?, name.as_os_str().to_owned()));
+            self.directory(destination)?;
+            return Ok(Path::new(destination).join(name));
         }
         let mut path = PathBuf::from(destination);
         for _ in 0..MOST_LINKS {
@@ -179,21 +186,29 @@ impl Copier<'_> {
             let directory = self.directory(&parent.to_string_lossy())?;
             match rustix::fs::readlinkat(&directory, &name, Vec::new()) {
                 Ok(target) => path = parent.join(OsString::from_vec(target.into_bytes())),
-                Err(_) => return Ok((directory, name)),
+                Err(_) => return Ok(parent.join(name)),
             }
         }
         Err(BuildError::Invalid(format!("destination {destination:?} leads through too many links")))
     }
 
+    /// The directory and name of a place.
+    pub(crate) fn open(&self, place: &Path) -> Result<(OwnedFd, OsString), BuildError> {
+        let parent = place.parent().unwrap_or(Path::new("/"));
+        let directory = self.to.open_at(parent, OFlags::PATH | OFlags::DIRECTORY);
+        let name = place.file_name().unwrap_or_default().to_owned();
+        Ok((directory.map_err(|error| refused(parent, &error))?, name))
+    }
+
     /// What a directory has, with all below it: no recursion, for whoever made it decides how deep it is.
     fn contents(
         &mut self,
-        source: OwnedFd,
-        target: OwnedFd,
+        handles: [OwnedFd; 2],
         path: &Path,
+        place: &Path,
         excluded: Excluded<'_>,
     ) -> Result<(), BuildError> {
-        let mut levels = vec![Level::new(source, target, path.to_owned(), None)?];
+        let mut levels = vec![Level::new(handles, path.to_owned(), place.to_owned(), None)?];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.next() else {
                 if let Some(Level { source, target, path, stat: Some(stat), .. }) = levels.pop() {
@@ -202,34 +217,35 @@ impl Copier<'_> {
                 }
                 continue;
             };
-            let below = level.path.join(&name);
-            let entered = self.entry(&level.source, &name, &level.target, &name, &below, excluded)?;
-            if let Some((source, target, stat)) = entered {
+            let (below, place) = (level.path.join(&name), level.place.join(&name));
+            let entered = self.entry(&level.source, &name, &level.target, &place, &below, excluded)?;
+            if let Some((handles, stat)) = entered {
                 if levels.len() > DEEPEST {
                     return Err(too_deep(&below));
                 }
-                levels.push(Level::new(source, target, below, Some(stat))?);
+                levels.push(Level::new(handles, below, place, Some(stat))?);
             }
         }
         Ok(())
     }
 
-    /// Copies an entry; of a directory, which is returned, only itself.
+    /// Copies an entry to a place in the directory `target`; of a directory, which is returned in both, only itself.
     fn entry(
         &mut self,
         source: &OwnedFd,
         name: &OsStr,
         target: &OwnedFd,
-        new_name: &OsStr,
+        place: &Path,
         path: &Path,
         excluded: Excluded<'_>,
-    ) -> Result<Option<(OwnedFd, OwnedFd, Stat)>, BuildError> {
+    ) -> Result<Option<([OwnedFd; 2], Stat)>, BuildError> {
         let failed = |error: io::Error| refused(path, &error);
+        let new_name = place.file_name().unwrap_or_default();
         let stat = stat_in(source, name).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             let from = open_in(source, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-            if excluded(path, true) && !has_included(&from, path, excluded, 0).map_err(failed)? {
+            if excluded(path, true) && !has_included(&from, path, excluded).map_err(failed)? {
                 return Ok(None);
             }
             match rustix::fs::mkdirat(target, new_name, Mode::from_raw_mode(0o700)) {
@@ -243,13 +259,13 @@ impl Copier<'_> {
                 }
                 _ => failed(error),
             })?;
-            return Ok(Some((from, to, stat)));
+            return Ok(Some(([from, to], stat)));
         }
         if excluded(path, false) || kind == FileType::Socket {
             return Ok(None);
         }
         clear(target, new_name).map_err(failed)?;
-        self.file(source, name, target, new_name, &stat).map_err(failed)?;
+        self.file(source, name, target, place, &stat).map_err(failed)?;
         Ok(None)
     }
 
@@ -259,15 +275,19 @@ impl Copier<'_> {
         source: &OwnedFd,
         name: &OsStr,
         target: &OwnedFd,
-        new_name: &OsStr,
+        place: &Path,
         stat: &Stat,
     ) -> io::Result<()> {
+        let new_name = place.file_name().unwrap_or_default();
         let inode = (stat.st_dev, stat.st_ino);
         if stat.st_nlink > 1 {
-            if let Some((directory, first)) = self.links.get(&inode) {
-                return Ok(rustix::fs::linkat(directory, first, target, new_name, AtFlags::empty())?);
+            if let Some(first) = self.links.get(&inode) {
+                let above = first.parent().unwrap_or(Path::new("/"));
+                let directory = self.to.open_at(above, OFlags::PATH | OFlags::DIRECTORY)?;
+                let name = first.file_name().unwrap_or_default();
+                return Ok(rustix::fs::linkat(directory, name, target, new_name, AtFlags::empty())?);
             }
-            self.links.insert(inode, (target.try_clone()?, new_name.to_owned()));
+            self.links.insert(inode, place.to_owned());
         }
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {

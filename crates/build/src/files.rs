@@ -4,6 +4,7 @@
 //! The digest covers what a copy has of a file but the time: a touched file is the same file, as in BuildKit.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read},
     os::{
@@ -99,7 +100,7 @@ fn expanded(root: &Root, from: &Path, pattern: &str, deep: bool) -> Result<Vec<P
         let glob = glob.map_err(|error| BuildError::Invalid(format!("{pattern:?}: {error}")))?;
         for directory in &found {
             if is_deep {
-                below(root, directory, &mut next, 0)?;
+                below(root, directory, &mut next)?;
                 continue;
             }
             let Some(glob) = &glob else {
@@ -132,19 +133,23 @@ fn too_many(what: impl std::fmt::Debug) -> BuildError {
 }
 
 /// A directory and all below it, links not followed.
-fn below(root: &Root, directory: &Path, found: &mut Vec<PathBuf>, depth: usize) -> Result<(), BuildError> {
+fn below(root: &Root, directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), BuildError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let Ok(handle) = root.open_at(directory, flags) else { return Ok(()) };
-    if found.len() >= MOST_MATCHES || depth > DEEPEST {
-        return Err(too_many(directory));
-    }
-    found.push(directory.to_owned());
-    let failed = |error: io::Error| unreadable(directory, &error);
-    for name in names(&handle).map_err(failed)? {
-        let stat = stat_in(&handle, &name).map_err(failed)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            below(root, &directory.join(name), found, depth + 1)?;
+    let deepest = directory.components().count() + DEEPEST;
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        let Ok(handle) = root.open_at(&directory, flags) else { continue };
+        if found.len() >= MOST_MATCHES || directory.components().count() > deepest {
+            return Err(too_many(directory));
         }
+        let failed = |error: io::Error| unreadable(&directory, &error);
+        for name in names(&handle).map_err(failed)? {
+            let stat = stat_in(&handle, &name).map_err(failed)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                waiting.push(directory.join(name));
+            }
+        }
+        found.push(directory);
     }
     Ok(())
 }
@@ -248,12 +253,12 @@ impl<'a> ContentHash<'a> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let directory = root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
             self.head(b".", &stat);
-            return self.directory(&directory, &found.path, 0);
+            return self.directory(directory, &found.path);
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
         let directory = root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
         let name = path.file_name().unwrap_or_default();
-        self.entry(&directory, name, &found.path, 0)
+        self.entry(&directory, name, &found.path).map(drop)
     }
 
     fn head(&mut self, name: &[u8], stat: &Stat) {
@@ -265,39 +270,50 @@ impl<'a> ContentHash<'a> {
         }
     }
 
-    fn directory(&mut self, directory: &OwnedFd, path: &Path, depth: usize) -> Result<(), BuildError> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
+    fn directory(&mut self, directory: OwnedFd, path: &Path) -> Result<(), BuildError> {
+        let level = |directory, path: &Path| {
+            Level::new(directory, path.to_owned()).map_err(|error| unreadable(path, &error))
+        };
+        let mut levels = vec![level(directory, path)?];
+        while let Some(top) = levels.last_mut() {
+            let Some((name, path)) = top.next() else {
+                self.hash.update(b"/");
+                levels.pop();
+                continue;
+            };
+            if let Some(entered) = self.entry(&top.directory, &name, &path)? {
+                if levels.len() > DEEPEST {
+                    return Err(too_deep(&path));
+                }
+                levels.push(level(entered, &path)?);
+            }
         }
-        for name in names(directory).map_err(|error| unreadable(path, &error))? {
-            let below = path.join(&name);
-            self.entry(directory, &name, &below, depth)?;
-        }
-        self.hash.update(b"/");
         Ok(())
     }
 
+    /// Adds an entry; of a directory, which is returned, only itself.
     fn entry(
         &mut self,
         directory: &OwnedFd,
-        name: &std::ffi::OsStr,
+        name: &OsStr,
         path: &Path,
-        depth: usize,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Option<OwnedFd>, BuildError> {
         let failed = |error: io::Error| unreadable(path, &error);
         let stat = stat_in(directory, name).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if (self.excluded)(path, kind == FileType::Directory) && kind != FileType::Directory {
-            return Ok(());
+            return Ok(None);
         }
         match kind {
             FileType::Directory => {
-                if (self.excluded)(path, true) && !self.has_any(directory, name, path, depth)? {
-                    return Ok(());
+                let handle = open_in(directory, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+                if (self.excluded)(path, true)
+                    && !has_included(&handle, path, self.excluded).map_err(failed)?
+                {
+                    return Ok(None);
                 }
                 self.head(name.as_bytes(), &stat);
-                let handle = open_in(directory, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-                self.directory(&handle, path, depth + 1)?;
+                return Ok(Some(handle));
             }
             FileType::RegularFile => {
                 self.head(name.as_bytes(), &stat);
@@ -323,44 +339,51 @@ impl<'a> ContentHash<'a> {
                 self.hash.update(stat.st_rdev.to_le_bytes());
             }
         }
-        Ok(())
-    }
-
-    /// Whether something below a directory that is left out is not (`!` patterns).
-    fn has_any(
-        &self,
-        directory: &OwnedFd,
-        name: &std::ffi::OsStr,
-        path: &Path,
-        depth: usize,
-    ) -> Result<bool, BuildError> {
-        let handle = open_in(directory, name, OFlags::RDONLY | OFlags::DIRECTORY)
-            .map_err(|error| unreadable(path, &error))?;
-        has_included(&handle, path, self.excluded, depth).map_err(|error| unreadable(path, &error))
+        Ok(None)
     }
 }
 
-/// Whether anything below a directory is not left out.
-pub(crate) fn has_included(
-    directory: &OwnedFd,
-    path: &Path,
-    excluded: Excluded<'_>,
-    depth: usize,
-) -> io::Result<bool> {
-    if depth > DEEPEST {
-        return Ok(false);
+/// A directory whose entries are gone through one by one: no recursion, for whoever made a tree decides how deep it is.
+struct Level {
+    directory: OwnedFd,
+    path: PathBuf,
+    names: std::vec::IntoIter<OsString>,
+}
+
+impl Level {
+    fn new(directory: OwnedFd, path: PathBuf) -> io::Result<Self> {
+        let names = names(&directory)?.into_iter();
+        Ok(Self { directory, path, names })
     }
-    for name in names(directory)? {
-        let below = path.join(&name);
-        let is_directory = FileType::from_raw_mode(stat_in(directory, &name)?.st_mode) == FileType::Directory;
-        if !excluded(&below, is_directory) {
+}
+
+impl Iterator for Level {
+    type Item = (OsString, PathBuf);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = self.names.next()?;
+        let path = self.path.join(&name);
+        Some((name, path))
+    }
+}
+
+/// Whether anything below a directory is not left out (`!` patterns). What is deeper than [`DEEPEST`] is.
+pub(crate) fn has_included(directory: &OwnedFd, path: &Path, excluded: Excluded<'_>) -> io::Result<bool> {
+    let mut levels = vec![Level::new(directory.try_clone()?, path.to_owned())?];
+    while let Some(top) = levels.last_mut() {
+        let Some((name, path)) = top.next() else {
+            levels.pop();
+            continue;
+        };
+        let mode = stat_in(&top.directory, &name)?.st_mode;
+        let is_directory = FileType::from_raw_mode(mode) == FileType::Directory;
+        if !excluded(&path, is_directory) {
             return Ok(true);
         }
-        if is_directory {
-            let handle = open_in(directory, &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
-            if has_included(&handle, &below, excluded, depth + 1)? {
-                return Ok(true);
-            }
+        if is_directory && levels.len() <= DEEPEST {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let entered = open_in(&levels[levels.len() - 1].directory, &name, flags)?;
+            levels.push(Level::new(entered, path)?);
         }
     }
     Ok(false)

@@ -36,8 +36,6 @@ mod random;
 mod tcp;
 mod udp;
 
-/// Questions that are being forwarded for one container, as many as Docker's. Beyond, the answer is SERVFAIL.
-pub(crate) const MOST_OF_A_CONTAINER: usize = 1024;
 /// Name servers that are asked, as in glibc and Docker.
 const MOST_UPSTREAMS: usize = 3;
 /// How long a name server has when there is another one.

@@ -25,7 +25,7 @@ use limits::Limits;
 
 use crate::{
     HostResolvers, View, Zones,
-    forward::{Health, MOST_OF_A_CONTAINER, Opener},
+    forward::{Health, Opener},
 };
 
 pub(crate) mod answer;
@@ -144,12 +144,8 @@ impl Drop for Serving {
 
 impl Sandbox {
     fn new(shared: Arc<Shared>, view: View) -> Self {
-        Self {
-            shared,
-            view: RwLock::new(Arc::new(view)),
-            health: Health::default(),
-            permits: Semaphore::new(MOST_OF_A_CONTAINER),
-        }
+        let permits = Semaphore::new(shared.limits.forwards_of_a_container);
+        Self { shared, view: RwLock::new(Arc::new(view)), health: Health::default(), permits }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

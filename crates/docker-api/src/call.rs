@@ -118,6 +118,10 @@ fn no_body() -> ApiError {
     ApiError::invalid("invalid JSON: got EOF while reading request body")
 }
 
+/// How many unknown fields of a request are told of, and how many bytes their paths may have.
+const MOST_UNKNOWN: usize = 1000;
+const MOST_PATHS: usize = 256 << 10;
+
 /// A field of a request that the type it was read as does not have.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct UnknownField {
@@ -148,8 +152,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
             // Once for each level: what is in a field that is unknown is not looked at.
             while capitalise(&mut whole, &unknown) {
                 unknown.clear();
-                let renamed =
-                    serde_ignored::deserialize(whole.clone(), |path| unknown.push(path.to_string()));
+                let renamed = serde_ignored::deserialize(whole.clone(), |path| note(&mut unknown, &path));
                 value = renamed
                     .map_err(|error| ApiError::invalid(one_line(&format!("invalid JSON: {error}"))))?;
             }
@@ -162,15 +165,24 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
     at_its_end(&mut json)?;
     loosen(&mut value);
     unknown.clear();
-    let typed = serde_ignored::deserialize(value.clone(), |path| unknown.push(path.to_string()));
+    let typed = serde_ignored::deserialize(value.clone(), |path| note(&mut unknown, &path));
     Ok((typed.map_err(|_| strict)?, fields(&value, unknown)))
+}
+
+/// Notes where an unknown field is. A path is as long as its names, so that few bytes could fill the memory with them: those that come
+/// after [`MOST_PATHS`] bytes of them are not told of.
+fn note(unknown: &mut Vec<String>, path: &serde_ignored::Path<'_>) {
+    let taken: usize = unknown.iter().map(String::len).sum();
+    if unknown.len() < MOST_UNKNOWN && taken < MOST_PATHS {
+        unknown.push(path.to_string());
+    }
 }
 
 fn strictly<T: DeserializeOwned>(body: &[u8], unknown: &mut Vec<String>) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let value = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
+    let value = serde_ignored::deserialize(tracked, |path| note(unknown, &path));
     let value = value.map_err(|error| {
         // Where JSON itself is broken, the position says it all.
         let text = match error.is_data() {
@@ -314,6 +326,19 @@ mod tests {
         assert_eq!(body.cmd.unwrap(), ["sh"]);
         assert_eq!(body.host_config.unwrap().cap_add.unwrap(), ["NET_ADMIN"]);
         assert_eq!(body.exposed_ports.unwrap(), ["80/tcp"]);
+    }
+
+    #[test]
+    fn unknown_fields_with_long_paths_cost_little() {
+        let fields: Vec<String> = (0..2000).map(|number| format!("\"x{number}\":1")).collect();
+        let key = "k".repeat(100_000);
+        let body = format!(
+            "{{\"NetworkingConfig\":{{\"EndpointsConfig\":{{\"{key}\":{{{}}}}}}}}}",
+            fields.join(",")
+        );
+        let (_, unknown): (ContainerCreateBody, _) = parse(body.as_bytes()).unwrap();
+        let told: usize = unknown.iter().map(|field| field.path.len()).sum();
+        assert!(!unknown.is_empty() && told < 2 * MOST_PATHS, "{} of {told} bytes", unknown.len());
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl Environment {
         self.values.len()
     }
 
+    /// How many bytes they are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many bytes a list of them takes; nothing when it has been made.
     pub(crate) fn cost(&self) -> usize {
         if self.listed.is_some() { 0 } else { self.bytes }

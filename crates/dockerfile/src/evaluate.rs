@@ -54,6 +54,8 @@ pub struct Evaluated {
     pub platform: Platform,
     /// What stages that build on this one inherit beside the image.
     inherited: Inherited,
+    /// About how many bytes it holds, with what it has of the stage that it is built on.
+    pub bytes: usize,
 }
 
 /// What a stage leaves to those that build on it, beside its image.

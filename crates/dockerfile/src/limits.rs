@@ -16,6 +16,8 @@ pub(crate) const MOST_EXPANDED: usize = 64 << 20;
 pub(crate) const MOST_VARIABLES: usize = 4096;
 /// The most bytes of variables, commands and history that the steps of one stage may hold together.
 pub(crate) const MOST_EVALUATED: usize = 64 << 20;
+/// The same of all stages of one build, each with what it has of the stage that it is built on.
+pub const MOST_HELD: usize = 256 << 20;
 /// The most ports of one `EXPOSE`.
 pub(crate) const MOST_PORTS: usize = 65_536;
 /// The most patterns in a `.dockerignore`, and the longest.

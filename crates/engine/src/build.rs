@@ -155,7 +155,7 @@ impl Engine {
     ) -> Result<T, Error> {
         let (pipe, mut reader) = pipes::to_blocking();
         let pumping = tokio::spawn(pipes::pump(from, pipe));
-        let result = self.blocking(move |_| Ok(work(&mut reader))).await;
+        let result = self.waiting(move |_| Ok(work(&mut reader))).await;
         pumping.abort();
         result
     }

@@ -14,6 +14,7 @@ use std::{
 
 use minke_image::ImageStore;
 use minke_network::Networks;
+use tokio::task::JoinHandle;
 
 pub(crate) use self::idle::{Busy, Idle};
 use self::{clean_ups::CleanUps, registry::Registry};
@@ -89,15 +90,34 @@ impl Engine {
         &self,
         work: impl FnOnce(Arc<Inner>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        done(tokio::task::spawn_blocking(self.counted(work))).await
+    }
+
+    /// The same for what waits for its client meanwhile.
+    pub(crate) async fn waiting<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Inner>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        done(minke_patience::spawn(self.counted(work))).await
+    }
+
+    /// Work during which the engine is busy.
+    fn counted<T, W: FnOnce(Arc<Inner>) -> Result<T, Error>>(
+        &self,
+        work: W,
+    ) -> impl FnOnce() -> Result<T, Error> + use<T, W> {
         let (inner, busy) = (Arc::clone(self.inner()), self.busy());
-        let done = tokio::task::spawn_blocking(move || {
+        move || {
             let result = work(inner);
             drop(busy);
             result
-        });
-        done.await
-            .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("the call failed: {error}"))))
+        }
     }
+}
+
+async fn done<T>(work: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    let failed = |error| Err(Error::new(ErrorKind::Internal, format!("the call failed: {error}")));
+    work.await.unwrap_or_else(failed)
 }
 
 impl Drop for Inner {

@@ -101,7 +101,7 @@ impl Engine {
         let container = self.inner().find(name)?;
         let (pipe, reader) = pipes::to_blocking();
         let (name, path, access) = (name.to_owned(), path.to_owned(), Access::of(&container, true).await);
-        let unpacking = self.blocking(move |inner| {
+        let unpacking = self.waiting(move |inner| {
             let place = Place::find(&inner, &container, &path, access)?;
             let target = place.root.locate(&place.path).map_err(|error| no_file(&error, &name, &path))?;
             let kind = rustix::fs::fstat(&target).map(|stat| FileType::from_raw_mode(stat.st_mode));
@@ -175,7 +175,7 @@ impl Access {
 
 /// Packs on a thread of its own while the stream is read.
 fn pack(place: Place, mut writer: pipes::PipeWriter, options: PackOptions) {
-    tokio::task::spawn_blocking(move || {
+    minke_patience::spawn(move || {
         // All of it: what it stands on has to stay.
         match place.pack(&mut writer, &options) {
             Ok(()) => drop(writer.flush()),

@@ -58,7 +58,7 @@ impl Engine {
         tokio::spawn(pipes::pump(archive, pipe));
         let (events, receiver) = mpsc::channel(64);
         let (inner, busy) = (Arc::clone(self.inner()), self.busy());
-        tokio::task::spawn_blocking(move || {
+        minke_patience::spawn(move || {
             let mut progress = |progress: minke_image::LoadProgress| {
                 let event = LoadEvent::Progress {
                     layer: progress.layer.to_string(),
@@ -96,7 +96,7 @@ impl Engine {
             inner.find_image(name)?;
         }
         let (mut writer, stream) = pipes::to_async(self.busy());
-        tokio::task::spawn_blocking(move || {
+        minke_patience::spawn(move || {
             let saved = inner.images.save(&names, &mut writer);
             match saved {
                 Ok(()) => {
@@ -124,7 +124,7 @@ impl Engine {
     ) -> Result<ImageId, Error> {
         let (pipe, reader) = pipes::to_blocking();
         let pumping = tokio::spawn(pipes::pump(rootfs, pipe));
-        let imported = self.blocking(move |inner| {
+        let imported = self.waiting(move |inner| {
             let name = options.name.clone();
             let options = minke_image::ImportOptions {
                 name: options.name,

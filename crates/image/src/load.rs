@@ -26,6 +26,9 @@ pub(crate) use oci_layout::DEEPEST;
 pub(crate) use plan::Plan;
 use spool::Spool;
 
+/// The most bytes that the configurations of an archive's images have together: they stay in memory. Real ones have some ten thousand each.
+const MOST_CONFIGURED: usize = 32 << 20;
+
 /// An image that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
@@ -235,6 +238,12 @@ fn images(spool: &Spool, staging: &mut Staging, wanted: &Platform) -> Result<Vec
             true => plans = docker_archive::images(spool, staging)?,
             false => docker_archive::add_names(spool, &mut plans, staging)?,
         }
+    }
+    let configured: usize = plans.iter().map(|plan| plan.config.len()).sum();
+    if configured > MOST_CONFIGURED {
+        let problem =
+            format!("the configurations of its images have {configured} bytes, more than {MOST_CONFIGURED}");
+        return Err(LoadError::Invalid(problem));
     }
     match plans.is_empty() {
         false => Ok(plans),

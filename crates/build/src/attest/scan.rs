@@ -32,6 +32,9 @@ const CORE: &str = "sbom";
 const LONGEST: u64 = 40 << 20;
 /// The most statements.
 const MOST: usize = 100;
+/// The most bytes of all of them together, and the most values: those of a list take many times the room of their text.
+const MOST_BYTES: usize = 64 << 20;
+const MOST_VALUES: usize = 2_000_000;
 
 /// Runs the generator, and reads what it has written: the name of each file, and what it says. The generator itself is what that was
 /// made of.
@@ -133,20 +136,25 @@ fn read(lower: &[std::path::PathBuf]) -> Result<Vec<(String, Predicate)>, String
         return Err(format!("it has written {} files to {DESTINATION}, more than {MOST}", names.len()));
     }
     names.sort_by_key(|name| (name.split('.').next() != Some(CORE), name.clone()));
-    names.into_iter().map(|name| statement(&root, &name).map(|said| (name, said))).collect()
+    let (mut bytes, mut values) = (0, 0);
+    let mut statements = Vec::new();
+    for name in names {
+        let json = text(&root, &name)?;
+        bytes += json.len();
+        values += json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        if bytes > MOST_BYTES || values > MOST_VALUES {
+            return Err(format!(
+                "it has written more than {MOST_BYTES} bytes or {MOST_VALUES} values to {DESTINATION}"
+            ));
+        }
+        let said = statement(&name, &json)?;
+        statements.push((name, said));
+    }
+    Ok(statements)
 }
 
-fn statement(root: &Root, name: &str) -> Result<Predicate, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Statement {
-        #[serde(rename = "_type")]
-        kind: String,
-        predicate_type: String,
-        #[serde(default)]
-        subject: Option<Vec<Subject>>,
-        predicate: Value,
-    }
+/// What is in a file.
+fn text(root: &Root, name: &str) -> Result<Vec<u8>, String> {
     let path = Path::new(DESTINATION).join(name);
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     // Neither a link nor what blocks.
@@ -157,10 +165,25 @@ fn statement(root: &Root, name: &str) -> Result<Predicate, String> {
     }
     let mut json = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut json).map_err(|error| wrong(&error))?;
-    if json.len() as u64 > LONGEST {
-        return Err(wrong(&format!("more than {LONGEST} bytes")));
+    match json.len() as u64 > LONGEST {
+        true => Err(wrong(&format!("more than {LONGEST} bytes"))),
+        false => Ok(json),
     }
-    let said: Statement = serde_json::from_slice(&json).map_err(|error| wrong(&error))?;
+}
+
+fn statement(name: &str, json: &[u8]) -> Result<Predicate, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Statement {
+        #[serde(rename = "_type")]
+        kind: String,
+        predicate_type: String,
+        #[serde(default)]
+        subject: Option<Vec<Subject>>,
+        predicate: Value,
+    }
+    let wrong = |error: &dyn std::fmt::Display| format!("{DESTINATION}/{name}: {error}");
+    let said: Statement = serde_json::from_slice(json).map_err(|error| wrong(&error))?;
     if !said.kind.starts_with("https://in-toto.io/Statement/") {
         return Err(wrong(&format!("no in-toto statement, but {:?}", said.kind)));
     }

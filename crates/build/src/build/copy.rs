@@ -342,7 +342,8 @@ impl Place<'_> {
                 let (into, owner) = (self.is_directory(), Some(self.owner.unwrap_or((0, 0))));
                 let copier = self.copier(owner);
                 let mode = copier.chmod.map_or(0o600, |chmod| chmod.apply(0o600, false));
-                copier.place(&destination, into.then_some(Path::new(name))).and_then(|(directory, name)| {
+                let place = copier.place(&destination, into.then_some(Path::new(name)))?;
+                copier.open(&place).and_then(|(directory, name)| {
                     file.write_to(&directory, &name, owner, mode, self.job.epoch)
                         .map_err(|error| super::run::local("write a download", &error))
                 })

@@ -51,7 +51,7 @@ pub(super) async fn tar(
 /// A directory as a tar; `held` keeps it there.
 fn pack(root: std::os::fd::OwnedFd, held: impl Send + 'static) -> ByteStream {
     let (sender, receiver) = tokio::sync::mpsc::channel(8);
-    tokio::task::spawn_blocking(move || {
+    minke_patience::spawn(move || {
         let _held = held;
         let mut writer = Pieces { sender: sender.clone(), buffer: Vec::new() };
         let options = archive::PackOptions { exact_times: true, ..archive::PackOptions::default() };

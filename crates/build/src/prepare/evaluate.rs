@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use minke_dockerfile::{
     evaluate::{Action, Base, CopySource, CopyStep, Evaluated, PathSource, Step},
+    limits::MOST_HELD,
     lint::Linter,
     plan::{ImageOrigin, NamedContext as Named, Origin, Plan, PlannedStage, StageId},
 };
@@ -48,6 +49,7 @@ pub(super) async fn evaluate(
         }
     }
     let mut evaluated: BTreeMap<StageId, Evaluated> = BTreeMap::new();
+    let mut held = 0_usize;
     for id in sorted(&plan.needed()) {
         let origin = plan.stage(id).base.clone();
         let image = base_image(origin.clone(), images);
@@ -60,6 +62,12 @@ pub(super) async fn evaluate(
             _ => Base::Scratch,
         };
         let mut stage = plan.evaluate(id, base, linter).map_err(|diagnostic| told(&diagnostic))?;
+        held = held.saturating_add(stage.bytes);
+        if held > MOST_HELD {
+            let reason =
+                format!("its stages hold more than {MOST_HELD} bytes of variables and history together");
+            return Err(BuildError::Invalid(reason));
+        }
         if let Some(named) = files_of(&origin, request) {
             begin_with_files(&mut stage, plan.stage(id), named);
         }

@@ -30,7 +30,7 @@ pub async fn receive<T: Send + 'static>(
     let (packets, incoming) = mpsc::channel(WAITING);
     let (wishes, mut asked) = mpsc::unbounded_channel();
     // What is held goes along: the thread writes to the end of its packet even if nobody waits any more.
-    let mut work = tokio::task::spawn_blocking(move || {
+    let mut work = minke_patience::spawn(move || {
         let received = write(&folder, beside, incoming, &wishes);
         (received, held)
     });

@@ -36,7 +36,7 @@ pub async fn send(
     let (wishes, asked) = mpsc::unbounded_channel();
     let sending =
         Sending { root: folder, outgoing, own, files: HashMap::new(), names: HashMap::new(), next_id: 0 };
-    let mut work = tokio::task::spawn_blocking(move || sending.run(choose, asked));
+    let mut work = minke_patience::spawn(move || sending.run(choose, asked));
     let sender = call.sender().ok_or_else(|| Status::gone("sending files"))?;
     let forward = async move {
         let mut sent = 0;

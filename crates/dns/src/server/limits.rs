@@ -11,9 +11,16 @@ use tokio::sync::Semaphore;
 pub(crate) struct Limits {
     /// For questions that are being forwarded.
     pub(crate) forwards: Semaphore,
+    /// How many of them one container may have. Beyond, the answer is SERVFAIL.
+    pub(crate) forwards_of_a_container: usize,
     /// For connections.
     pub(crate) connections: Semaphore,
 }
+
+/// The most questions that are being forwarded for one container: as many as Docker's.
+const MOST_OF_A_CONTAINER: usize = 1024;
+/// Which part of all that is at most.
+const PART_OF_A_CONTAINER: usize = 8;
 
 impl Limits {
     /// For a process with as many descriptors as this one may have.
@@ -23,8 +30,13 @@ impl Limits {
     }
 
     fn of(descriptors: u64) -> Self {
-        let share = |part: u64, most: u64| Semaphore::new((descriptors / part).clamp(16, most) as usize);
-        Self { forwards: share(4, 4096), connections: share(16, 256) }
+        let share = |part: u64, most: u64| (descriptors / part).clamp(16, most) as usize;
+        let forwards = share(4, 16_384);
+        Self {
+            forwards: Semaphore::new(forwards),
+            forwards_of_a_container: (forwards / PART_OF_A_CONTAINER).min(MOST_OF_A_CONTAINER),
+            connections: Semaphore::new(share(16, 256)),
+        }
     }
 }
 
@@ -36,10 +48,15 @@ mod tests {
     fn containers_take_less_than_a_third_of_the_descriptors() {
         let all = |descriptors| {
             let limits = Limits::of(descriptors);
-            (limits.forwards.available_permits(), limits.connections.available_permits())
+            (
+                limits.forwards.available_permits(),
+                limits.forwards_of_a_container,
+                limits.connections.available_permits(),
+            )
         };
-        assert_eq!(all(1024), (256, 64));
-        assert_eq!(all(1 << 20), (4096, 256));
-        assert_eq!(all(u64::MAX), (4096, 256));
+        assert_eq!(all(1024), (256, 32, 64));
+        assert_eq!(all(20_000), (5000, 625, 256));
+        assert_eq!(all(1 << 20), (16_384, 1024, 256));
+        assert_eq!(all(u64::MAX), (16_384, 1024, 256));
     }
 }

@@ -128,9 +128,30 @@ impl<'a> Evaluation<'a> {
             steps: Vec::new(),
             bytes: 0,
         };
+        evaluation.bytes = evaluation.inherits();
+        if evaluation.bytes > MOST_EVALUATED {
+            let message = format!("it begins with more than {MOST_EVALUATED} bytes of variables and history");
+            return Err(Diagnostic::new(&plan.source, stage.lines, message));
+        }
         evaluation.check_base(base);
         evaluation.take_environment();
         Ok(evaluation)
+    }
+
+    /// How many bytes come from what it is built on.
+    fn inherits(&self) -> usize {
+        let (image, inherited) = (&self.image.config, &self.inherited);
+        let text = |(name, value): (&String, &String)| name.len() + value.len();
+        let history = self.image.history.iter().filter_map(|record| record.created_by.as_deref());
+        let values = inherited
+            .arguments
+            .iter()
+            .map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+        image.env.iter().map(String::len).sum::<usize>()
+            + image.labels.iter().map(text).sum::<usize>()
+            + history.map(str::len).sum::<usize>()
+            + inherited.environment.bytes()
+            + values.sum::<usize>()
     }
 
     /// The title of the `FROM`, and whether the image is for the platform that is wanted.
@@ -217,6 +238,7 @@ impl<'a> Evaluation<'a> {
             image: self.image,
             platform: self.platform,
             inherited: self.inherited,
+            bytes: self.bytes,
         }
     }
 

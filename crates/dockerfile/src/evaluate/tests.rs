@@ -509,3 +509,21 @@ mod copy {
         assert!(git.keep_git_dir);
     }
 }
+
+/// Few bytes that become many: a value that names another many times, and stages that each inherit all of the one before.
+#[test]
+fn what_grows_by_expansion_and_inheritance_is_bounded() {
+    let long = "x".repeat(100_000);
+    let quoted = build(&format!("FROM base\nENV A={long}\nENV B=\"{}\"\n", "$A".repeat(10_000)));
+    assert!(quoted.mistake().contains("it becomes longer than 1048576 bytes"), "{}", quoted.mistake());
+    let mut chain = format!("FROM base AS s0\nENV A={long}\n");
+    for number in 0..10 {
+        chain += &format!("ENV V{number}=$A$A$A$A$A$A$A$A$A\n");
+    }
+    for number in 1..12 {
+        chain += &format!("FROM s{} AS s{number}\n", number - 1);
+    }
+    let (_, stages, _) = build(&chain).try_all().unwrap();
+    let held: usize = stages.values().map(|stage| stage.bytes).sum();
+    assert!(held > crate::limits::MOST_HELD, "who evaluates them has to count: {held}");
+}

@@ -117,9 +117,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => out.push(c),
             }
-            if out.text.len() > LONGEST_EXPANSION {
-                return Err(format!("it becomes longer than {LONGEST_EXPANSION} bytes"));
-            }
+            check(&out.text)?;
         }
         match stop {
             Some(stop) => Err(format!("unexpected end of statement while looking for matching {stop}")),
@@ -168,6 +166,7 @@ impl<'a> Reader<'a> {
                 _ if c == self.expander.escape => self.escape_in_quotes(c, &mut out),
                 _ => out.push(c),
             }
+            check(&out)?;
         }
         Err("unexpected end of statement while looking for matching double-quote".to_owned())
     }
@@ -319,6 +318,14 @@ impl<'a> Reader<'a> {
         let set = if value.is_some() { &mut self.found.matched } else { &mut self.found.unmatched };
         set.insert(name.to_owned());
         value
+    }
+}
+
+/// What a word becomes is bounded while it is put together, for the values in it are many times longer than the text.
+fn check(text: &str) -> Result<()> {
+    match text.len() > LONGEST_EXPANSION {
+        true => Err(format!("it becomes longer than {LONGEST_EXPANSION} bytes")),
+        false => Ok(()),
     }
 }
 

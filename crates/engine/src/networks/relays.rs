@@ -24,7 +24,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, UdpSocket},
     runtime::Handle,
-    sync::{Semaphore, watch},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch},
     task::JoinHandle,
 };
 
@@ -33,6 +33,9 @@ const PART_OF_DESCRIPTORS: u64 = 4;
 /// How many of them a connection takes.
 const OF_A_CONNECTION: u64 = 2;
 
+/// Which part of what all may have one port may have: its clients, or its container, would be in the way of all others.
+const PART_OF_A_PORT: usize = 4;
+
 /// Where a relay leads to, while there is a way.
 type Target = watch::Receiver<Option<SocketAddr>>;
 
@@ -40,9 +43,34 @@ type Target = watch::Receiver<Option<SocketAddr>>;
 #[derive(Debug)]
 pub(crate) struct Relays {
     runtime: Handle,
-    /// How many connections, and clients that send datagrams, there may be at the same time in all.
-    budget: Arc<Semaphore>,
+    /// How many connections, and clients that send datagrams, there may be at the same time in all, and how many more.
+    most: usize,
+    all: Arc<Semaphore>,
     running: Mutex<HashMap<ContainerId, HashMap<PublishedPort, Running>>>,
+}
+
+/// How many connections, and clients that send datagrams, there may be at the same time: of a port, and in all.
+#[derive(Debug)]
+struct Budget {
+    of_a_port: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+/// One of them.
+type Permit = [OwnedSemaphorePermit; 2];
+
+impl Budget {
+    /// Waits until there may be one more.
+    async fn acquire(&self) -> Result<Permit, AcquireError> {
+        let own = Arc::clone(&self.of_a_port).acquire_owned().await?;
+        Ok([own, Arc::clone(&self.all).acquire_owned().await?])
+    }
+
+    /// One more, if there may be.
+    fn try_acquire(&self) -> Result<Permit, TryAcquireError> {
+        let own = Arc::clone(&self.of_a_port).try_acquire_owned()?;
+        Ok([own, Arc::clone(&self.all).try_acquire_owned()?])
+    }
 }
 
 #[derive(Debug)]
@@ -64,8 +92,8 @@ impl Relays {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let budget =
             usize::try_from(descriptors / PART_OF_DESCRIPTORS / OF_A_CONNECTION).unwrap_or(usize::MAX);
-        let budget = Arc::new(Semaphore::new(budget.min(Semaphore::MAX_PERMITS)));
-        Self { runtime, budget, running: Mutex::default() }
+        let most = budget.min(Semaphore::MAX_PERMITS);
+        Self { runtime, most, all: Arc::new(Semaphore::new(most)), running: Mutex::default() }
     }
 
     /// Has the relays that an attachment needs as it is now: starts those that are new, and leads the others to where its
@@ -118,7 +146,8 @@ impl Relays {
         let Relay { port, target, socket } = relay;
         let _inside = self.runtime.enter();
         let (sender, target) = watch::channel(Some(target));
-        let budget = Arc::clone(&self.budget);
+        let part = Arc::new(Semaphore::new((self.most / PART_OF_A_PORT).max(1)));
+        let budget = Budget { of_a_port: part, all: Arc::clone(&self.all) };
         let task = match port.protocol {
             Protocol::Udp => {
                 let socket = datagrams::Socket::new(UdpSocket::from_std(socket.into())?)?;

@@ -1,9 +1,14 @@
 //! As whom a process runs: `--user` looked up in the container's own /etc/passwd and /etc/group, passwd(5),
 //! group(5).
 
+use std::collections::HashSet;
+
 use minke_model::runtime_spec::User;
 
 use crate::Error;
+
+/// How many groups a process can be in, setgroups(2).
+const MOST_GROUPS: usize = 65_536;
 
 /// The texts of the container's two files; empty where a file is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,7 +86,7 @@ impl Accounts {
             (Some(entry), _) => Ok(Resolved {
                 uid: entry.uid,
                 gid: entry.gid,
-                groups: self.groups_of(entry.name),
+                groups: self.groups_of(entry.name)?,
                 home: if entry.home.is_empty() { "/" } else { entry.home }.to_owned(),
             }),
             (None, Some(uid)) => {
@@ -97,15 +102,22 @@ impl Accounts {
         named.or_else(|| number(group)).ok_or_else(|| unknown(group, "group", "group"))
     }
 
-    fn groups_of(&self, name: &str) -> Vec<u32> {
+    /// In the file's order, each once.
+    fn groups_of(&self, name: &str) -> Result<Vec<u32>, Error> {
         let is_member = |entry: &GroupEntry<'_>| entry.members.split(',').any(|member| member == name);
-        let mut groups = Vec::new();
+        let (mut seen, mut groups) = (HashSet::new(), Vec::new());
         for entry in self.groups().filter(is_member) {
-            if !groups.contains(&entry.gid) {
+            if seen.insert(entry.gid) {
                 groups.push(entry.gid);
             }
         }
-        groups
+        match groups.len() > MOST_GROUPS {
+            true => Err(Error::invalid(format!(
+                "user {name} is in {} groups of the group file: the kernel takes {MOST_GROUPS}",
+                groups.len()
+            ))),
+            false => Ok(groups),
+        }
     }
 
     fn users(&self) -> impl Iterator<Item = PasswdEntry<'_>> {
@@ -183,6 +195,16 @@ mod tests {
         );
         assert!(resolve("4294967295", &[]).unwrap_err().to_string().contains("in range 0-2147483647"));
         assert!(resolve("-1", &[]).unwrap_err().to_string().contains("in range 0-2147483647"));
+    }
+
+    #[test]
+    fn more_groups_than_a_process_can_have_are_refused() {
+        let group =
+            |count: usize| (0..count).map(|gid| format!("g{gid}::{gid}:root,other\n")).collect::<String>();
+        let of =
+            |count| Accounts { passwd: "root:x:0:0::/:\n".into(), group: group(count) }.resolve("root", &[]);
+        assert_eq!(of(65_536).unwrap().groups.len(), 65_536);
+        assert!(of(300_000).unwrap_err().to_string().contains("is in 300000 groups"));
     }
 
     #[test]

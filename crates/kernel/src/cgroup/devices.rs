@@ -113,6 +113,8 @@ pub fn default_rules() -> Vec<DeviceRule> {
         character(5, Some(0)), // tty
         character(5, Some(2)), // ptmx
         character(136, None),  // pts
+        // Not in the specification, but in every runtime: images of VPNs make the node themselves.
+        character(10, Some(200)), // tun
     ]
 }
 

@@ -166,3 +166,38 @@ fn a_mode_is_that_of_pipes_and_in_digits_that_of_directories_on_the_way() {
     assert_eq!(of("d d/letters d/letters/p"), "755 d\n755 d/letters\n611 d/letters/p");
     host.expect_nothing_left();
 }
+
+#[test]
+fn more_linked_files_than_descriptors_are_copied_with_their_links() {
+    let host = Host::with_busybox();
+    let project = Project::new(
+        "FROM busybox AS made\nRUN mkdir /d && cd /d && seq 21000 | xargs touch && cd / && cp -al d e && mkdir /all && mv d e /all\n\
+         FROM busybox\nCOPY --from=made /all /all\n",
+    );
+    let _ = build(&host, &project, ["-t", "linked"]).expect_code(0);
+    let found =
+        seen(&host, "linked", "find /all -type f -links 2 | wc -l; cd /all; [ d/77 -ef e/77 ] && echo same");
+    assert_eq!(found, "42000\nsame");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn deep_trees_are_read_without_a_deep_stack() {
+    let host = Host::with_busybox();
+    let project = Project::new(&format!(
+        "FROM busybox AS made\nRUN mkdir -p /t/{}\n\
+         FROM busybox\nCOPY --from=made /t /t\nRUN --mount=type=bind,from=made,source=/t,target=/m find /t /m | wc -l >/count\n",
+        "d/".repeat(1000)
+    ));
+    let _ = build(&host, &project, ["-t", "deep"]).expect_code(0);
+    assert_eq!(seen(&host, "deep", "cat /count"), "2002");
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox AS made\nRUN mkdir -p /t/{}\nFROM busybox\nCOPY --from=made /t /t\n",
+            "d/".repeat(1100)
+        ),
+    );
+    let _ = build(&host, &project, ["-t", "deep"]).expect_code(1).expect_stderr("in each other");
+    host.expect_nothing_left();
+}

@@ -14,8 +14,13 @@ const LINES: usize = 1_000_000;
 const BOUND: u64 = 48 << 10;
 
 fn request(host: &Host, head: &str) -> UnixStream {
+    begin(host, &format!("{head} HTTP/1.1"))
+}
+
+/// Sends the head of a request, its first line and more.
+fn begin(host: &Host, head: &str) -> UnixStream {
     let mut socket = UnixStream::connect(host.path("docker.sock")).expect("the engine listens");
-    socket.write_all(format!("{head} HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes()).expect("the engine reads");
+    socket.write_all(format!("{head}\r\nHost: d\r\n\r\n").as_bytes()).expect("the engine reads");
     socket
 }
 
@@ -115,5 +120,26 @@ fn a_container_that_floods_its_log_holds_up_no_other() {
         let memory = memory(&pid);
         assert!(memory < BOUND, "the {who} has {memory} KiB");
     }
+    host.expect_nothing_left();
+}
+
+/// Archives go through threads of which there are few; who stands still must not hold them all.
+#[test]
+fn transfers_that_stand_still_hold_up_nobody() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();
+    let dd = ["exec", "box", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=16"];
+    let _ = host.docker(dd).expect_code(0);
+    let announced = "\r\nContent-Type: application/x-tar\r\nContent-Length: 1000000";
+    let put = format!("PUT /containers/box/archive?path=/tmp HTTP/1.1{announced}");
+    let load = format!("POST /images/load HTTP/1.1{announced}");
+    let get = "GET /containers/box/archive?path=/big HTTP/1.1".to_owned();
+    let still: Vec<_> = [put, load, get]
+        .iter()
+        .flat_map(|head| (0..40).map(|_| begin(&host, head)).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(host.docker(["run", "--rm", "busybox", "echo", "works"]).ok(), "works");
+    assert_eq!(host.docker(["exec", "box", "echo", "too"]).ok(), "too");
+    drop(still);
     host.expect_nothing_left();
 }

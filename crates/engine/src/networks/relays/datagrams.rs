@@ -24,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::Target;
+use super::{Budget, Target};
 
 /// How long a client may be silent, and its container too. Docker's.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -50,7 +50,7 @@ struct Local {
 }
 
 /// Passes on datagrams until it is dropped. Where there is neither room nor budget for a further client, its are lost.
-pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>) {
+pub(super) async fn relay(socket: Socket, target: Target, budget: Budget) {
     let socket = Arc::new(socket);
     let mut flows: HashMap<Peers, mpsc::Sender<Waiting>> = HashMap::new();
     let room = Arc::new(Semaphore::new(MOST_WAITING));
@@ -84,7 +84,7 @@ pub(super) async fn relay(socket: Socket, target: Target, budget: Arc<Semaphore>
             Entry::Occupied(_) => continue,
             Entry::Vacant(_) if is_full => continue,
             Entry::Vacant(vacant) => {
-                let Ok(permit) = Arc::clone(&budget).try_acquire_owned() else { continue };
+                let Ok(permit) = budget.try_acquire() else { continue };
                 let (sender, datagrams) = mpsc::channel(QUEUE);
                 let (socket, target) = (Arc::clone(&socket), target.clone());
                 running.spawn(async move {

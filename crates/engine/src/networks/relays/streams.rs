@@ -1,6 +1,6 @@
 //! Connections of TCP.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{
@@ -9,12 +9,11 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
-    sync::Semaphore,
     task::JoinSet,
     try_join,
 };
 
-use super::Target;
+use super::{Budget, Target};
 
 /// How long nobody is let in after that failed: the host or the engine has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
@@ -24,7 +23,7 @@ const KEEP_ALIVE: u32 = 15;
 const PIECE: usize = 64 << 10;
 
 /// Lets clients in and passes on what they and the container say, until it is dropped. Who finds the budget spent waits.
-pub(super) async fn relay(listener: TcpListener, target: Target, budget: Arc<Semaphore>) {
+pub(super) async fn relay(listener: TcpListener, target: Target, budget: Budget) {
     let mut connections = JoinSet::new();
     loop {
         let client = tokio::select! {
@@ -39,7 +38,7 @@ pub(super) async fn relay(listener: TcpListener, target: Target, budget: Arc<Sem
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&budget).acquire_owned().await else { return };
+        let Ok(permit) = budget.acquire().await else { return };
         let Some(target) = *target.borrow() else { continue };
         connections.spawn(async move {
             let _permit = permit;
