@@ -51,15 +51,7 @@ impl Engine {
     pub async fn exec_start(&self, exec: &str, options: ExecStart) -> Result<Option<AttachSession>, Error> {
         let inner = self.inner();
         let found = inner.execs.get(exec)?;
-        match found.state {
-            State::Created => {}
-            State::Running(_) => {
-                return Err(Error::conflict(format!("exec command {exec} is already running")));
-            }
-            State::Ended { .. } => {
-                return Err(Error::conflict(format!("exec command {exec} has already run")));
-            }
-        }
+        table::may_start(exec, found.state)?;
         let container = &found.container;
         let supervisor = runs(container, container.id.as_str())?;
         let config = &found.config;
@@ -71,6 +63,7 @@ impl Engine {
             stdout: config.attach_stdout.unwrap_or(false),
             stderr: config.attach_stderr.unwrap_or(false),
         };
+        inner.execs.begin(exec)?;
         let started = match supervisor.exec(exec, process, streams, options.detach).await {
             Ok(started) => started,
             Err(error) => {

@@ -125,7 +125,9 @@ impl Engine {
             };
             let root = place.root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY);
             let root = root.map_err(|error| no_file(&error, &name, &path))?;
-            archive::unpack(reader, root.as_fd(), &options).map_err(|error| unpack_error(&error))?;
+            let reader = archive::decompress(reader).map_err(archive::UnpackError::Read);
+            let unpacked = reader.and_then(|reader| archive::unpack(reader, root.as_fd(), &options));
+            unpacked.map_err(|error| unpack_error(&error))?;
             inner.container_event(&container, "extract-to-dir", []);
             Ok(())
         });

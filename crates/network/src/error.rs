@@ -71,11 +71,19 @@ pub enum OpenError {
     },
 }
 
+/// An address in front of a port.
+fn bracketed(address: &IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
 /// Why a host port could not be had. Trying again helps once its holder is gone.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Another sandbox of this engine has it.
-    #[error("Bind for {address}:{port} failed: port is already allocated")]
+    #[error("Bind for {}:{port} failed: port is already allocated", bracketed(address))]
     Allocated {
         /// The host address.
         address: IpAddr,
@@ -83,7 +91,7 @@ pub enum PortError {
         port: u16,
     },
     /// The host refused it; usually another program has it.
-    #[error("failed to bind host port {address}:{port}/{protocol}: {reason}{holder}")]
+    #[error("failed to bind host port {}:{port}/{protocol}: {reason}{holder}", bracketed(address))]
     Refused {
         /// The host address.
         address: IpAddr,
@@ -97,7 +105,7 @@ pub enum PortError {
         holder: String,
     },
     /// Every port of the range is taken.
-    #[error("no free host port in {address}:{first}-{last}/{protocol}")]
+    #[error("no free host port in {}:{first}-{last}/{protocol}", bracketed(address))]
     RangeExhausted {
         /// The host address.
         address: IpAddr,

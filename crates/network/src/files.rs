@@ -109,7 +109,11 @@ pub fn hosts(
     for own in own.iter().filter(is_told) {
         let _ = match domainname {
             "" => writeln!(text, "{own}\t{hostname}"),
-            domain => writeln!(text, "{own}\t{hostname}.{domain} {hostname}"),
+            domain => {
+                // As in Docker; a name with dots has its domain in it.
+                let short = hostname.split('.').next().unwrap_or(hostname);
+                writeln!(text, "{own}\t{hostname}.{domain} {short}")
+            }
         };
     }
     text

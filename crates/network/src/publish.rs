@@ -76,7 +76,7 @@ pub(crate) fn bindings(attachment: &Attachment, specs: Specs<'_>, relay: bool) -
     Bindings { ipv4: binding(true), ipv6: binding(false) }
 }
 
-/// Where a relay leads what no rule leads to a sandbox: to the same port in IPv4, or else in IPv6. None for a port that needs no
+/// Where a relay leads what no rule leads to a sandbox: to the same port in the family that it came by, or else in the other. None for a port that needs no
 /// relay as things are.
 pub(crate) fn relay_target(
     attachment: &Attachment,
@@ -96,7 +96,7 @@ pub(crate) fn relay_target(
     let ipv4 = port.host_address.is_ipv4();
     // What is sent to an address of one link can't be rewritten, nor what is sent to ::1 where br_netfilter is on.
     let needed = !ipv4 || !attachment.has_address(true);
-    (needed && port.protocol != Protocol::Sctp).then(|| of(true).or_else(|| of(false)))?
+    (needed && port.protocol != Protocol::Sctp).then(|| of(ipv4).or_else(|| of(!ipv4)))?
 }
 
 /// What the firewall holds for the ports of an attachment. `direct`: other hosts reach them at its own addresses as well.

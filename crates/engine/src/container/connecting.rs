@@ -67,9 +67,7 @@ impl Actor {
             Err(error) if error.kind() == ErrorKind::NotFound && !run.phase.is_alive() => {
                 endpoint::check(network, None, &settings)?;
                 let name = network.to_owned();
-                return self
-                    .replace(inner, Box::new(move |record| drop(record.networks.insert(name, settings))))
-                    .await;
+                return self.ask_for(inner, name, settings).await;
             }
             Err(error) => return Err(error),
         };
@@ -79,12 +77,11 @@ impl Actor {
         networks::check_together(&modes.network, others.iter().map(AsRef::as_ref), &found)?;
         let name = found.name.clone();
         if !run.phase.is_alive() {
-            return self
-                .replace(inner, Box::new(move |record| drop(record.networks.insert(name, settings))))
-                .await;
+            return self.ask_for(inner, name, settings).await;
         }
         let attachment = run.attachment.unwrap_or_else(|| nothing(&record));
-        if attachment.endpoint(&found.id).is_some() {
+        let is_nowhere_on_it = found.spec().is_none() && record.networks.contains_key(&name);
+        if attachment.endpoint(&found.id).is_some() || is_nowhere_on_it {
             return Err(Error::new(
                 ErrorKind::Forbidden,
                 format!("endpoint with name {} already exists in network {name}", record.name),
@@ -92,15 +89,26 @@ impl Actor {
         }
         if found.spec().is_none() {
             // `none`: there is nothing to plug in.
-            return self
-                .replace(inner, Box::new(move |record| drop(record.networks.insert(name, settings))))
-                .await;
+            return self.ask_for(inner, name, settings).await;
         }
         let mut wanted = (*record).clone();
         wanted.networks.insert(name, settings);
         self.plug_in(inner, &record, wanted, attachment, &found).await?;
         inner.connected_event("connect", &found, &self.container);
         Ok(())
+    }
+
+    /// Notes that a container wants to be on a network. As in Docker, one that does already keeps what it asked for.
+    async fn ask_for(
+        &mut self,
+        inner: &Arc<Inner>,
+        name: String,
+        settings: EndpointSettings,
+    ) -> Result<(), Error> {
+        let note = move |record: &mut Record| {
+            record.networks.entry(name).or_insert(settings);
+        };
+        self.replace(inner, Box::new(note)).await
     }
 
     /// Kernel, names, run.json, record; what was done is undone when a later step fails.
@@ -217,7 +225,7 @@ fn plug(
     let ports = ports::requests(&wanted.config, &wanted.host)?;
     let connected = inner.networks.connect(netns.as_fd(), attachment, request, &ports);
     let connected = connected.map_err(|error| networks::errors::attach("", &error))?;
-    let told = tell(inner, before, wanted, &connected, netns, network)
+    let told = tell(inner, [before, wanted], [attachment, &connected], netns, network)
         .and_then(|()| note(inner, wanted, &connected));
     if let Err(error) = told {
         if let Err(error) = unplug(inner, container, before, &connected, network) {
@@ -233,9 +241,8 @@ fn plug(
 /// Makes its new place known: its names, its name server, its /etc/hosts and /etc/resolv.conf.
 fn tell(
     inner: &Inner,
-    before: &Record,
-    wanted: &Record,
-    connected: &Attachment,
+    [before, wanted]: [&Record; 2],
+    [attachment, connected]: [&Attachment; 2],
     netns: std::os::fd::OwnedFd,
     network: &NetworkRecord,
 ) -> Result<(), Error> {
@@ -254,7 +261,7 @@ fn tell(
         }
         false => {}
     }
-    resolver::write_hosts(inner, wanted, &modes, &places, Some(connected))
+    resolver::update_hosts(inner, [before, wanted], &modes, &places, [attachment, connected])
 }
 
 /// Takes a running container off a network: run.json, names, kernel. Blocking.
@@ -281,7 +288,7 @@ fn unplug(
     inner.relays.update(&inner.networks, &left);
     inner.tell_other_names(record, &left);
     let modes = Modes::parse(&record.host, inner.host.facts.resources.unified)?;
-    resolver::write_hosts(inner, record, &modes, &inner.places(&record.id), Some(&left))?;
+    resolver::update_hosts(inner, [record; 2], &modes, &inner.places(&record.id), [attachment, &left])?;
     container.edit_run(|run| run.attachment = Some(left));
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! What a container's /etc/hosts and /etc/resolv.conf say, and the `--dns` flags behind them.
 
 use std::{
+    collections::HashSet,
     fs,
+    io::Read,
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -21,6 +23,9 @@ use crate::{
 /// Where the name server is that a container of a user-defined network asks. Docker's, since software looks for it.
 const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
+/// The longest /etc/hosts that is read back from a container, in bytes.
+const LONGEST_HOSTS: u64 = 1 << 20;
+
 /// Writes /etc/hosts, in place: a running container has this very file bound.
 pub(super) fn write_hosts(
     inner: &Inner,
@@ -29,20 +34,62 @@ pub(super) fn write_hosts(
     places: &Places,
     attachment: Option<&Attachment>,
 ) -> Result<(), Error> {
+    match hosts(inner, record, modes, attachment)? {
+        Some(text) => fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts")),
+        None => Ok(()),
+    }
+}
+
+/// Changes it for a container that runs and has come to other networks: what the container itself has written stays.
+pub(super) fn update_hosts(
+    inner: &Inner,
+    records: [&Record; 2],
+    modes: &Modes,
+    places: &Places,
+    attachments: [&Attachment; 2],
+) -> Result<(), Error> {
+    let text = |number: usize| hosts(inner, records[number], modes, Some(attachments[number]));
+    let (Some(before), Some(after)) = (text(0)?, text(1)?) else { return Ok(()) };
+    let path = places.directory.join("hosts");
+    let mut current = String::new();
+    let read = fs::File::open(&path).and_then(|file| file.take(LONGEST_HOSTS).read_to_string(&mut current));
+    let text = match read {
+        Ok(length) if (length as u64) < LONGEST_HOSTS => changed(&current, &before, &after),
+        // It isn't one any more.
+        _ => after,
+    };
+    fs::write(path, text).map_err(failed("write hosts"))
+}
+
+/// A text with the lines that `after` has and `before` has not, and without those that only `before` has.
+fn changed(text: &str, before: &str, after: &str) -> String {
+    let lines = |text| str::lines(text).collect::<HashSet<_>>();
+    let (old, new) = (lines(before), lines(after));
+    let kept = text.lines().filter(|line| !old.contains(line) || new.contains(line));
+    let added = after.lines().filter(|line| !old.contains(line));
+    kept.chain(added).map(|line| format!("{line}\n")).collect()
+}
+
+/// What the engine has to say in it; nothing where it is another container's.
+fn hosts(
+    inner: &Inner,
+    record: &Record,
+    modes: &Modes,
+    attachment: Option<&Attachment>,
+) -> Result<Option<String>, Error> {
     if matches!(modes.network, NetworkMode::Container(_)) {
-        return Ok(());
+        return Ok(None);
     }
     let mut extra = links::hosts(inner, record);
     extra.extend(extra_hosts(record)?);
-    let text = match modes.network {
+    Ok(Some(match modes.network {
         NetworkMode::Host => host_hosts(inner, &extra),
         _ => {
             let (name, domain) = names(record);
             let own = attachment.map(addresses).unwrap_or_default();
             files::hosts(&own, name, domain, &host_gateways(inner, attachment), &extra, record.has_ipv6())
         }
-    };
-    fs::write(places.directory.join("hosts"), text).map_err(failed("write hosts"))
+    }))
 }
 
 /// Every address of a container, network by network.

@@ -6,7 +6,7 @@ use bollard_stubs::models::{
     ContainerSummary, ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, ContainerSummaryStateEnum,
     EndpointSettings, MountPoint, PortBinding, PortMap, PortSummary, PortSummaryTypeEnum,
 };
-use minke_network::{Attachment, Endpoint, Protocol};
+use minke_network::{Attachment, Endpoint, Protocol, PublishedPort};
 use time::OffsetDateTime;
 
 use super::{Container, Phase, Record, RunView, links, ports, status_text};
@@ -68,13 +68,13 @@ fn state(phase: Phase) -> ContainerSummaryStateEnum {
 /// The ports of a running container: published ones with their host's side, exposed ones without.
 fn port_list(record: &Record, attachment: Option<&Attachment>) -> Vec<PortSummary> {
     let Some(attachment) = attachment else { return Vec::new() };
+    let published = published(attachment);
     let kind = |protocol| match protocol {
         Protocol::Tcp => PortSummaryTypeEnum::TCP,
         Protocol::Udp => PortSummaryTypeEnum::UDP,
         Protocol::Sctp => PortSummaryTypeEnum::SCTP,
     };
-    let mut list: Vec<PortSummary> = attachment
-        .ports
+    let mut list: Vec<PortSummary> = published
         .iter()
         .map(|port| PortSummary {
             ip: Some(port.host_address.to_string()),
@@ -83,12 +83,10 @@ fn port_list(record: &Record, attachment: Option<&Attachment>) -> Vec<PortSummar
             typ: Some(kind(port.protocol)),
         })
         .collect();
-    for (port, protocol) in
-        record.config.exposed_ports.iter().flatten().filter_map(|key| ports::parse(key).ok())
-    {
-        let published =
-            attachment.ports.iter().any(|known| known.container_port == port && known.protocol == protocol);
-        if !published {
+    for (port, protocol) in exposed(record) {
+        let is_published =
+            published.iter().any(|known| known.container_port == port && known.protocol == protocol);
+        if !is_published {
             list.push(PortSummary {
                 ip: None,
                 private_port: port,
@@ -100,11 +98,28 @@ fn port_list(record: &Record, attachment: Option<&Attachment>) -> Vec<PortSummar
     list
 }
 
+/// What is published of a container that has a way out: without one nobody gets in.
+fn published(attachment: &Attachment) -> &[PublishedPort] {
+    let has_gateway = [true, false].into_iter().any(|ipv4| attachment.gateway(ipv4).is_some());
+    if has_gateway { &attachment.ports } else { &[] }
+}
+
+/// The exposed ports, each once: `80` is `80/tcp`.
+fn exposed(record: &Record) -> Vec<(u16, Protocol)> {
+    let mut found: Vec<(u16, Protocol)> = Vec::new();
+    for port in record.config.exposed_ports.iter().flatten().filter_map(|key| ports::parse(key).ok()) {
+        if !found.contains(&port) {
+            found.push(port);
+        }
+    }
+    found
+}
+
 /// The ports as `inspect` shows them: exposed ones with `null`.
 pub(super) fn port_map(record: &Record, attachment: &Attachment) -> PortMap {
     let mut map: PortMap =
-        record.config.exposed_ports.iter().flatten().map(|port| (port.clone(), None)).collect();
-    for port in &attachment.ports {
+        exposed(record).into_iter().map(|(port, protocol)| (format!("{port}/{protocol}"), None)).collect();
+    for port in published(attachment) {
         let bindings = map.entry(format!("{}/{}", port.container_port, port.protocol)).or_default();
         bindings.get_or_insert_default().push(PortBinding {
             host_ip: Some(port.host_address.to_string()),

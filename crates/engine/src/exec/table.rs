@@ -49,15 +49,20 @@ pub(super) struct Exec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Created,
+    /// Somebody is starting it; nobody else may.
+    Starting,
     Running(i32),
-    Ended { code: i64, pid: i32 },
+    Ended {
+        code: i64,
+        pid: i32,
+    },
 }
 
 impl State {
     pub(super) fn pid(self) -> i32 {
         match self {
             Self::Running(pid) | Self::Ended { pid, .. } => pid,
-            Self::Created => 0,
+            Self::Created | Self::Starting => 0,
         }
     }
 }
@@ -90,6 +95,24 @@ impl Table {
     }
 }
 
+fn unknown(id: &str) -> Error {
+    Error::not_found(format!("No such exec instance: {id}"))
+}
+
+/// Whether one in this state may be started.
+///
+/// # Errors
+/// `Conflict` when it has been.
+pub(super) fn may_start(id: &str, state: State) -> Result<(), Error> {
+    match state {
+        State::Created => Ok(()),
+        State::Starting | State::Running(_) => {
+            Err(Error::conflict(format!("exec command {id} is already running")))
+        }
+        State::Ended { .. } => Err(Error::conflict(format!("exec command {id} has already run"))),
+    }
+}
+
 impl Execs {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -97,12 +120,24 @@ impl Execs {
 
     pub(super) fn get(&self, id: &str) -> Result<Exec, Error> {
         let found = self.lock().all.get(id).cloned();
-        found.ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
+        found.ok_or_else(|| unknown(id))
     }
 
     pub(super) fn set(&self, id: &str, state: State) {
         self.lock().set(id, state);
         self.changed.notify_waiters();
+    }
+
+    /// Lets one caller start it.
+    ///
+    /// # Errors
+    /// As for [`may_start`], also where another has begun meanwhile; `NotFound`.
+    pub(super) fn begin(&self, id: &str) -> Result<(), Error> {
+        let mut table = self.lock();
+        let exec = table.all.get_mut(id).ok_or_else(|| unknown(id))?;
+        may_start(id, exec.state)?;
+        exec.state = State::Starting;
+        Ok(())
     }
 
     /// One that has been started. Clients ask for a terminal's size as soon as its connection is theirs.
@@ -112,7 +147,7 @@ impl Execs {
                 let mut changed = pin!(self.changed.notified());
                 changed.as_mut().enable();
                 let exec = self.get(id)?;
-                if exec.state != State::Created {
+                if !matches!(exec.state, State::Created | State::Starting) {
                     return Ok(exec);
                 }
                 changed.await;
@@ -149,6 +184,8 @@ impl Execs {
         for (id, state) in own {
             match state {
                 State::Created => table.remove(&id),
+                // Who starts it will hear of the end.
+                State::Starting => {}
                 State::Running(pid) => table.set(&id, State::Ended { code: 137, pid }),
                 State::Ended { .. } => {}
             }

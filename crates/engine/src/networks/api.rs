@@ -106,6 +106,7 @@ impl Engine {
             let used = inner.networks_in_use();
             let doomed = inner.network_table.all().into_iter().filter(|network| {
                 !is_predefined(&network.name)
+                    && !network.is_config()
                     && !used.contains(&network.id)
                     && until.is_none_or(|until| created(network) <= until)
                     && filters.labels(|key| network.labels.get(key).map(String::as_str))

@@ -153,3 +153,28 @@ fn a_copy_opens_no_library_and_no_list_of_names_in_the_container() {
     }
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_compressed_archive_is_unpacked_into_a_container() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["run", "-d", "--name", "box", "busybox", "sleep", "600"]).ok();
+    let archive = host.path("a.tgz");
+    std::fs::write(host.path("file"), "text\n").expect("there is room");
+    let words = ["-czf", "a.tgz", "file"];
+    let packed = std::process::Command::new("tar").args(words).current_dir(host.path("")).status();
+    assert!(packed.expect("the host has tar").success());
+    let bytes = std::fs::read(archive).expect("it was copied");
+    let path = "/containers/box/archive?path=/home";
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        bytes.len()
+    );
+    let mut socket =
+        std::os::unix::net::UnixStream::connect(host.path("docker.sock")).expect("the engine listens");
+    std::io::Write::write_all(&mut socket, &[head.as_bytes(), &bytes].concat()).expect("it reads");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut socket, &mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(host.docker(["exec", "box", "cat", "/home/file"]).ok(), "text");
+    host.expect_nothing_left();
+}

@@ -184,3 +184,110 @@ fn names_and_resolvers_are_in_place(#[values(Cli::Docker, Cli::Minke)] cli: Cli)
     }
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_routed_networks_published_ports_are_reached_from_other_networks() {
+    let host = Host::with_busybox();
+    let mode = "com.docker.network.bridge.gateway_mode_ipv4=routed";
+    let _ = host.docker(["network", "create", "--subnet", "10.77.0.0/24", "-o", mode, "routed"]).ok();
+    let serve = "mkdir /w; echo page >/w/index.html; httpd -p 81 -h /w; exec httpd -f -p 80 -h /w";
+    let _ = host
+        .docker([
+            "run",
+            "-d",
+            "--network",
+            "routed",
+            "--ip",
+            "10.77.0.10",
+            "-p",
+            "80",
+            "--name",
+            "web",
+            "busybox",
+            "sh",
+            "-c",
+            serve,
+        ])
+        .ok();
+    let ask = |what: &str| host.docker(["run", "--rm", "busybox", "sh", "-c", what]);
+    let get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 10.77.0.10";
+    assert!(ask(&format!("{get} 80")).expect_code(0).stdout.ends_with("page\n"));
+    let _ = ask("ping -c 1 -W 5 10.77.0.10").expect_code(0);
+    // What isn't published stays closed.
+    assert_eq!(ask(&format!("{get} 81")).stdout, "");
+    let _ = host.docker(["rm", "-f", "web"]).ok();
+    let _ = host.docker(["network", "rm", "routed"]).ok();
+    host.expect_nothing_left();
+}
+
+#[test]
+fn connecting_changes_no_more_than_it_has_to() {
+    let host = Host::with_busybox();
+    for words in [["network", "create", "one"], ["network", "create", "two"]] {
+        let _ = host.docker(words).ok();
+    }
+    let _ = host.docker(["network", "create", "--config-only", "settings"]).ok();
+    // What the container has written into /etc/hosts stays, and what a stopped one asked for.
+    let _ = host.docker(["run", "-d", "--name", "box", "--network", "one", "busybox", "sleep", "600"]).ok();
+    let _ = host.docker(["exec", "box", "sh", "-c", "echo 192.0.2.1 mine >>/etc/hosts"]).ok();
+    let lines =
+        || host.docker(["exec", "box", "sh", "-c", "grep -c . /etc/hosts; grep mine /etc/hosts"]).ok();
+    let before = lines();
+    let _ = host.docker(["network", "connect", "two", "box"]).ok();
+    assert_ne!(lines(), before, "it has one more address");
+    assert!(lines().ends_with("192.0.2.1 mine"));
+    let _ = host.docker(["network", "disconnect", "two", "box"]).ok();
+    assert_eq!(lines(), before);
+    let _ = host.docker(["create", "--name", "stopped", "busybox"]).ok();
+    let _ = host.docker(["network", "connect", "--alias", "known", "two", "stopped"]).ok();
+    let _ = host.docker(["network", "connect", "two", "stopped"]).ok();
+    let aliases = host.docker(["inspect", "-f", "{{json .NetworkSettings.Networks.two.Aliases}}", "stopped"]);
+    assert_eq!(aliases.ok(), "[\"known\"]");
+    let _ = host.docker(["rm", "-f", "box", "stopped"]).ok();
+    let _ = host.docker(["network", "prune", "-f"]).ok();
+    let left = host.docker(["network", "ls", "--format", "{{.Name}}", "--filter", "type=custom"]).ok();
+    assert_eq!(left, "settings");
+    let _ = host.docker(["network", "rm", "settings"]).ok();
+    host.expect_nothing_left();
+}
+
+#[test]
+fn ports_are_told_of_once_and_while_there_is_a_way_in() {
+    let host = Host::with_busybox();
+    let _ = host.docker(["network", "create", "--internal", "inside"]).ok();
+    let _ = host
+        .docker([
+            "run",
+            "-d",
+            "--name",
+            "box",
+            "--network",
+            "inside",
+            "-p",
+            "127.0.0.1::80",
+            "--expose",
+            "81",
+            "--expose",
+            "81/tcp",
+            "busybox",
+            "sleep",
+            "600",
+        ])
+        .ok();
+    let ports = || {
+        host.docker([
+            "inspect",
+            "-f",
+            "{{range $k, $v := .NetworkSettings.Ports}}{{$k}} {{len $v}} {{end}}",
+            "box",
+        ])
+        .ok()
+    };
+    let _ = host.docker(["network", "connect", "bridge", "box"]).ok();
+    assert_eq!(ports(), "80/tcp 1 81/tcp 0");
+    let _ = host.docker(["network", "disconnect", "bridge", "box"]).ok();
+    assert_eq!(ports(), "80/tcp 0 81/tcp 0");
+    let _ = host.docker(["rm", "-f", "box"]).ok();
+    let _ = host.docker(["network", "rm", "inside"]).ok();
+    host.expect_nothing_left();
+}

@@ -352,8 +352,11 @@ fn forward(Rules { strangers, .. }: Rules) -> Vec<Rule> {
         rule("containers of one bridge", [neighbours, accept()]),
         rule("links", [family(true), into_a_bridge(), out_of_a_bridge(), linked, accept()]),
         rule("published ports", [into_a_bridge(), rewritten(), accept()]),
-        rule("nothing else from bridge to bridge", [into_a_bridge(), out_of_a_bridge(), drop()]),
     ];
+    for v4 in [true, false] {
+        rules.extend(from_other_bridges(v4));
+    }
+    rules.push(rule("nothing else from bridge to bridge", [into_a_bridge(), out_of_a_bridge(), drop()]));
     for v4 in [true, false] {
         rules.extend(from_other_hosts(v4));
     }
@@ -369,21 +372,48 @@ fn forward(Rules { strangers, .. }: Rules) -> Vec<Rule> {
     rules
 }
 
-/// What other hosts reach at containers' own addresses.
-fn from_other_hosts(v4: bool) -> [Rule; 3] {
-    let into_a_bridge = || [family(v4), vec![OutputInterface(R0), InSet(R0, BRIDGES.into())]].concat();
-    let sets = subnet_sets(v4);
-    let subnet = |set: &str| [load(destination(v4), R0), vec![InSet(R0, set.into())]].concat();
+/// What is sent to an address of a container's own, on its way into a bridge.
+fn into_a_bridge_of(v4: bool) -> Vec<Expression> {
+    [family(v4), vec![OutputInterface(R0), InSet(R0, BRIDGES.into())]].concat()
+}
+
+/// That the destination is in one of a set's subnets.
+fn to_subnet(v4: bool, set: &str) -> Vec<Expression> {
+    [load(destination(v4), R0), vec![InSet(R0, set.into())]].concat()
+}
+
+/// That the destination is a published port at a container's own address.
+fn to_routed_port(v4: bool) -> Vec<Expression> {
     let words = if v4 { 1 } else { 4 };
     let port = vec![
         TransportProtocol(Register(words)),
         TransportHeader { offset: 2, length: 2, to: Register(words + 1) },
         InSet(R0, if v4 { ROUTED_PORTS4 } else { ROUTED_PORTS6 }.into()),
     ];
-    let ping = protocol(if v4 { ICMP } else { ICMPV6 });
+    [load(destination(v4), R0), port].concat()
+}
+
+fn ping(v4: bool) -> Vec<Expression> {
+    protocol(if v4 { ICMP } else { ICMPV6 })
+}
+
+/// What containers of other bridges reach at containers' own addresses: of routed networks what is published, for it is so nowhere
+/// else, and pings.
+fn from_other_bridges(v4: bool) -> [Rule; 2] {
+    let routed = || [into_a_bridge_of(v4), to_subnet(v4, subnet_sets(v4).routed)].concat();
     [
-        rule("routed ports", [into_a_bridge(), load(destination(v4), R0), port, accept()]),
-        rule("routed networks answer pings", [into_a_bridge(), ping, subnet(sets.routed), accept()]),
+        rule("routed ports, from other bridges", [routed(), to_routed_port(v4), accept()]),
+        rule("routed networks answer pings, from other bridges", [routed(), ping(v4), accept()]),
+    ]
+}
+
+/// What other hosts reach at containers' own addresses.
+fn from_other_hosts(v4: bool) -> [Rule; 3] {
+    let sets = subnet_sets(v4);
+    let (into_a_bridge, subnet) = (|| into_a_bridge_of(v4), |set: &str| to_subnet(v4, set));
+    [
+        rule("routed ports", [into_a_bridge(), to_routed_port(v4), accept()]),
+        rule("routed networks answer pings", [into_a_bridge(), ping(v4), subnet(sets.routed), accept()]),
         rule("unprotected networks", [into_a_bridge(), subnet(sets.unprotected), accept()]),
     ]
 }
