@@ -124,7 +124,7 @@ async fn a_ping_says_what_clients_decide_by() {
         assert!(answer.contains(&format!("{header}\r\n")), "{header}: {answer}");
     }
     assert!(answer.contains("Cache-Control: no-cache, no-store, must-revalidate\r\n"), "{answer}");
-    assert!(answer.contains("Server: Minke/0.0.1 (linux)\r\n"), "{answer}");
+    assert!(answer.contains("Server: Minke/28.5.2+minke.0.0.1 (linux)\r\n"), "{answer}");
     let head = rig.raw("HEAD /v1.24/_ping HTTP/1.1\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     rig.end().await;
