@@ -70,10 +70,10 @@ has "stats" web "$(/minke stats --no-stream web)"
 /minke run --name greedy --memory 16m busybox dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null
 check "out of memory" 137 $?
 check "and the state says so" true "$(/minke inspect -f '{{.State.OOMKilled}}' greedy)"
-open_tun='exec 3</tmp/tun'
+open_serial='exec 3</tmp/serial'
 check "a device that is not allowed" 1 \
-  "$(/minke run --rm --cap-add MKNOD busybox sh -c "busybox mknod /tmp/tun c 10 200 && $open_tun" >/dev/null 2>&1; echo $?)"
-check "a device that is" 0 "$(/minke run --rm --device /dev/net/tun:/tmp/tun busybox sh -c "$open_tun" >/dev/null; echo $?)"
+  "$(/minke run --rm --cap-add MKNOD busybox sh -c "busybox mknod /tmp/serial c 4 64 && $open_serial" >/dev/null 2>&1; echo $?)"
+check "a device that is" 0 "$(/minke run --rm --device /dev/ttyS0:/tmp/serial busybox sh -c "$open_serial" >/dev/null; echo $?)"
 kill -9 $engine
 /minke daemon >>/log 2>&1 &
 engine=$!
