@@ -367,7 +367,7 @@ impl Iterator for Level {
     }
 }
 
-/// Whether anything below a directory is not left out (`!` patterns). What is deeper than [`DEEPEST`] is.
+/// Whether anything below a directory is not left out (`!` patterns). What is deeper than [`DEEPEST`] counts as left out.
 pub(crate) fn has_included(directory: &OwnedFd, path: &Path, excluded: Excluded<'_>) -> io::Result<bool> {
     let mut levels = vec![Level::new(directory.try_clone()?, path.to_owned())?];
     while let Some(top) = levels.last_mut() {

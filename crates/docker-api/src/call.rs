@@ -172,8 +172,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
 /// Notes where an unknown field is. A path is as long as its names, so that few bytes could fill the memory with them: those that come
 /// after [`MOST_PATHS`] bytes of them are not told of.
 fn note(unknown: &mut Vec<String>, path: &serde_ignored::Path<'_>) {
-    let taken: usize = unknown.iter().map(String::len).sum();
-    if unknown.len() < MOST_UNKNOWN && taken < MOST_PATHS {
+    if unknown.len() < MOST_UNKNOWN && unknown.iter().map(String::len).sum::<usize>() < MOST_PATHS {
         unknown.push(path.to_string());
     }
 }

@@ -137,7 +137,10 @@ impl Engine {
                     points.are_made(&workspace);
                     taken.running(Some(&spawned.supervisor));
                     let exit = execute(&spawned.supervisor, &workspace, &record, output).await;
-                    taken.running(None);
+                    // Whatever else became of it may still run, and is killed when it is dropped.
+                    if exit.is_ok() {
+                        taken.running(None);
+                    }
                     exit
                 }
                 Err(failure) => never_ran(failure),

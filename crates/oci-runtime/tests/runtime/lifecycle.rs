@@ -78,6 +78,17 @@ fn a_paused_container_can_be_deleted_by_force() {
     bundle.on("delete").failed_with(1, &["container does not exist"]);
 }
 
+/// A cgroup around a container's, which goes with all that is in it, whatever became of the test.
+struct Above(Cgroup);
+
+impl Drop for Above {
+    fn drop(&mut self) {
+        let _ = self.0.thaw();
+        let _ = self.0.kill_all();
+        let _ = self.0.remove();
+    }
+}
+
 /// With freezers (cgroup v1) a process that is frozen from above takes no signal.
 #[test]
 fn a_container_that_cannot_be_killed_is_not_forgotten() {
@@ -86,17 +97,17 @@ fn a_container_that_cannot_be_killed_is_not_forgotten() {
         return;
     }
     let mut bundle = Bundle::new("");
-    let above = Cgroup::create_in(&layout, &format!("/{}", bundle.id)).unwrap();
+    let above = Above(Cgroup::create_in(&layout, &format!("/{}", bundle.id)).unwrap());
     bundle.linux().cgroups_path = Some(format!("/{}/below", bundle.id));
     bundle.start_sleeping();
-    above.freeze().unwrap();
+    above.0.freeze().unwrap();
     let words = ["the first process was killed and has not ended within 10 s"];
     bundle.call(&["delete", "--force", &bundle.id]).failed_with(1, &words);
-    above.thaw().unwrap();
+    above.0.thaw().unwrap();
     // The kill was on its way.
     bundle.wait_for("stopped");
     bundle.on("delete").succeeded();
-    Cgroup::remove_paths(above.paths().values()).unwrap();
+    drop(above);
     bundle.left_nothing();
 }
 

@@ -215,14 +215,26 @@ fn an_address_of_one_link_leads_to_a_container_with_both_families() {
         shown.split_whitespace().find_map(|word| word.strip_suffix("/64")).expect("it has one").to_owned();
     let link = Run::new("ip", ["-o", "link", "show", "eth0"]).within(&lan.netns).ok();
     let index: u32 = link.split(':').next().and_then(|index| index.parse().ok()).expect("an index");
-    let address = SocketAddr::V6(SocketAddrV6::new(own.parse().expect("an address"), 8080, 0, index));
-    let answer = lan.netns.enter(|| {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map(|_| answer)
-    });
-    assert!(answer.as_deref().is_ok_and(|answer| answer.ends_with("page\n")), "{address}: {answer:?}");
+    let ask = |port: u16| {
+        let address = SocketAddr::V6(SocketAddrV6::new(own.parse().expect("an address"), port, 0, index));
+        lan.netns.enter(|| {
+            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        })
+    };
+    let answer = ask(8080);
+    assert!(answer.as_deref().is_ok_and(|answer| answer.ends_with("page\n")), "{answer:?}");
+    // Who comes by IPv6 is led to IPv6: the program may listen there alone.
+    let listen = "echo page > /var/www/index.html; exec httpd -f -h /var/www -p [fd66::10]:80";
+    let run = ["run", "-d", "--network", "both", "--ip6", "fd66::10", "-p", "8081:80"];
+    let _ = host
+        .cli_args(Cli::Minke, &[&run[..], &["--name", "six", "busybox", "sh", "-c", listen]].concat())
+        .ok();
+    assert!(host.fetch("[fd66::10]:80").ends_with("page\n"), "it listens");
+    let answer = ask(8081);
+    assert!(answer.as_deref().is_ok_and(|answer| answer.ends_with("page\n")), "{answer:?}");
     drop(lan);
     host.expect_nothing_left();
 }
