@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use minke_build::{Arrivals, Context, ToldProvenance};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::frontend::attributes::Attributes;
 use crate::grpc::{Code, Status};
@@ -34,6 +34,11 @@ pub(crate) struct Build {
     returned: Mutex<Option<oneshot::Sender<Returned>>>,
     /// The context where it came beside the session, until the build ends.
     files: Mutex<Option<Arc<dyn Context>>>,
+    /// Watched by those that are built on one of its results: they read from its client, which is there until its solve is
+    /// answered.
+    needed: watch::Sender<()>,
+    /// The builds that it is built on.
+    needs: Mutex<Vec<watch::Receiver<()>>>,
     /// Told when somebody ends it who isn't waiting for it.
     pub(crate) cancelled: Notify,
     /// How its result came about, once it is there.
@@ -44,6 +49,19 @@ impl Build {
     /// The context that came beside the session, if one did.
     pub(crate) fn files(&self) -> Option<Arc<dyn Context>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the client of another build until this one ends.
+    pub(crate) fn need(&self, other: &Self) {
+        if std::ptr::eq(self, other) {
+            return;
+        }
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner).push(other.needed.subscribe());
+    }
+
+    /// Waits until nobody is built on it any more.
+    pub(crate) async fn is_unneeded(&self) {
+        self.needed.closed().await;
     }
 
     /// Keeps what is to be built; returns its reference.
@@ -138,6 +156,8 @@ impl Builds {
             sources: Mutex::default(),
             returned: Mutex::new(Some(sender)),
             files: Mutex::new(files),
+            needed: watch::Sender::default(),
+            needs: Mutex::default(),
             cancelled: Notify::new(),
             provenance: OnceLock::new(),
         });
@@ -176,15 +196,24 @@ impl Builds {
     /// # Errors
     /// When there is no such build, or no such result of it.
     pub(crate) async fn result(&self, reference: &str) -> Result<(Arc<Build>, Arc<Attributes>), Status> {
-        let name = reference.rsplit_once('-').map_or(reference, |(build, _)| build);
-        let build = self.get(name).await?;
+        let build = self.get(build_of(reference)).await?;
         let attributes = build.result(reference)?;
         Ok((build, attributes))
+    }
+
+    /// The build of a result, if it is there now.
+    pub(crate) fn of_result(&self, reference: &str) -> Option<Arc<Build>> {
+        self.known(build_of(reference))
     }
 
     fn forget(&self, reference: &str) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
     }
+}
+
+/// The reference of the build in which a result was asked for.
+fn build_of(reference: &str) -> &str {
+    reference.rsplit_once('-').map_or(reference, |(build, _)| build)
 }
 
 /// A build while its solve is answered.
@@ -199,6 +228,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.build.feed.finish();
         drop(self.build.files.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.build.needs.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let (builds, reference) = (self.builds.clone(), self.build.request.reference.clone());
         // Without a runtime the process is ending, and all is forgotten.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -231,6 +261,22 @@ mod tests {
         assert!(builds.begin(request("a"), None).is_err() && builds.begin(request(""), None).is_err());
         drop(running);
         assert!(builds.get("a").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_build_is_needed_until_those_on_it_end() {
+        let builds = Builds::default();
+        let [parent, child, other] = ["a", "b", "c"].map(|name| builds.begin(request(name), None).unwrap());
+        parent.build.is_unneeded().await;
+        child.build.need(&parent.build);
+        parent.build.need(&parent.build);
+        other.build.need(&parent.build);
+        let waits = || tokio::time::timeout(Duration::from_millis(20), parent.build.is_unneeded());
+        assert!(waits().await.is_err());
+        drop(child);
+        assert!(waits().await.is_err());
+        drop(other);
+        assert!(waits().await.is_ok());
     }
 
     #[tokio::test]

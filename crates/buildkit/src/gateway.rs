@@ -137,6 +137,7 @@ async fn solve_part(
     frontend::check(&request.frontend, &request.frontend_opt)?;
     let mut attributes = Attributes::read(&request.frontend_opt)?;
     attributes.inputs = request.frontend_inputs;
+    solve::need_others(shared, build, &attributes);
     if let Some(question) = attributes.question.clone() {
         return answer(shared, build, &attributes, &question).await;
     }

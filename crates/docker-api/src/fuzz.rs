@@ -6,8 +6,8 @@ use hyper::Method;
 use minke_testkit::fuzz::{Input, REFUSED, Suite, TAKEN, Target, Verdict, broken, holds, one_line};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::call;
 use crate::error::ApiError;
+use crate::json;
 use crate::query::Query;
 use crate::sniff::{LIMIT, RawRequest, Sniffed, sniff, with_clean_target};
 use crate::{path, routes, version};
@@ -55,7 +55,7 @@ fn body(text: &[u8]) -> Verdict {
 }
 
 fn object<T: DeserializeOwned + Serialize + std::fmt::Debug>(text: &[u8]) -> Verdict {
-    match call::parse::<T>(text) {
+    match json::parse::<T>(text) {
         Ok((value, _)) => {
             // Sets have no order, so that what is read again is not always equal.
             let written =

@@ -33,6 +33,7 @@ mod exec;
 mod fuzz;
 mod hijack;
 mod images;
+mod json;
 mod legacy;
 mod listener;
 mod networks;

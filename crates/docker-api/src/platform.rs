@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::json;
 
 /// A platform in a query: Docker sends JSON in most of them, and words elsewhere.
 pub(crate) fn words(text: &str) -> Result<String, ApiError> {
@@ -21,8 +22,8 @@ pub(crate) fn words(text: &str) -> Result<String, ApiError> {
     if !text.starts_with('{') {
         return Ok(text.to_owned());
     }
-    let words: Words = serde_json::from_str(text)
-        .map_err(|error| ApiError::invalid(format!("invalid platform: {error}")))?;
+    let (words, _): (Words, _) = json::parse(text.as_bytes())
+        .map_err(|error| ApiError::invalid(format!("invalid platform: {}", error.message)))?;
     let variant = if words.variant.is_empty() { String::new() } else { format!("/{}", words.variant) };
     Ok(format!("{}/{}{variant}", words.os, words.architecture))
 }

@@ -90,25 +90,30 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::NotFound`] when one of the names isn't there.
     pub async fn image_save(&self, names: Vec<String>) -> Result<ByteStream, Error> {
+        // Before the client has an answer: it may take the names away while it still reads.
+        let (names, saving) = self
+            .blocking(move |inner| {
+                let names = names.into_iter().flat_map(|name| inner.all_tags_of(name));
+                let found = names.map(|name| Ok((inner.find_image(&name)?.id, name)));
+                let found: Vec<(ImageId, String)> = found.collect::<Result<_, Error>>()?;
+                let names: Vec<String> = found.iter().map(|(_, name)| name.clone()).collect();
+                let saving = inner.images.save(&names).map_err(|error| match error {
+                    SaveError::Find(error) => inner.find_error(&error),
+                    error => Error::internal("save the images", &error),
+                })?;
+                Ok((found, saving))
+            })
+            .await?;
         let inner = Arc::clone(self.inner());
-        let names: Vec<String> = names.into_iter().flat_map(|name| inner.all_tags_of(name)).collect();
-        for name in &names {
-            inner.find_image(name)?;
-        }
         let (mut writer, stream) = pipes::to_async(self.busy());
-        minke_patience::spawn(move || {
-            let saved = inner.images.save(&names, &mut writer);
-            match saved {
-                Ok(()) => {
-                    let _ = writer.flush();
-                    for name in &names {
-                        if let Ok(image) = inner.images.find(name) {
-                            inner.image_event("save", &image.id.to_string(), name);
-                        }
-                    }
+        minke_patience::spawn(move || match saving.write(&mut writer) {
+            Ok(()) => {
+                let _ = writer.flush();
+                for (id, name) in &names {
+                    inner.image_event("save", &id.to_string(), name);
                 }
-                Err(error) => writer.fail(std::io::Error::other(save_error(&error))),
             }
+            Err(error) => writer.fail(std::io::Error::other(chain(&error))),
         });
         Ok(stream)
     }
@@ -442,8 +447,4 @@ fn load_error(action: &str, error: &LoadError) -> Error {
         LoadError::Store(error) => Error::internal(format!("{action} the archive"), error),
         error => Error::invalid(chain(error)),
     }
-}
-
-fn save_error(error: &SaveError) -> String {
-    chain(error)
 }

@@ -48,7 +48,7 @@ pub use import::ImportOptions;
 pub use load::{LoadError, LoadProgress, Loaded};
 pub use minke_model::image_config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
 pub use receive::{LayerState, PulledLayer};
-pub use save::{HeldImage, SaveError};
+pub use save::{HeldImage, SaveError, Saving};
 pub use store::{
     FindError, ImageStore, KnownManifest, ManifestKind, OpenError, RemoveError, StagedLayer, StoreError,
     StoreOptions, TagError,

@@ -67,36 +67,25 @@ struct WholeIndex {
     blobs: BTreeMap<Digest, u64>,
 }
 
+/// Images as one tar that is to be written; nothing of them is removed meanwhile.
+pub struct Saving {
+    held: Staging,
+    chosen: Vec<Chosen>,
+}
+
 impl ImageStore {
-    /// Writes images as one tar. A name without a tag stands for all tags of its repository, an id for the image
+    /// Chooses images to write as one tar. A name without a tag stands for all tags of its repository, an id for the image
     /// without names, as in Docker.
     ///
     /// # Errors
-    /// [`SaveError`]; nothing is written when a name is unknown.
-    pub fn save(&self, names: &[String], to: impl Write) -> Result<(), SaveError> {
+    /// [`SaveError::Find`] when a name is unknown.
+    pub fn save(&self, names: &[String]) -> Result<Saving, SaveError> {
         let mut held = self.stage()?;
         let chosen = self.choose(names)?;
         for image in &chosen {
             held.hold_all(image)?;
         }
-        let mut tar = TarWriter::new(to);
-        let documents = documents(&chosen);
-        for (name, content) in &documents {
-            tar.file(name, 0o644, content).map_err(SaveError::Write)?;
-        }
-        for folder in ["blobs/", "blobs/sha256/"] {
-            let mut entry = Entry::new(folder, EntryKind::Directory);
-            entry.mode = 0o755;
-            tar.entry(&entry).map_err(SaveError::Write)?;
-        }
-        let mut written = BTreeSet::new();
-        for (digest, size) in chosen.iter().flat_map(Chosen::blobs) {
-            if written.insert(digest) {
-                write_blob(&held, &mut tar, digest, size)?;
-            }
-        }
-        tar.finish().map_err(SaveError::Write)?;
-        Ok(())
+        Ok(Saving { held, chosen })
     }
 
     fn choose(&self, names: &[String]) -> Result<Vec<Chosen>, FindError> {
@@ -159,6 +148,33 @@ impl ImageStore {
             blobs.extend(all.iter().map(|blob| (blob.digest, blob.size)));
         }
         Some(WholeIndex { descriptor, blobs })
+    }
+}
+
+impl Saving {
+    /// Writes the tar.
+    ///
+    /// # Errors
+    /// [`SaveError`] when the receiver doesn't take it, or a file of the store is gone.
+    pub fn write(&self, to: impl Write) -> Result<(), SaveError> {
+        let mut tar = TarWriter::new(to);
+        let documents = documents(&self.chosen);
+        for (name, content) in &documents {
+            tar.file(name, 0o644, content).map_err(SaveError::Write)?;
+        }
+        for folder in ["blobs/", "blobs/sha256/"] {
+            let mut entry = Entry::new(folder, EntryKind::Directory);
+            entry.mode = 0o755;
+            tar.entry(&entry).map_err(SaveError::Write)?;
+        }
+        let mut written = BTreeSet::new();
+        for (digest, size) in self.chosen.iter().flat_map(Chosen::blobs) {
+            if written.insert(digest) {
+                write_blob(&self.held, &mut tar, digest, size)?;
+            }
+        }
+        tar.finish().map_err(SaveError::Write)?;
+        Ok(())
     }
 }
 

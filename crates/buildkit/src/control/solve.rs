@@ -23,7 +23,7 @@ use crate::Shared;
 use crate::builds::{Build, Running};
 use crate::frontend::attributes::{Attributes, Files};
 use crate::frontend::inputs::{Sources, dockerfile_in, endpoint, gather, of_solve};
-use crate::frontend::{self, outputs};
+use crate::frontend::{self, links, outputs};
 use crate::grpc::{Code, Status};
 use crate::pb::control::{SolveRequest, SolveResponse};
 use crate::session::Session;
@@ -54,6 +54,7 @@ pub(crate) async fn solve_begun(shared: &Arc<Shared>, mut running: Running) -> R
         match Attributes::read(&running.build.request.frontend_attrs) {
             Ok(mut attributes) => {
                 attributes.inputs.clone_from(&running.build.request.frontend_inputs);
+                need_others(shared, &running.build, &attributes);
                 if running.build.files().is_some() {
                     (attributes.context, attributes.dockerfile) = (Files::Posted, None);
                 }
@@ -64,7 +65,18 @@ pub(crate) async fn solve_begun(shared: &Arc<Shared>, mut running: Running) -> R
     };
     tracing::debug!(reference = running.build.request.reference, took = ?began.elapsed().unwrap_or_default(), "solved");
     record.end(&outcome, running.build.provenance.get().map_or(&[], Vec::as_slice));
+    if outcome.is_ok() {
+        running.build.is_unneeded().await;
+    }
     Ok(SolveResponse { exporter_response: outcome? })
+}
+
+/// Keeps the clients of the builds that one is built on, until it ends.
+pub(crate) fn need_others(shared: &Shared, build: &Build, attributes: &Attributes) {
+    let others = attributes.inputs.values().filter_map(links::reference);
+    for other in others.filter_map(|reference| shared.builds.of_result(&reference)) {
+        build.need(&other);
+    }
 }
 
 /// What can't be solved at all.

@@ -98,8 +98,9 @@ fn extra_hosts(query: &Query) -> Vec<String> {
 /// A parameter in JSON; nothing and `null` are empty.
 pub(super) fn json<T: DeserializeOwned + Default>(query: &Query, name: &str) -> Result<T, ApiError> {
     let Some(text) = query.non_empty(name) else { return Ok(T::default()) };
-    let value: Option<T> =
-        serde_json::from_str(text).map_err(|error| ApiError::invalid(format!("invalid {name}: {error}")))?;
+    let value: Result<(Option<T>, _), _> = crate::json::parse(text.as_bytes());
+    let (value, _) =
+        value.map_err(|error| ApiError::invalid(format!("invalid {name}: {}", error.message)))?;
     Ok(value.unwrap_or_default())
 }
 

@@ -4,8 +4,8 @@
 use bollard_stubs::models::{ContainerCreateBody, HostConfigCgroupnsModeEnum, Mount, MountType};
 use serde_json::Value;
 
-use crate::call::UnknownField;
 use crate::error::ApiError;
+use crate::json::UnknownField;
 use crate::version::ApiVersion;
 
 /// Translates a request into the newest version, and gives warnings about what has no effect.
@@ -174,7 +174,7 @@ mod tests {
 
     fn translated(minor: u16, body: Value) -> Result<(ContainerCreateBody, Vec<String>), String> {
         let text = serde_json::to_vec(&body).unwrap();
-        let (mut body, unknown) = crate::call::parse::<ContainerCreateBody>(&text).unwrap();
+        let (mut body, unknown) = crate::json::parse::<ContainerCreateBody>(&text).unwrap();
         let warnings = translate(ApiVersion(1, minor), &mut body, unknown).map_err(|error| error.message)?;
         Ok((body, warnings))
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::images::transfer::error_message;
+use crate::json;
 use crate::respond::{self, Outcome};
 
 /// Credentials of one registry, in a header.
@@ -157,8 +158,8 @@ fn read_credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError
     let invalid = |problem: &str| ApiError::invalid(format!("invalid X-Registry-Auth header: {problem}"));
     let text: Vec<u8> = value.as_bytes().iter().map(|byte| url_safe(*byte)).collect();
     let bytes = LENIENT.decode(text).map_err(|error| invalid(&error.to_string()))?;
-    let config: Option<AuthConfig> = serde_json::from_slice(&bytes)
-        .map_err(|error| invalid(&format!("its content is no AuthConfig: {error}")))?;
+    let (config, _): (Option<AuthConfig>, _) = json::parse(&bytes)
+        .map_err(|error| invalid(&format!("its content is no AuthConfig: {}", error.message)))?;
     config.unwrap_or_default().into_credentials()
 }
 
@@ -174,8 +175,8 @@ fn read_all_credentials(headers: &HeaderMap) -> Result<HashMap<String, Credentia
     let invalid = |problem: String| ApiError::invalid(format!("invalid X-Registry-Config header: {problem}"));
     let text: Vec<u8> = value.as_bytes().iter().map(|byte| url_safe(*byte)).collect();
     let bytes = LENIENT.decode(text).map_err(|error| invalid(error.to_string()))?;
-    let configs: Option<HashMap<String, AuthConfig>> =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let (configs, _): (Option<HashMap<String, AuthConfig>>, _) =
+        json::parse(&bytes).map_err(|error| invalid(error.message))?;
     let mut all = HashMap::new();
     for (host, config) in configs.unwrap_or_default() {
         // The Hub's name in configuration files is the address of its first API.

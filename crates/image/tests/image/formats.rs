@@ -6,6 +6,7 @@ use minke_image::ImportOptions;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::life::wait_until;
 use crate::support::{
     Store, Tar, TestImage, chain, descriptor, digest, docker_archive, gzip, hex, image, layer, oci_archive,
     oci_layout, plain, zstd,
@@ -94,6 +95,20 @@ fn an_oci_manifest_survives_byte_for_byte() {
         store.store.find(&format!("a@{}", digest(&original.manifest()))).unwrap().id.to_string(),
         original.id()
     );
+}
+
+#[test]
+fn an_image_that_is_removed_while_it_is_saved_is_saved_whole() {
+    let store = Store::new();
+    store.load(&docker_archive(&[two_layers("a:1")], false)).unwrap();
+    let whole = store.save(&["a:1"]);
+    let saving = store.store.save(&["a:1".to_owned()]).unwrap();
+    store.store.remove("a:1", false, &|_| None).unwrap();
+    let mut saved = Vec::new();
+    saving.write(&mut saved).unwrap();
+    assert!(saved == whole);
+    drop(saving);
+    wait_until("content was left", || store.on_disk() == (vec![], vec![]));
 }
 
 #[test]

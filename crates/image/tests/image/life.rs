@@ -14,7 +14,7 @@ fn archive(tag: &str) -> Vec<u8> {
 }
 
 /// Sweeping goes on in the background.
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(20), "{what}");
@@ -125,7 +125,7 @@ fn loads_and_removals_side_by_side_never_lose_a_layer() {
                         checked.fetch_add(1, Ordering::Relaxed);
                     }
                     let mut saved = Vec::new();
-                    store.store.save(std::slice::from_ref(&name), &mut saved).unwrap();
+                    store.store.save(std::slice::from_ref(&name)).unwrap().write(&mut saved).unwrap();
                     store.store.remove(&name, false, &|_| None).unwrap();
                 }
             });

@@ -190,7 +190,7 @@ impl Store {
     pub(crate) fn save(&self, names: &[&str]) -> Vec<u8> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut archive = Vec::new();
-        self.store.save(&names, &mut archive).unwrap();
+        self.store.save(&names).unwrap().write(&mut archive).unwrap();
         archive
     }
 

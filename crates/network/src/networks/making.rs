@@ -142,9 +142,15 @@ impl<'a> Making<'a> {
         &self.places
     }
 
-    /// The links are made, and to be removed again.
+    /// The links are made, and to be removed again. Who had the addresses before is forgotten, or will not be.
     pub(super) fn has_links(&mut self) {
         self.has_links = true;
+        for place in &self.places {
+            if let Device::Bridge { bridge, .. } = &place.device {
+                let addresses: Vec<IpAddr> = place.endpoint.addresses().map(|net| net.address()).collect();
+                self.inner.reaper.keep(bridge.index, &addresses);
+            }
+        }
     }
 
     /// The default routes that are other than before.

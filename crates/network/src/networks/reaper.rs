@@ -5,6 +5,9 @@
 //! goes with the sandbox's namespace anyway, a moment after its last process. So a detach only
 //! queues the name; a thread that lives as long as there is work removes what is still there, all
 //! that has queued up at once.
+//!
+//! The host's knowledge of who has the addresses goes first. Whoever gets one of them again calls [`Reaper::keep`] before it
+//! tells the host anew: what is forgotten while a packet waits for it takes the packet along.
 
 use std::{
     mem,
@@ -13,7 +16,10 @@ use std::{
     thread,
 };
 
-use minke_netlink::route::{Batch, RouteSocket};
+use minke_netlink::{
+    Error,
+    route::{Batch, RouteSocket},
+};
 
 use super::locked;
 use crate::error::chain;
@@ -35,7 +41,7 @@ pub(super) struct Remains {
     pub(super) interface: String,
     /// The bridge that has its addresses as neighbours.
     pub(super) bridge: Option<u32>,
-    /// The addresses. They may be another sandbox's already, which is then found by asking.
+    /// The addresses.
     pub(super) addresses: Vec<IpAddr>,
 }
 
@@ -43,6 +49,8 @@ pub(super) struct Remains {
 struct Queue {
     remains: Vec<Remains>,
     working: bool,
+    /// Whether neighbours are being forgotten at this moment.
+    forgetting: bool,
 }
 
 impl Reaper {
@@ -59,6 +67,17 @@ impl Reaper {
         if started.is_err() {
             // No thread to be had: then the caller waits after all.
             self.work();
+        }
+    }
+
+    /// Has the addresses of a bridge that are in use again stay known.
+    pub(super) fn keep(&self, bridge: u32, addresses: &[IpAddr]) {
+        let mut queue = locked(&self.0.queue);
+        for remains in queue.remains.iter_mut().filter(|remains| remains.bridge == Some(bridge)) {
+            remains.addresses.retain(|address| !addresses.contains(address));
+        }
+        while queue.forgetting {
+            queue = self.0.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -79,20 +98,29 @@ impl Reaper {
                 self.0.idle.notify_all();
                 return;
             }
+            queue.forgetting = true;
             drop(queue);
-            let forget = |batch: Batch, remains: &Remains| match remains.bridge {
-                Some(bridge) => {
-                    let forget = |batch: Batch, address: &IpAddr| batch.forget_neighbour(bridge, *address);
-                    remains.addresses.iter().fold(batch, forget)
-                }
-                None => batch,
-            };
-            let batch = remains.iter().fold(Batch::new(), forget);
-            let batch = batch.remove_all(remains.iter().map(|remains| remains.interface.as_str()));
-            if let Err(error) = RouteSocket::open().and_then(|mut route| route.run(batch)) {
+            let forgotten = run(remains.iter().fold(Batch::new(), Remains::forget));
+            locked(&self.0.queue).forgetting = false;
+            self.0.idle.notify_all();
+            let names = remains.iter().map(|remains| remains.interface.as_str());
+            for error in [forgotten, run(Batch::new().remove_all(names))].into_iter().filter_map(Result::err)
+            {
                 let error = chain(&error);
                 tracing::warn!(error, "interfaces of sandboxes that are gone could not be removed");
             }
         }
     }
+}
+
+impl Remains {
+    fn forget(batch: Batch, remains: &Self) -> Batch {
+        let addresses =
+            remains.bridge.into_iter().flat_map(|bridge| remains.addresses.iter().map(move |a| (bridge, a)));
+        addresses.fold(batch, |batch, (bridge, address)| batch.forget_neighbour(bridge, *address))
+    }
+}
+
+fn run(batch: Batch) -> Result<(), Error> {
+    RouteSocket::open()?.run(batch)
 }

@@ -177,7 +177,8 @@ impl Shelf {
             let ids: Vec<String> = loaded.iter().map(|image| image.id.to_string()).collect();
             let mut saved = Vec::new();
             self.store
-                .save(&ids, &mut saved)
+                .save(&ids)
+                .and_then(|saving| saving.write(&mut saved))
                 .map_err(|error| format!("it can be saved: {}", chain(&error)))?;
             self.remove_all()?;
             let again = self.store.load(&saved[..], &mut |_| {});
