@@ -10,6 +10,7 @@ pub(crate) use image::image_config;
 use std::sync::Arc;
 
 use minke_dockerfile::plan::StageId;
+use minke_model::Reference;
 
 use crate::{
     BuildError, BuildResult, ContextError, Output, OutputKind, ToldProvenance,
@@ -79,9 +80,9 @@ async fn one(
             image::compose(finished, output, attested, &names, result).await?;
             let written = result.manifest.as_ref().filter(|_| result.is_index).or(result.image.as_ref());
             let written = written.cloned().unwrap_or_default();
-            node.log(crate::LogStream::Stdout, format!("writing image {written}\n").as_bytes());
-            for name in &result.names {
-                node.log(crate::LogStream::Stdout, format!("naming to {name}\n").as_bytes());
+            node.told(&format!("writing image {written}"));
+            for name in names.iter().filter_map(|name| name.parse::<Reference>().ok()) {
+                node.told(&format!("naming to {}", name.with_default_tag()));
             }
             match output.is_set("push") {
                 true => image::push(build, &names, result, node).await,

@@ -229,6 +229,13 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Tells of something in it that is done.
+    pub(crate) fn told(&self, what: &str) {
+        self.transfer(what, "", 0).done();
+    }
+}
+
 impl Transfer {
     /// It is at so many bytes.
     pub(crate) fn at(&self, bytes: u64) {

@@ -5,6 +5,7 @@ mod client;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -15,7 +16,7 @@ use minke_build::{
     Vertex, Wanted,
 };
 use minke_engine::ByteStream;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::frontend::sources::Source;
 use crate::grpc::{Channel, Code, Reply, Request, Service, Status, serve};
@@ -297,17 +298,29 @@ impl Conversation {
     /// As buildx does it: the solve waits, the client drives.
     async fn drive(&self, request: SolveRequest) -> Result<SolveResponse, Status> {
         let reference = request.reference.clone();
-        let solving = tokio::spawn({
-            let control = self.control.clone();
-            async move { control.unary::<SolveResponse>("/moby.buildkit.v1.Control/Solve", &request).await }
-        });
+        let solving = self.solve(request);
         let pong: PongResponse = self.bridge(&reference, "Ping", &Empty {}).await?;
         assert!(pong.frontend_caps.iter().any(|cap| cap.id == "return" && cap.enabled));
-        let part = gateway::SolveRequest { frontend: "dockerfile.v0".into(), ..Default::default() };
-        let solved: gateway::SolveResponse = self.bridge(&reference, "Solve", &part).await?;
-        let returned = ReturnRequest { result: solved.result, error: None };
-        let _: Empty = self.bridge(&reference, "Return", &returned).await?;
+        let result = self.part(&reference, gateway::SolveRequest::default()).await?;
+        self.give_back(&reference, result).await?;
         solving.await.unwrap()
+    }
+
+    fn solve(&self, request: SolveRequest) -> JoinHandle<Result<SolveResponse, Status>> {
+        let control = self.control.clone();
+        tokio::spawn(async move { control.unary("/moby.buildkit.v1.Control/Solve", &request).await })
+    }
+
+    /// What a client that drives its build gets for a part of it.
+    async fn part(&self, build: &str, part: gateway::SolveRequest) -> Result<Outcome, Status> {
+        let part = gateway::SolveRequest { frontend: "dockerfile.v0".into(), ..part };
+        let solved: gateway::SolveResponse = self.bridge(build, "Solve", &part).await?;
+        Ok(solved.result.unwrap())
+    }
+
+    async fn give_back(&self, build: &str, result: Outcome) -> Result<(), Status> {
+        let returned = ReturnRequest { result: Some(result), error: None };
+        self.bridge::<Empty>(build, "Return", &returned).await.map(drop)
     }
 
     async fn status(&self, reference: &str) -> Vec<StatusResponse> {
@@ -333,7 +346,7 @@ async fn the_status_of_a_build_that_is_refused_ends_with_it() {
         SolveRequest { entitlements: vec!["security.insecure".into()], ..Conversation::request("b1") };
     let solve = talk.control.unary::<SolveResponse>("/moby.buildkit.v1.Control/Solve", &request);
     let both = async { tokio::join!(solve, talk.status("b1")) };
-    let (solved, status) = tokio::time::timeout(std::time::Duration::from_secs(2), both).await.unwrap();
+    let (solved, status) = tokio::time::timeout(Duration::from_secs(2), both).await.unwrap();
     assert!(solved.unwrap_err().message.contains("security.insecure is not allowed"));
     assert!(status.iter().all(|batch| batch.vertexes.is_empty()));
 }
@@ -349,6 +362,30 @@ async fn a_client_drives_its_build_and_sees_it() {
     {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
+}
+
+/// A client closes the session of a build when that is answered, and what is built on it reads from there.
+#[tokio::test]
+async fn a_build_is_answered_after_those_on_it() {
+    let talk = Conversation::begin("FROM x\nCOPY a /").await;
+    let below = talk.solve(Conversation::request("below"));
+    let first = talk.part("below", gateway::SolveRequest::default()).await.unwrap();
+    let above = talk.solve(Conversation::request("above"));
+    let part = gateway::SolveRequest {
+        frontend_opt: BTreeMap::from([("context:x".into(), "input:x".into())]),
+        frontend_inputs: BTreeMap::from([(
+            "x".into(),
+            first.reference.as_ref().unwrap().def.clone().unwrap(),
+        )]),
+        ..gateway::SolveRequest::default()
+    };
+    let second = talk.part("above", part).await.unwrap();
+    talk.give_back("below", first).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!below.is_finished());
+    talk.give_back("above", second).await.unwrap();
+    assert!(above.await.unwrap().is_ok());
+    assert!(below.await.unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -398,7 +435,7 @@ async fn a_client_that_goes_away_ends_its_build() {
     }
     solving.abort();
     while !talk.cancelled.load(Ordering::SeqCst) {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(!talk.status("b1").await.is_empty(), "its status ends as well");
 }

@@ -71,7 +71,6 @@ impl Engine {
             };
             let options = PackOptions {
                 rename_root_to: Some(top.to_owned()),
-                exact_times: true,
                 // All of a container is not what the kernel shows in /proc, and /proc/kcore has no end; nor is it the
                 // host's, which it may have bound.
                 one_mount: whole,
@@ -145,7 +144,7 @@ impl Engine {
         self.blocking(move |inner| {
             let root = root_of(&inner, &container, false)?;
             let (writer, stream) = pipes::to_async(busy);
-            let options = PackOptions { one_mount: true, exact_times: true, ..PackOptions::default() };
+            let options = PackOptions { one_mount: true, ..PackOptions::default() };
             pack(Place { root, path: PathBuf::from("/"), _resting: None }, writer, options);
             inner.container_event(&container, "export", []);
             Ok(stream)

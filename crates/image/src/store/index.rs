@@ -293,11 +293,13 @@ impl Index {
 
 impl Entry {
     fn refresh_names(&mut self) {
-        let (digests, names): (Vec<_>, Vec<_>) = self.names.iter().partition(|name| name.digest().is_some());
+        let (digests, mut names): (Vec<_>, Vec<_>) =
+            self.names.iter().partition(|name| name.digest().is_some());
+        // As Docker has them: by their whole names.
+        names.sort_by_cached_key(|name| name.to_string());
         let image = Arc::make_mut(&mut self.image);
         image.names = names.into_iter().map(Reference::familiar).collect();
         image.digests = digests.into_iter().map(Reference::familiar).collect();
-        image.names.sort_unstable();
     }
 }
 

@@ -60,7 +60,11 @@ fn a_folder_and_a_secret_come_by_the_session_and_progress_in_the_answer() {
         &project,
         &["--progress", "plain", "-t", "app:1", "--build-arg", "WHO=me", "--secret", secret, "."],
     );
-    let _ = built.run().expect_code(0).expect_stderr("me text 5").expect_stderr("naming to app:1");
+    let _ = built
+        .run()
+        .expect_code(0)
+        .expect_stderr("me text 5")
+        .expect_stderr("naming to docker.io/library/app:1");
     assert_eq!(host.docker(["run", "--rm", "app:1", "cat", "/said"]).ok(), "me text 5");
     let id = host.docker(["image", "inspect", "-f", "{{.Id}}", "app:1"]).ok();
     let quiet = run(&host, &project, &["-q", "--build-arg", "WHO=me", "--secret", secret, "."]).run().ok();
