@@ -1,6 +1,7 @@
 //! A container from the host's side: create, start, exec, signal, pause, update, delete.
 
 mod bind_sources;
+mod cgroup;
 mod checkpoint;
 mod clone;
 mod create;
@@ -336,7 +337,7 @@ fn refused(error: CgroupError) -> OperationError {
         }
         None => OperationError::Io {
             action: "change the cgroup".into(),
-            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, create::chain(&error)),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, error::chain(&error)),
         },
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use minke_kernel::cgroup::{Layout, Mode};
 use minke_model::runtime_spec::{Linux, Mount, NamespaceType, Spec};
 
-use super::{Container, OperationError, create::chain};
+use super::{Container, OperationError, error::chain};
 use crate::{
     criu::{self, Criu, CriuError, CriuOptions, Details, Request},
     step::Step,

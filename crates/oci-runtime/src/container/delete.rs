@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     DeleteError,
-    create::chain,
+    error::chain,
     rdt::Group,
     state::{Record, StateDir, Stored},
 };

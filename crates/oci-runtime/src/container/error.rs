@@ -4,6 +4,8 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
+use crate::step::plain;
+
 /// A failure inside the container's process, sent to the one who waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitError {
@@ -53,6 +55,14 @@ macro_rules! from_action_error {
     )*};
 }
 from_action_error!(CreateError, ExecError, OperationError, StartError);
+
+/// The error with its causes, in one line, and those of the kernel without their numbers.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    minke_model::chain_of(error, |cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => plain(error),
+        None => cause.to_string(),
+    })
+}
 
 /// Why a container wasn't created.
 #[derive(Debug, thiserror::Error)]

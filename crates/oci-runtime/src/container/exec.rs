@@ -39,7 +39,7 @@ pub(crate) use self::attention::Attention;
 use self::escort::Job;
 use super::{
     Container, CreateError, ExecChild, ExecError, ExecOptions, InitError, InitErrorKind, Stdio, create,
-    exec_cgroup, validate,
+    exec_cgroup, undo::kill, validate,
 };
 use crate::{
     channel::{self, FromInit, ToInit},
@@ -195,7 +195,7 @@ pub(super) fn exec(
     if arrived.is_err()
         && let Some(pidfd) = joining.made.get().and_then(|pid| process::open(pid).ok())
     {
-        create::kill(&pidfd);
+        kill(&pidfd);
     }
     let (pid, pidfd) = arrived?;
     Ok(ExecChild { pid, pidfd, pty_master: joining.into_terminal() })
@@ -264,7 +264,7 @@ pub(super) fn join_container(
             is_reaped: false,
         }),
         Err(error) => {
-            create::kill(&escort.pidfd);
+            kill(&escort.pidfd);
             Err(error)
         }
     }

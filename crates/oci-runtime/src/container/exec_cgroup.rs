@@ -7,7 +7,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{Container, ExecError, create::chain, rootless};
+use super::{Container, ExecError, error::chain, rootless};
 use crate::{placement::Placement, step::Step};
 
 /// Groups below the container's own, by controller; the empty name is v2's.

@@ -11,7 +11,8 @@ use minke_model::runtime_spec::Linux;
 
 use super::{
     CreateError,
-    create::{chain, find_cgroup, limit_cgroup, refuse_frozen},
+    cgroup::{self, refuse_frozen},
+    error::chain,
     undo::Undo,
 };
 
@@ -29,35 +30,35 @@ pub(super) struct Begun<'a> {
 /// A cgroup of which no more is made than a process can be born in.
 pub(super) struct LateCgroup<'a> {
     layout: Layout,
-    path: &'a str,
+    path: String,
     linux: &'a Linux,
 }
 
 /// Makes what must be there before the process is.
 pub(super) fn begin<'a>(
-    id: &'a str,
+    id: &str,
     linux: &'a Linux,
     undo: &mut Undo,
     announce: impl FnOnce(BTreeMap<String, PathBuf>) -> Result<(), CreateError>,
 ) -> Result<Begun<'a>, CreateError> {
-    let Some((layout, path)) = find_cgroup(id, linux)? else { return Ok(Begun::default()) };
+    let Some((layout, path)) = cgroup::find(id, linux)? else { return Ok(Begun::default()) };
     let planned = Cgroup::planned_paths(&layout, path).map_err(|error| part(&error))?;
     refuse_frozen(&planned, path)?;
     announce(planned)?;
     if layout.mode() == Mode::Unified {
-        let whole = limit_cgroup(&layout, path, linux, undo)?;
+        let whole = cgroup::limit(&layout, path, linux, undo)?;
         return Ok(Begun { layout: Some(layout), whole: Some(whole), rest: None });
     }
     let birthplace = Cgroup::make_birthplace(&layout, path).map_err(|error| part(&error))?;
     undo.add(move || birthplace.unmake());
-    let rest = LateCgroup { layout: layout.clone(), path, linux };
+    let rest = LateCgroup { layout: layout.clone(), path: path.to_owned(), linux };
     Ok(Begun { layout: Some(layout), whole: None, rest: Some(rest) })
 }
 
 impl LateCgroup<'_> {
     /// Makes the rest, with its limits.
     pub(super) fn finish(self, undo: &mut Undo) -> Result<Cgroup, CreateError> {
-        limit_cgroup(&self.layout, self.path, self.linux, undo)
+        cgroup::limit(&self.layout, &self.path, self.linux, undo)
     }
 }
 

@@ -18,11 +18,12 @@ use minke_kernel::{
 use minke_model::runtime_spec::{Hooks, Linux, NamespaceType, Resources, Spec, Status};
 
 use super::{
-    Container, CreateError, CreateOptions, Created, ExecContext, checkpoint,
-    create::{self, Paths, chain},
+    Container, CreateError, CreateOptions, Created, ExecContext, cgroup, checkpoint,
+    create::{self, Paths},
+    error::chain,
     state::{Record, StateDir},
     systemd_cgroup,
-    undo::Undo,
+    undo::{Undo, kill},
     validate::{self, config},
 };
 use crate::{
@@ -96,7 +97,7 @@ pub fn restore(spec: &Spec, options: CreateOptions, criu: &CriuOptions) -> Resul
     let pidfd = process::open(record.pid).action(|| format!("open process {}", record.pid))?;
     undo.add({
         let pidfd = pidfd.try_clone().action(|| "copy the pidfd".into())?;
-        move || create::kill(&pidfd)
+        move || kill(&pidfd)
     });
     limit(linux, cgroup.as_ref())?;
     if let Some(filling) = filling {
@@ -130,7 +131,7 @@ fn make_cgroup(
         let (_, group, filling) = systemd_cgroup::make(&options.id, spec, &unlimited, undo)?;
         return Ok((Some(group), Some(filling)));
     }
-    let group = create::make_cgroup(&options.id, &unlimited, undo)?;
+    let group = cgroup::make(&options.id, &unlimited, undo)?;
     Ok((group, None))
 }
 
@@ -138,7 +139,7 @@ fn make_cgroup(
 fn limit(linux: &Linux, cgroup: Option<&Cgroup>) -> Result<(), CreateError> {
     let (Some(group), Some(resources)) = (cgroup, &linux.resources) else { return Ok(()) };
     let mut resources: Resources = resources.clone();
-    create::with_default_devices(&mut resources);
+    cgroup::with_default_devices(&mut resources);
     group.apply(&resources).map_err(|error| CreateError::Part(chain(&error)))
 }
 

@@ -14,7 +14,8 @@ use minke_model::runtime_spec::{Linux, Namespace, NamespaceType, Resources};
 
 use super::{
     CreateError, OperationError, Stored,
-    create::{chain, refuse_frozen, with_default_devices},
+    cgroup::{refuse_frozen, with_default_devices},
+    error::chain,
     refused,
     undo::Undo,
     validate::config,

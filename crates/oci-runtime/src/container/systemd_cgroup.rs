@@ -4,11 +4,7 @@
 use minke_kernel::cgroup::{Cgroup, CgroupError, Layout};
 use minke_model::runtime_spec::{Linux, Pids, Resources, Spec};
 
-use super::{
-    CreateError, OperationError,
-    create::{chain, with_default_devices},
-    undo::Undo,
-};
+use super::{CreateError, OperationError, cgroup::with_default_devices, error::chain, undo::Undo};
 use crate::systemd::{Scope, ScopeRequest, SystemdError, Unit};
 
 /// A cgroup whose container is being made.

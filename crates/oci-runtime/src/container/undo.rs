@@ -1,5 +1,9 @@
 //! What takes back a creation that failed half-way.
 
+use std::os::fd::OwnedFd;
+
+use minke_kernel::process;
+
 /// Steps back, run in reverse order unless [`Undo::disarm`]ed.
 #[derive(Default)]
 pub(super) struct Undo(Vec<Box<dyn FnOnce()>>);
@@ -22,6 +26,12 @@ impl Drop for Undo {
             step();
         }
     }
+}
+
+/// Kills a child and reaps it.
+pub(super) fn kill(pidfd: &OwnedFd) {
+    let _ = process::signal(pidfd, rustix::process::Signal::KILL.as_raw());
+    let _ = process::wait(pidfd);
 }
 
 #[cfg(test)]
