@@ -13,7 +13,7 @@ use minke_dockerfile::plan::StageId;
 use minke_model::Reference;
 
 use crate::{
-    BuildError, BuildResult, ContextError, Output, OutputKind, ToldProvenance,
+    BuildError, BuildRequest, BuildResult, ContextError, Output, OutputKind, ToldProvenance,
     attest::Attested,
     build::{Build, State},
     cache::{Key, failed},
@@ -76,7 +76,7 @@ async fn one(
     match output.kind {
         OutputKind::CacheOnly => Ok(()),
         OutputKind::Image => {
-            let names = names(build, output);
+            let names = names(&build.request, output);
             image::compose(finished, output, attested, &names, result).await?;
             let written = result.manifest.as_ref().filter(|_| result.is_index).or(result.image.as_ref());
             let written = written.cloned().unwrap_or_default();
@@ -93,7 +93,7 @@ async fn one(
             "docker's image format holds no image of several platforms: use --output type=oci".to_owned(),
         )),
         OutputKind::Oci | OutputKind::Docker => {
-            let names = names(build, output);
+            let names = names(&build.request, output);
             // Docker's own format has no place for more than an image.
             let attested = if output.kind == OutputKind::Oci { attested } else { &[] };
             let composed = image::compose(finished, output, attested, &names, result).await?;
@@ -115,10 +115,21 @@ async fn one(
     }
 }
 
-fn names(build: &Build, output: &Output) -> Vec<String> {
+/// Checks the names of what is to be made, before it is.
+pub(crate) fn check_names(request: &BuildRequest) -> Result<(), BuildError> {
+    for output in &request.outputs {
+        for name in names(request, output) {
+            let parsed = name.parse::<Reference>();
+            parsed.map_err(|error| BuildError::Invalid(format!("invalid image name {name:?}: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn names(request: &BuildRequest, output: &Output) -> Vec<String> {
     let own = output.attributes.get("name").into_iter().flat_map(|names| names.split(','));
     let mut names: Vec<String> =
-        own.map(|name| name.trim().to_owned()).chain(build.request.tags.iter().cloned()).collect();
+        own.map(|name| name.trim().to_owned()).chain(request.tags.iter().cloned()).collect();
     names.retain(|name| !name.is_empty());
     names.dedup();
     names

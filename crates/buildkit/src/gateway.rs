@@ -160,8 +160,7 @@ async fn answer(
         "frontend.lint" => {
             build.feed.collect_warnings();
             let looked = solve::look(shared, build, attributes).await?;
-            let failure = looked.as_ref().err().map(|wrong| (wrong.message.clone(), failure::ranges(wrong)));
-            let failure = failure.as_ref().map(|(message, ranges)| (&**message, &**ranges));
+            let failure = looked.as_ref().err().map(|(message, ranges)| (&**message, &**ranges));
             let metadata = lint::answer(&build.feed.warnings(), build.feed.source().as_ref(), failure);
             Ok(Outcome { reference: None, metadata })
         }

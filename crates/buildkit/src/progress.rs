@@ -27,6 +27,9 @@ const BATCH: (usize, usize) = (256 * 1024, 1000);
 /// How often a transfer tells how far it is.
 const PACE: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// Begins the name of the step in which the Dockerfile is read.
+pub(crate) const DEFINITION: &str = "[internal] load build definition";
+
 enum Item {
     Vertex(Vertex),
     Status(VertexStatus),
@@ -191,6 +194,11 @@ impl Feed {
         }
     }
 
+    fn vertex_of(&self, name: &str) -> Option<String> {
+        let state = self.state();
+        state.vertices.values().find(|vertex| vertex.name == name).map(|vertex| vertex.digest.clone())
+    }
+
     /// Begins a step of the protocol's own.
     pub(crate) fn step(&self, title: &str) -> Step {
         let number = {
@@ -302,8 +310,10 @@ impl Progress for Feed {
             })),
             Event::Warning(warning) => {
                 let info = self.source();
+                let read = self.vertex_of(&format!("{DEFINITION} from {}", warning.file));
                 self.push(Item::Warning(VertexWarning {
-                    vertex: warning.vertex.to_string(),
+                    // Where the Dockerfile was read here, the builder has no step for that.
+                    vertex: read.unwrap_or_else(|| warning.vertex.to_string()),
                     level: warning.level.into(),
                     short: warning.short.into(),
                     detail: warning.detail.into_iter().map(Bytes::from).collect(),

@@ -59,7 +59,10 @@ async fn control(shared: &Arc<Shared>, method: &str, mut request: Request) -> Re
             Ok(Reply::one(&cache::usage(shared, &usage).await?))
         }
         "Prune" => Ok(Reply::many(cache::prune(shared, messages.only().await?).await?)),
-        "ListenBuildHistory" => Ok(Reply::many(history::listen(&shared.history, messages.only().await?))),
+        "ListenBuildHistory" => {
+            let events = history::listen(&shared.history, messages.only().await?);
+            Ok(Reply::many_after(history::now(), events))
+        }
         "UpdateBuildHistory" => {
             shared.history.update(&messages.only().await?)?;
             Ok(Reply::one(&Empty {}))

@@ -118,6 +118,7 @@ impl Engine {
                 owner,
                 absolute_names: AbsoluteNames::UnderRoot,
                 parents: Parents::InRoot,
+                keep_root: true,
                 no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
                 subdirectory: Some(place.path.clone()),
                 ..UnpackOptions::default()

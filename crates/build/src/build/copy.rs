@@ -418,6 +418,7 @@ impl Place<'_> {
             owner: self.owner,
             absolute_names: AbsoluteNames::UnderRoot,
             parents: Parents::InRoot,
+            keep_root: true,
             ..UnpackOptions::default()
         };
         let unpacked = archive::decompress(source)
@@ -455,11 +456,9 @@ fn linked_owner(asked: Option<&str>) -> Result<Option<(u32, u32)>, BuildError> {
     let Some(asked) = asked else { return Ok(None) };
     let number = |text: &str| match text {
         "root" => Ok(0),
-        text => text.parse::<u32>().map_err(|_| {
-            BuildError::Invalid(format!(
-                "--chown={asked} with --link needs numbers: a linked layer doesn't know the image's users"
-            ))
-        }),
+        text => text
+            .parse::<u32>()
+            .map_err(|_| BuildError::Failed(format!("--chown={asked} of linked files is no number"))),
     };
     let (user, group) = asked.split_once(':').unwrap_or((asked, asked));
     Ok(Some((number(user)?, number(group)?)))

@@ -20,7 +20,8 @@ impl Build {
             Action::Nothing => return Ok(Some(before)),
             Action::MakeDirectory(directory) => Key::new("define directory").and(format!("{directory:?}")),
             Action::Run(run) => {
-                let mut key = Key::new("define run").and(run::words(run));
+                let key = Key::new("define run").and(run::words(run));
+                let mut key = run::surroundings(key, run, &self.request);
                 for mount in &run.mounts {
                     if let MountKind::Bind { from, source } | MountKind::Cache { from, source, .. } =
                         &mount.kind

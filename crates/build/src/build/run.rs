@@ -19,14 +19,14 @@ use minke_dockerfile::{
     plan::Origin,
 };
 use minke_engine::{
-    LayersAt, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_at,
+    ErrorKind, LayersAt, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_at,
 };
 use minke_model::{Digest, Platform};
 use rustix::fs::OFlags;
 
 use super::{Claim, Files, State, Work};
 use crate::{
-    BuildError, LogStream, NetworkMode as Requested,
+    BuildError, BuildRequest, LogStream, NetworkMode as Requested,
     cache::{Key, failed},
     caches::{self, CacheName, Taken},
     copy::Copier,
@@ -61,7 +61,7 @@ impl Work<'_> {
             });
         }
         let contents = contents(run, &inputs).await?;
-        let key = run_key(run, &state, &contents);
+        let key = run_key(run, &self.build.request, &state, &contents);
         let _turn = match self.claim(&key).await {
             Claim::Done(found) => return Ok((true, found)),
             Claim::Ours(turn) => turn,
@@ -310,7 +310,14 @@ impl Work<'_> {
                 }
             }
         };
-        let exit = self.build.engine.run_step(Arc::clone(workspace), spec, output).await?;
+        let command = run.arguments.join(" ");
+        let failed = format!("process {command:?} did not complete successfully");
+        let ran = self.build.engine.run_step(Arc::clone(workspace), spec, output).await;
+        let exit = ran.map_err(|error| match error.kind() {
+            // Such as a user that the image doesn't have.
+            ErrorKind::InvalidParameter => BuildError::Invalid(format!("{failed}: {error}")),
+            _ => error.into(),
+        })?;
         drop(prepared);
         if exit.code == 0 {
             return Ok(());
@@ -319,13 +326,9 @@ impl Work<'_> {
             self.node.log(LogStream::Stderr, format!("{error}\n").as_bytes());
             self.check_platform()?;
         }
-        let command = run.arguments.join(" ");
         let why = if exit.oom_killed { ": cannot allocate memory (killed by the kernel)" } else { "" };
         Err(BuildError::Step {
-            message: format!(
-                "process {command:?} did not complete successfully: exit code: {}{why}",
-                exit.code
-            ),
+            message: format!("{failed}: exit code: {}{why}", exit.code),
             command,
             code: exit.code,
             lines: None,
@@ -357,10 +360,25 @@ async fn contents(run: &RunStep, inputs: &[Option<Files>]) -> Result<Vec<Option<
     Ok(contents)
 }
 
-/// What the step is cached by: its words, its files, and those that are mounted.
-fn run_key(run: &RunStep, state: &State, contents: &[Option<Digest>]) -> Digest {
-    let key = Key::new("run").and(words(run)).and(state.key.hex());
+/// What the step is cached by: its words, its files, those that are mounted, and how it is run.
+fn run_key(run: &RunStep, request: &BuildRequest, state: &State, contents: &[Option<Digest>]) -> Digest {
+    let key = surroundings(Key::new("run").and(words(run)).and(state.key.hex()), run, request);
     contents.iter().flatten().fold(key, |key, content| key.and(content.hex())).digest()
+}
+
+/// Adds what a build's options change for a step. As in BuildKit the addresses of host names are none of it.
+pub(crate) fn surroundings(key: Key, run: &RunStep, request: &BuildRequest) -> Key {
+    let follows = run.network == NetworkMode::Default && request.network != Requested::Default;
+    let hosts = request.extra_hosts.iter().map(|host| host.split([':', '=']).next().unwrap_or(host));
+    let options = [
+        ("network", follows.then(|| format!("{:?}", request.network)).unwrap_or_default()),
+        ("hosts", hosts.collect::<Vec<_>>().join(" ")),
+        ("shm", request.shm_size.map(|size| size.to_string()).unwrap_or_default()),
+        ("ulimits", request.ulimits.join(" ")),
+        ("hostname", request.hostname.clone()),
+    ];
+    let given = options.into_iter().filter(|(_, value)| !value.is_empty());
+    given.fold(key, |key, (what, value)| key.and(what).and(value))
 }
 
 /// The step's words, without numbers of stages, which change when another stage is put in.

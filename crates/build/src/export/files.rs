@@ -1,6 +1,11 @@
 //! The files of a result, as a directory or as a tar; those of several platforms in a directory each.
 
-use std::{os::fd::AsFd, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use minke_engine::ByteStream;
 use minke_image::archive;
@@ -54,7 +59,10 @@ fn pack(root: std::os::fd::OwnedFd, held: impl Send + 'static) -> ByteStream {
     minke_patience::spawn(move || {
         let _held = held;
         let mut writer = Pieces { sender: sender.clone(), buffer: Vec::new() };
-        let options = archive::PackOptions { exact_times: true, ..archive::PackOptions::default() };
+        // The destination's own attributes are whoever's that unpacks it.
+        let leave_out = BTreeSet::from([PathBuf::new()]);
+        let options =
+            archive::PackOptions { exact_times: true, leave_out, ..archive::PackOptions::default() };
         let packed = archive::pack(root.as_fd(), Path::new(""), &mut writer, &options);
         let _ = std::io::Write::flush(&mut writer);
         if let Err(error) = packed {

@@ -3,7 +3,10 @@
 use futures_util::StreamExt;
 use minke_engine::{PushOptions, TransferEvent};
 use minke_image::{Attestations, CommitError, Composition, PlatformImage};
-use minke_model::{Digest, Platform, Reference, image_config::ImageConfig};
+use minke_model::{
+    Digest, Platform, Reference,
+    image_config::{HistoryRecord, ImageConfig},
+};
 
 use super::Finished;
 use crate::{
@@ -141,6 +144,12 @@ fn config(build: &Build, stage: &Stage, state: &State) -> ImageConfig {
     }
     let epoch = build.request.source_date_epoch.and_then(time_text);
     config.created = Some(epoch.or(last).unwrap_or_else(now));
+    // A base may say less of its history than it has layers, and readers count.
+    let told = base.map_or(0, |base| base.history.iter().filter(|entry| !entry.empty_layer).count());
+    let untold = base.map_or(0, |base| base.rootfs.diff_ids.len()).saturating_sub(told);
+    let created = base.and_then(|base| base.created.clone());
+    let missing = HistoryRecord { created, ..HistoryRecord::default() };
+    config.history.splice(..0, std::iter::repeat_n(missing, untold));
     // Steps before the first layer, on nothing.
     for entry in &mut config.history {
         entry.created = entry.created.take().or_else(|| config.created.clone());

@@ -42,6 +42,7 @@ impl Request {
         let (call, said) = Call::served(self.messages);
         let work = Work(tokio::spawn(work(call)));
         Reply::Many(
+            HeaderMap::new(),
             stream::unfold(Some((said, work)), |state| async move {
                 let (mut said, mut work) = state?;
                 if let Some(message) = said.recv().await {
@@ -71,8 +72,8 @@ impl Drop for Work {
 pub enum Reply {
     /// A message, as [`frame`] writes it.
     One(Bytes),
-    /// Messages, until the last or the first error.
-    Many(BoxStream<'static, Result<Bytes, Status>>),
+    /// Headers, and messages until the last or the first error.
+    Many(HeaderMap, BoxStream<'static, Result<Bytes, Status>>),
 }
 
 impl Reply {
@@ -85,7 +86,15 @@ impl Reply {
     pub fn many<T: Message>(
         messages: impl futures_util::Stream<Item = Result<T, Status>> + Send + 'static,
     ) -> Self {
-        Self::Many(messages.map(|message| message.map(|message| frame(&message))).boxed())
+        Self::many_after(HeaderMap::new(), messages)
+    }
+
+    /// Messages as they come, after headers.
+    pub fn many_after<T: Message>(
+        headers: HeaderMap,
+        messages: impl futures_util::Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> Self {
+        Self::Many(headers, messages.map(|message| message.map(|message| frame(&message))).boxed())
     }
 }
 
@@ -134,7 +143,11 @@ async fn answer(service: impl Service, request: hyper::Request<Incoming>) -> Res
         Ok(Reply::One(message)) => {
             stream::iter([Ok(Frame::data(message)), Ok(Frame::trailers(Status::fine()))]).boxed()
         }
-        Ok(Reply::Many(messages)) => streamed(messages),
+        Ok(Reply::Many(headers, messages)) => {
+            let mut response = grpc(streamed(messages));
+            response.headers_mut().extend(headers);
+            return response;
+        }
         // Trailers of their own, not headers: hyper ends an answer with another frame, and Go's client takes headers for the end
         // only when they are the last.
         Err(status) => stream::iter([Ok(Frame::trailers(status.trailers()))]).boxed(),

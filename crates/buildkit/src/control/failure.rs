@@ -30,6 +30,14 @@ pub(crate) fn status(error: &BuildError, feed: &Feed) -> Status {
     status.with(vertex.into_iter().chain(source))
 }
 
+/// What is wrong, and the lines that this is about.
+pub(crate) fn words(error: &BuildError) -> (String, Vec<Range>) {
+    match error.root() {
+        BuildError::Dockerfile(diagnostic) => (diagnostic.message.clone(), ranges(diagnostic)),
+        _ => (chain(error), single_lines(error.lines())),
+    }
+}
+
 /// Each line by itself, as clients mark them.
 fn single_lines(ranges: Vec<(u32, u32)>) -> Vec<Range> {
     let lines = ranges.into_iter().flat_map(|(first, last)| first..=last.max(first));

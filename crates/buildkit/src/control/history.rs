@@ -8,10 +8,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use minke_build::ToldProvenance;
 use minke_model::Digest;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Sender};
 
@@ -246,6 +250,13 @@ impl Drop for Record {
             self.set(Err(&Status::new(Code::Canceled, "context canceled")), &[]);
         }
     }
+}
+
+/// What time it is here: clients tell from it how long builds have been running.
+pub(crate) fn now() -> HeaderMap {
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let value = HeaderValue::from_str(&now).ok();
+    value.map(|value| (HeaderName::from_static("buildkit-current-timestamp"), value)).into_iter().collect()
 }
 
 /// `ListenBuildHistory`: what there is, and what comes.

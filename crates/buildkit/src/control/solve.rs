@@ -26,6 +26,7 @@ use crate::frontend::inputs::{Sources, dockerfile_in, endpoint, gather, of_solve
 use crate::frontend::{self, links, outputs};
 use crate::grpc::{Code, Status};
 use crate::pb::control::{SolveRequest, SolveResponse};
+use crate::pb::source::Range;
 use crate::session::Session;
 
 /// `Solve`
@@ -132,22 +133,22 @@ pub(crate) async fn build(
     Ok(response(build, result))
 }
 
-/// Only looks at it: what the lints find is told, and what is wrong in the Dockerfile comes back.
+/// Only looks at it: what the lints find is told, and what is wrong comes back, with its lines.
 ///
 /// # Errors
-/// Why else it can't be looked at.
+/// Why it can't be looked at.
 pub(crate) async fn look(
     shared: &Arc<Shared>,
     build: &Arc<Build>,
     attributes: &Attributes,
-) -> Result<Result<(), Diagnostic>, Status> {
+) -> Result<Result<(), (String, Vec<Range>)>, Status> {
     let looked = run(shared, build, attributes, Some(vec![outputs::cache_only()]), true).await?;
     match looked {
         Ok(_) => Ok(Ok(())),
-        Err(error) => match error.root() {
-            BuildError::Dockerfile(diagnostic) => Ok(Err(*diagnostic.clone())),
-            _ => Err(failure::status(&error, &build.feed)),
-        },
+        Err(error) if matches!(error.root(), BuildError::Cancelled) => {
+            Err(failure::status(&error, &build.feed))
+        }
+        Err(error) => Ok(Err(failure::words(&error))),
     }
 }
 

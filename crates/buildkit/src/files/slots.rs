@@ -60,6 +60,17 @@ impl Slots {
         Ok(slot)
     }
 
+    /// The same, with nothing in it.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub(crate) fn take_empty(&self, key: &[&str]) -> io::Result<Slot> {
+        let slot = self.take(key)?;
+        std::fs::remove_dir_all(slot.folder())?;
+        std::fs::create_dir(slot.folder())?;
+        Ok(slot)
+    }
+
     /// All of them, with their sizes.
     pub(crate) fn usage(&self) -> Vec<(String, u64)> {
         let Ok(entries) = std::fs::read_dir(&self.root) else { return Vec::new() };

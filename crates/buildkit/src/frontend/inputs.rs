@@ -18,7 +18,7 @@ use crate::control::solve;
 use crate::files::slots::Slots;
 use crate::grpc::{Code, Status};
 use crate::pb::control::{CacheOptionsEntry, SolveRequest};
-use crate::progress::Feed;
+use crate::progress::{DEFINITION, Feed};
 use crate::session::content::Stores;
 use crate::session::files::{Folder, WithIgnoreFile};
 use crate::session::keys::Keys;
@@ -220,7 +220,7 @@ impl Sources<'_> {
 /// The Dockerfile, and the `.dockerignore` beside it that is for it alone.
 async fn dockerfile(folder: &Folder, name: &str) -> Result<(Vec<u8>, Option<Vec<u8>>), Status> {
     let ignore = format!("{name}.dockerignore");
-    let title = format!("[internal] load build definition from {name}");
+    let title = format!("{DEFINITION} from {name}");
     let lower = lower_case_dockerfile(name);
     let names: Vec<&str> = [name, &ignore].into_iter().chain(lower.as_deref()).collect();
     let mut files = folder.read(&names, DOCKERFILE_LIMIT, &title).await?.into_iter();

@@ -1,6 +1,6 @@
 //! A folder of the client's as a [`Context`]: fetched when it is asked for, as much of it as is asked for.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Brings what is wanted here, and tells of it as a step of this title.
-    async fn bring(&self, wanted: &Wanted, title: &str) -> Result<Slot, Status> {
+    /// Brings what is wanted into a slot, and tells of it as a step of this title.
+    async fn bring(&self, wanted: &Wanted, slot: io::Result<Slot>, title: &str) -> Result<Slot, Status> {
         let step = self.feed.join(title);
         let status = self.feed.status(&step, "transferring", &format!("transferring {}:", self.what()));
-        let result = self.receive(wanted, |bytes| status.at(bytes)).await;
+        let result = self.receive(wanted, slot, |bytes| status.at(bytes)).await;
         match result {
             Ok(slot) => {
                 status.done();
@@ -44,8 +44,12 @@ impl Folder {
         }
     }
 
-    async fn receive(&self, wanted: &Wanted, progress: impl Fn(u64)) -> Result<Slot, Status> {
-        let slot = self.slots.take(&self.key(wanted));
+    async fn receive(
+        &self,
+        wanted: &Wanted,
+        slot: io::Result<Slot>,
+        progress: impl Fn(u64),
+    ) -> Result<Slot, Status> {
         let slot = slot.map_err(|error| Status::unknown(format!("making room for the context: {error}")))?;
         let call = self.session.call("/moby.filesync.v1.FileSync/DiffCopy", headers(&self.name, wanted)?)?;
         receive(call, slot.folder(), Beside::Goes, slot, progress)
@@ -67,7 +71,8 @@ impl Folder {
         if self.name == "dockerfile" { "dockerfile" } else { "context" }
     }
 
-    /// Several small files at once, each with its content if it is there.
+    /// Several small files at once, each with its content if it is there. They are sent each time: what is built follows from
+    /// them, and a file of another folder of this name may have the same size and time.
     pub(crate) async fn read(
         &self,
         paths: &[&str],
@@ -76,7 +81,8 @@ impl Folder {
     ) -> Result<Vec<Option<Vec<u8>>>, Status> {
         let wanted =
             Wanted { paths: paths.iter().map(|path| (*path).to_owned()).collect(), ..Wanted::default() };
-        let slot = self.bring(&wanted, title).await?;
+        let slot = self.slots.take_empty(&self.key(&wanted));
+        let slot = self.bring(&wanted, slot, title).await?;
         let folder = slot.folder();
         paths.iter().map(|path| read_inside(&folder, path, most)).collect()
     }
@@ -98,7 +104,8 @@ impl Context for Folder {
                 "context" => "[internal] load build context".to_owned(),
                 name => format!("[context {name}] load from client"),
             };
-            let slot = self.bring(&wanted, &title).await.map_err(|status| context_error(&status))?;
+            let slot = self.slots.take(&self.key(&wanted));
+            let slot = self.bring(&wanted, slot, &title).await.map_err(|status| context_error(&status))?;
             Ok(Tree::new(slot.folder(), slot))
         })
     }

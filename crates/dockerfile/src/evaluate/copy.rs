@@ -96,10 +96,10 @@ impl Evaluation<'_> {
             is_add: request.is_add,
             sources,
             destination: paths::join_destination(&self.directory(), &destination),
+            link: request.link && is_linkable(chown.as_deref()),
             chown,
             chmod: mode,
             exclude: request.exclude.to_vec(),
-            link: request.link,
         };
         Ok((title, Action::Copy(Box::new(step)), Some(history)))
     }
@@ -212,4 +212,11 @@ fn history(
     words.push(destination.to_owned());
     words.push("# buildkit".to_owned());
     words.join(" ")
+}
+
+/// Whether files can be in a layer that knows nothing of those below: there are no names of users in it. What can't be is copied
+/// as without `--link`, as by BuildKit where it merges no layers.
+fn is_linkable(chown: Option<&str>) -> bool {
+    let is_known = |part: &str| part.is_empty() || part == "root" || part.parse::<u32>().is_ok();
+    chown.is_none_or(|chown| chown.split(':').all(is_known))
 }

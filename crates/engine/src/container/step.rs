@@ -338,6 +338,13 @@ fn write_bundle(
         cgroup: &inner.cgroup_of(record),
         hostname: &hostname,
     })?;
+    for mount in
+        spec.mounts.iter_mut().filter(|mount| paths.iter().any(|(inside, _)| mount.destination == *inside))
+    {
+        // What is written there is in no layer: better that it fails.
+        mount.options.retain(|option| option != "rw");
+        mount.options.push("ro".to_owned());
+    }
     spec.mounts.retain(|mount| !mounts.iter().any(|own| own.target == mount.destination));
     let mut own = mounts
         .iter()

@@ -24,6 +24,9 @@ const KEPT: usize = 64;
 /// Overlay's mark on a directory that hides the one below it.
 pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
+/// As many links as the kernel follows (path_resolution(7)).
+const LINKS: usize = 40;
+
 /// Search-only handle on a directory.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -81,6 +84,11 @@ impl<'r> Tree<'r> {
     }
 
     fn open_or_make(&self, name: &[u8]) -> io::Result<OwnedFd> {
+        self.open_or_make_by(name, LINKS)
+    }
+
+    /// `links`: how many links that lead to nothing may be on the way.
+    fn open_or_make_by(&self, name: &[u8], links: usize) -> io::Result<OwnedFd> {
         let error = match self.open(name, DIRECTORY) {
             Ok(fd) => return Ok(fd),
             Err(error) => error,
@@ -91,16 +99,28 @@ impl<'r> Tree<'r> {
             return Err(error);
         }
         let (parent, last) = split(name);
-        let parent = self.open_or_make(parent)?;
+        let parent_name = parent;
+        let parent = self.open_or_make_by(parent, links)?;
         let mode = Mode::from_raw_mode(0o755);
         match rustix::fs::mkdirat(&parent, last, mode) {
             Ok(()) => {}
             // A program of the container's was faster, or a link is there that leads to nothing.
             Err(Errno::EXIST) if missing => {
-                return self.open(name, DIRECTORY).map_err(|again| match again.kind() {
-                    io::ErrorKind::NotFound => Errno::EXIST.into(),
-                    _ => again,
-                });
+                match self.open(name, DIRECTORY) {
+                    Err(again) if again.kind() == io::ErrorKind::NotFound => {}
+                    result => return result,
+                }
+                let target = rustix::fs::readlinkat(&parent, last, Vec::new());
+                let (Ok(target), true, true) =
+                    (target, links > 0, self.resolve.contains(ResolveFlags::IN_ROOT))
+                else {
+                    return Err(Errno::EXIST.into());
+                };
+                let target = match target.as_bytes() {
+                    [b'/', rest @ ..] => rest.to_vec(),
+                    relative => [parent_name, b"/", relative].concat(),
+                };
+                self.open_or_make_by(&target, links - 1)?;
             }
             Err(Errno::EXIST) if in_the_way && is_whiteout(&stat(parent.as_fd(), last)?) => {
                 rustix::fs::unlinkat(&parent, last, AtFlags::empty())?;

@@ -60,6 +60,8 @@ pub struct UnpackOptions {
     /// Refuse to replace a directory by something else and the reverse (`noOverwriteDirNonDir` of the Docker
     /// Engine API's `PUT /containers/{id}/archive`).
     pub no_overwrite_dir_non_dir: bool,
+    /// Leave the attributes of the directory itself as they are, whatever an entry `./` says.
+    pub keep_root: bool,
     /// Unpack into this directory within the root (resolved as the container would) instead of the root.
     pub subdirectory: Option<PathBuf>,
 }
@@ -164,7 +166,7 @@ impl Unpacker<'_, '_> {
             }
         }
         if name.is_empty() {
-            return self.root_entry(entry);
+            return if self.options.keep_root { Ok(()) } else { self.root_entry(entry) };
         }
         let (parent_name, last) = split(&name);
         let parent = self.tree.directory_or_new(parent_name).map_err(|source| parent_error(entry, source))?;

@@ -444,3 +444,44 @@ fn a_build_in_anothers_network_has_its_names_and_is_told_unused_arguments() {
         .expect_stdout("[Warning] One or more build-args [OTHER] were not consumed");
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_program_runs_again_where_the_build_gives_it_something_else() {
+    let host = Host::with_busybox();
+    let project = Project::new("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid >/when\n");
+    let mut seen = std::collections::BTreeSet::new();
+    let ways: [&[&str]; 6] = [
+        &[],
+        &["--network", "none"],
+        &["--add-host", "there:10.0.0.1"],
+        &["--add-host", "elsewhere:10.0.0.1"],
+        &["--shm-size", "5m"],
+        &["--ulimit", "nofile=99"],
+    ];
+    for way in ways {
+        let built = |tag: &str| {
+            let mut words = vec!["build"];
+            words.extend(way);
+            words.extend(["-q", "-t", tag, "."]);
+            let run = Run::new(minke_testkit::docker_cli(), words).within(host.netns());
+            let run = run.env("DOCKER_HOST", host.endpoint()).env("DOCKER_BUILDKIT", "0");
+            run.current_dir(project.path()).run().ok()
+        };
+        let first = built("first");
+        assert_eq!(built("again"), first, "{way:?}");
+        assert!(seen.insert(first), "{way:?}");
+    }
+    let _ = build(&host, &project, ["-t", "there", "--add-host", "there:10.0.0.2"]).expect_code(0);
+    assert!(seen.contains(&id(&host, "there")), "an address alone makes no difference, as in BuildKit");
+    host.expect_nothing_left();
+}
+
+#[test]
+fn what_would_be_lost_can_not_be_written() {
+    let host = Host::with_busybox();
+    for file in ["hosts", "resolv.conf"] {
+        let project = Project::new(&format!("FROM busybox\nRUN echo lost >>/etc/{file}\n"));
+        let _ = build(&host, &project, []).expect_code(1).expect_stdout("Read-only file system");
+    }
+    host.expect_nothing_left();
+}

@@ -201,3 +201,30 @@ fn deep_trees_are_read_without_a_deep_stack() {
     let _ = build(&host, &project, ["-t", "deep"]).expect_code(1).expect_stderr("in each other");
     host.expect_nothing_left();
 }
+
+#[test]
+fn an_archive_goes_through_links_that_lead_nowhere_yet_and_leaves_its_destination_as_it_is() {
+    let host = Host::with_busybox();
+    let project = Project::new("FROM busybox\nADD x.tar /home/\n");
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    let mut add = |name: &str, kind: tar::EntryType, link: Option<&str>| {
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mode(0o700);
+        header.set_uid(1000);
+        match link {
+            Some(target) => tar.append_link(&mut header, name, target).unwrap(),
+            None => tar.append_data(&mut header, name, std::io::empty()).unwrap(),
+        }
+    };
+    add("./", tar::EntryType::Directory, None);
+    add("run", tar::EntryType::Symlink, Some("/made/here"));
+    add("run/file", tar::EntryType::Regular, None);
+    fs::write(project.path().join("x.tar"), tar.into_inner().unwrap()).unwrap();
+    let _ = build(&host, &project, ["-t", "linked"]).expect_code(0);
+    let script = "stat -c '%a %u' /home; stat -c %u /home/made/here/file";
+    // The archive's root is where it goes.
+    assert_eq!(seen(&host, "linked", script), "755 0\n1000");
+    host.expect_nothing_left();
+}

@@ -189,3 +189,36 @@ fn other_frontends_are_refused_by_name() {
         .expect_code(1)
         .expect_stderr("solves no graphs");
 }
+
+#[test]
+fn a_dockerfile_is_read_each_time_whatever_its_size_and_date() {
+    let project = project::Project::new();
+    let date = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for word in ["one", "two"] {
+        for (name, text) in [
+            ("Dockerfile", format!("FROM scratch\nLABEL word={word}\nCOPY *.txt /\n")),
+            ("Dockerfile.dockerignore", format!("{word}.txt\n")),
+            ("one.txt", String::new()),
+            ("two.txt", String::new()),
+        ] {
+            project.write(name, text);
+            let file = std::fs::File::open(project.host.path("context").join(name)).expect("the file");
+            file.set_modified(date).expect("a date");
+        }
+        let _ = project.build(&["-t", word]).expect_code(0);
+        let label = project.host.docker(["image", "inspect", "-f", "{{.Config.Labels.word}}", word]).ok();
+        assert_eq!(label, word);
+        let _ = project.host.docker(["create", "--name", word, word, "x"]).ok();
+        let there = project.host.docker(["cp", &format!("{word}:/{word}.txt"), "-"]);
+        let _ = there.expect_code(1).expect_stderr("Could not find the file");
+    }
+    project.end(None);
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_before_the_build() {
+    let project = project::Project::new();
+    project.write("Dockerfile", "FROM scratch\nCOPY nothing /\n");
+    let _ = project.build(&["-o", "type=image,name=BAD"]).expect_code(1).expect_stderr("BAD");
+    project.end(None);
+}
