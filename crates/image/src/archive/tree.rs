@@ -26,6 +26,8 @@ pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
+/// More than the directories of any name with as many links: what takes longer is a race with somebody who removes them.
+const STEPS: usize = 256 * 1024;
 
 /// Search-only handle on a directory.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -84,53 +86,60 @@ impl<'r> Tree<'r> {
     }
 
     fn open_or_make(&self, name: &[u8]) -> io::Result<OwnedFd> {
-        self.open_or_make_by(name, LINKS)
-    }
-
-    /// `links`: how many links that lead to nothing may be on the way.
-    fn open_or_make_by(&self, name: &[u8], links: usize) -> io::Result<OwnedFd> {
-        let error = match self.open(name, DIRECTORY) {
-            Ok(fd) => return Ok(fd),
-            Err(error) => error,
-        };
-        let missing = error.raw_os_error() == Some(Errno::NOENT.raw_os_error());
-        let in_the_way = error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) && self.replace_whiteouts;
-        if name.is_empty() || !(missing || in_the_way) {
-            return Err(error);
-        }
-        let (parent, last) = split(name);
-        let parent_name = parent;
-        let parent = self.open_or_make_by(parent, links)?;
-        let mode = Mode::from_raw_mode(0o755);
-        match rustix::fs::mkdirat(&parent, last, mode) {
-            Ok(()) => {}
-            // A program of the container's was faster, or a link is there that leads to nothing.
-            Err(Errno::EXIST) if missing => {
-                match self.open(name, DIRECTORY) {
-                    Err(again) if again.kind() == io::ErrorKind::NotFound => {}
-                    result => return result,
+        let mut links = LINKS;
+        // What is to be made for what comes before it: parents, and what links on the way lead to. Not by recursion, for names
+        // and links are the archive's.
+        let mut names = vec![name.to_vec()];
+        for _ in 0..STEPS {
+            let Some(name) = names.last() else { break };
+            let error = match self.open(name, DIRECTORY) {
+                Ok(fd) if names.len() == 1 => return Ok(fd),
+                Ok(_) => {
+                    names.pop();
+                    continue;
                 }
-                let target = rustix::fs::readlinkat(&parent, last, Vec::new());
-                let (Ok(target), true, true) =
-                    (target, links > 0, self.resolve.contains(ResolveFlags::IN_ROOT))
-                else {
-                    return Err(Errno::EXIST.into());
-                };
-                let target = match target.as_bytes() {
-                    [b'/', rest @ ..] => rest.to_vec(),
-                    relative => [parent_name, b"/", relative].concat(),
-                };
-                self.open_or_make_by(&target, links - 1)?;
+                Err(error) => error,
+            };
+            let missing = error.raw_os_error() == Some(Errno::NOENT.raw_os_error());
+            let in_the_way =
+                error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) && self.replace_whiteouts;
+            if name.is_empty() || !(missing || in_the_way) {
+                return Err(error);
             }
-            Err(Errno::EXIST) if in_the_way && is_whiteout(&stat(parent.as_fd(), last)?) => {
-                rustix::fs::unlinkat(&parent, last, AtFlags::empty())?;
-                rustix::fs::mkdirat(&parent, last, mode)?;
-                set_xattr(parent.as_fd(), last, OPAQUE.as_bytes(), b"y")?;
+            let (parent_name, last) = split(name);
+            let parent = match self.open(parent_name, DIRECTORY) {
+                Ok(parent) => parent,
+                Err(_) => {
+                    let parent_name = parent_name.to_vec();
+                    names.push(parent_name);
+                    continue;
+                }
+            };
+            let mode = Mode::from_raw_mode(0o755);
+            match rustix::fs::mkdirat(&parent, last, mode) {
+                Ok(()) => {}
+                // A program of the container's was faster, or a link is there that leads to nothing.
+                Err(Errno::EXIST) if missing => {
+                    let Ok(target) = rustix::fs::readlinkat(&parent, last, Vec::new()) else { continue };
+                    if links == 0 || !self.resolve.contains(ResolveFlags::IN_ROOT) {
+                        return Err(Errno::EXIST.into());
+                    }
+                    links -= 1;
+                    names.push(match target.as_bytes() {
+                        [b'/', rest @ ..] => rest.to_vec(),
+                        relative => [parent_name, b"/", relative].concat(),
+                    });
+                }
+                Err(Errno::EXIST) if in_the_way && is_whiteout(&stat(parent.as_fd(), last)?) => {
+                    rustix::fs::unlinkat(&parent, last, AtFlags::empty())?;
+                    rustix::fs::mkdirat(&parent, last, mode)?;
+                    set_xattr(parent.as_fd(), last, OPAQUE.as_bytes(), b"y")?;
+                }
+                Err(_) if in_the_way => return Err(error),
+                Err(errno) => return Err(errno.into()),
             }
-            Err(_) if in_the_way => return Err(error),
-            Err(errno) => return Err(errno.into()),
         }
-        self.open(name, DIRECTORY)
+        Err(Errno::EXIST.into())
     }
 }
 

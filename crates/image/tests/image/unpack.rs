@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use minke_image::archive::{UnpackOptions, is_header};
+use minke_image::archive::{Parents, UnpackOptions, is_header};
 use tempfile::TempDir;
 
 use crate::support::{Raw, Tar, overlay, raw, unpack_into, unpacked, xattr};
@@ -198,6 +198,30 @@ fn relative_links_within_the_layer_are_followed() {
             .hardlink("same", "lib/so"),
     );
     assert_eq!(fs::metadata(root.path().join("usr/lib/so")).unwrap().nlink(), 2);
+}
+
+#[test]
+fn links_that_lead_nowhere_yet_are_followed_within_the_root_if_asked() {
+    let options = UnpackOptions { parents: Parents::InRoot, ..UnpackOptions::default() };
+    let root = TempDir::new().unwrap();
+    let tar = Tar::default()
+        .symlink("first", "second/x")
+        .symlink("second", "/third/../fourth")
+        .file("first/file", b"1")
+        .symlink("out", "../../../outside")
+        .file("out/file", b"2");
+    unpack_into(root.path(), &tar.end(), &options).unwrap();
+    assert_eq!(fs::read(root.path().join("fourth/x/file")).unwrap(), b"1");
+    assert_eq!(fs::read(root.path().join("outside/file")).unwrap(), b"2");
+    // As deep as can be named, and as many links as are followed.
+    let deep = "d/".repeat(2000);
+    let chain = (0..39).fold(Tar::default(), |tar, number| {
+        tar.symlink(&format!("l{number}"), &format!("l{}/{deep}", number + 1))
+    });
+    let error = unpack_into(root.path(), &chain.file("l0/file", b"").end(), &options);
+    assert!(error.is_err(), "the names become too long");
+    let circle = Tar::default().symlink("a", "b/x").symlink("b", "a/x").file("a/file", b"");
+    assert!(unpack_into(root.path(), &circle.end(), &options).is_err());
 }
 
 #[test]
