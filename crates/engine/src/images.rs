@@ -426,14 +426,14 @@ impl Inner {
 }
 
 /// The names that an image which containers use can do without: all but those that the containers were made from, or all but
-/// one.
+/// the last.
 fn surplus<'a>(names: &'a [String], kept: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
     let is_kept = |name: &String| kept.contains(&familiar(name));
     let spared = names.iter().position(is_kept).is_none();
     names
         .iter()
         .enumerate()
-        .filter(move |(at, name)| !(is_kept(name) || spared && *at == 0))
+        .filter(move |(at, name)| !(is_kept(name) || spared && *at + 1 == names.len()))
         .map(|(_, name)| name)
 }
 

@@ -16,7 +16,7 @@ pub use self::{
     durations::{BOUNDS, Durations, DurationsSnapshot},
     usage::{BlockIo, ContainerUsage, CpuUse, Health, MemoryUse, NetworkUse, Use},
 };
-use crate::{Engine, Error, ErrorKind, container::Phase};
+use crate::{Engine, Error, ErrorKind, container::Phase, system::STORAGE_DRIVER};
 
 /// What an engine is and where it runs; does not change while it runs.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Engine {
         EngineFacts {
             version: inner.config.version,
             architecture: host.facts.architecture,
-            storage_driver: "overlay",
+            storage_driver: STORAGE_DRIVER,
             kernel: host.kernel.clone(),
             os: host.distribution.clone(),
             os_version: host.distribution_version.clone(),

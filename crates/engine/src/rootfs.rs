@@ -13,10 +13,12 @@ use minke_kernel::{
     mount::{self, Overlay},
     path::Root,
 };
-use rustix::fs::OFlags;
+use rustix::fs::{FsWord, OFlags, PROC_SUPER_MAGIC};
 
 use crate::spec::user::Accounts;
 
+/// What statfs(2) says of sysfs.
+const SYSFS_MAGIC: FsWord = 0x6265_6572;
 /// More than any honest passwd(5) has.
 const LARGEST_ACCOUNTS: u64 = 4 << 20;
 
@@ -107,7 +109,9 @@ fn read(root: &Root, path: &str) -> io::Result<String> {
         }
         Err(error) => return Err(error),
     };
-    if !file.metadata()?.is_file() {
+    // Nor what the kernel shows to whoever asks, and the engine has more rights than the container.
+    let is_shown = [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&rustix::fs::fstatfs(&file)?.f_type);
+    if !file.metadata()?.is_file() || is_shown {
         return Ok(String::new());
     }
     let mut text = Vec::new();

@@ -28,6 +28,8 @@ const API: (&str, &str) = ("1.51", "1.24");
 /// The Docker whose API that is, and which this engine behaves as. Clients that know nothing of this engine decide by the number what they
 /// may ask for (record 50).
 const DOCKER: &str = "28.5.2";
+/// How containers' files are kept, by Docker's name of it.
+pub(crate) const STORAGE_DRIVER: &str = "overlay2";
 
 /// The engine's version as clients are told it: Docker's, and this program's own as SemVer's build metadata.
 fn server_version(own: &str) -> String {
@@ -201,7 +203,7 @@ impl Inner {
             containers_paused: count(|phase| *phase == Phase::Paused),
             containers_stopped: count(|phase| !phase.is_alive() && *phase != Phase::Restarting),
             images: i64::try_from(images.len()).ok(),
-            driver: text("overlay"),
+            driver: text(STORAGE_DRIVER),
             driver_status: Some(vec![
                 vec!["Mounts".to_owned(), "in each container's own mount namespace".to_owned()],
                 vec!["Native Overlay Diff".to_owned(), "true".to_owned()],

@@ -289,10 +289,13 @@ impl Volumes {
         let data = self.data(name);
         let Some(subpath) = &mount.subpath else { return Ok(data.to_string_lossy().into_owned()) };
         // A volume's content is the containers': its links must not lead out.
-        let place = Root::open(&data).and_then(|root| root.locate(Path::new(subpath)));
+        let place = Root::open(&data).and_then(|root| root.locate_beneath(Path::new(subpath)));
         let place = place.map_err(|error| {
             // In small letters, by which clients tell that something isn't there.
-            let why = chain(&error).to_lowercase();
+            let why = match rustix::io::Errno::from_io_error(&error) {
+                Some(rustix::io::Errno::XDEV) => "path concatenation escapes the base directory".to_owned(),
+                _ => chain(&error).to_lowercase(),
+            };
             Error::invalid(format!("cannot access path {subpath:?} of volume {name}: {why}"))
         })?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), place.as_raw_fd());

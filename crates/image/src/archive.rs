@@ -19,7 +19,7 @@ mod unpack;
 mod writer;
 
 pub use crate::compression::decompress;
-pub(crate) use entry::{Entry, EntryKind, printable};
+pub(crate) use entry::{Entry, EntryKind, Moment, printable};
 pub use error::{PackError, UnpackError};
 pub use limits::Limits;
 pub(crate) use name::clean as clean_name;

@@ -41,6 +41,9 @@ impl ImageStore {
             Some(text) => text.parse().map_err(|error| LoadError::Invalid(format!("{error}")))?,
             None => Platform::host(),
         };
+        if platform.os != Platform::host().os {
+            return Err(LoadError::Invalid(format!("{}: operating system is not supported", platform.os)));
+        }
         let mut config = ImageConfig::default();
         changes::apply(&mut config.config, &options.changes)?;
 

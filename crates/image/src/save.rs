@@ -1,6 +1,6 @@
 //! `save`: images in one tar that is a docker-archive and an OCI layout at once, as Docker 25 and later write it.
 //!
-//! The documents come first and every blob once, in a fixed order and without times: the same images always give
+//! The documents come first and every blob once, in a fixed order, with the images' own dates: the same images always give
 //! the same bytes, and a reader knows what is coming.
 
 mod held;
@@ -21,10 +21,10 @@ use serde::Serialize;
 pub use self::held::HeldImage;
 use crate::{
     FindError, ImageStore, StoreError,
-    archive::{Entry, EntryKind, TarWriter},
+    archive::{Entry, EntryKind, Moment, TarWriter},
     content::io_error,
     manifest::{ArchiveImage, Document, Index},
-    store::{ImageRecord, Staging},
+    store::{ImageRecord, Staging, seconds},
 };
 
 /// Why images were not saved.
@@ -56,6 +56,8 @@ struct Chosen {
     id: ImageId,
     record: ImageRecord,
     config_size: u64,
+    /// Seconds since 1970: the date of what it consists of.
+    created: i64,
     names: Vec<Reference>,
     /// The index that it goes with, if all of that is here.
     index: Option<WholeIndex>,
@@ -98,8 +100,10 @@ impl ImageStore {
             }
             let missing = || FindError::NotFound(id.to_string());
             let record = index.record(&id).ok_or_else(missing)?.clone();
-            let config_size = index.image(&id).ok_or_else(missing)?.config_json.len() as u64;
-            chosen.push(Chosen { id, record, config_size, names, index: None });
+            let image = index.image(&id).ok_or_else(missing)?;
+            let config_size = image.config_json.len() as u64;
+            let created = image.created.as_deref().map_or(0, seconds);
+            chosen.push(Chosen { id, record, config_size, created, names, index: None });
             Ok(())
         };
         let mut targets = BTreeMap::new();
@@ -168,9 +172,11 @@ impl Saving {
             tar.entry(&entry).map_err(SaveError::Write)?;
         }
         let mut written = BTreeSet::new();
-        for (digest, size) in self.chosen.iter().flat_map(Chosen::blobs) {
-            if written.insert(digest) {
-                write_blob(&self.held, &mut tar, digest, size)?;
+        for image in &self.chosen {
+            for (digest, size) in image.blobs() {
+                if written.insert(digest) {
+                    write_blob(&self.held, &mut tar, digest, size, image.created)?;
+                }
             }
         }
         tar.finish().map_err(SaveError::Write)?;
@@ -251,6 +257,7 @@ fn write_blob(
     tar: &mut TarWriter<impl Write>,
     digest: Digest,
     expected: u64,
+    created: i64,
 ) -> Result<(), SaveError> {
     let path = held.blob(&digest);
     let mut file = File::open(&path).map_err(io_error("open", &path))?;
@@ -259,6 +266,7 @@ fn write_blob(
         return Err(SaveError::Damaged { digest, expected, found });
     }
     let mut entry = Entry::new(blob_name(&digest), EntryKind::File);
+    entry.mtime = Moment { seconds: created, nanoseconds: 0 };
     entry.size = expected;
     tar.entry(&entry).map_err(SaveError::Write)?;
     copy(&mut file, tar.data(), &path, expected)

@@ -28,6 +28,7 @@ use minke_model::Digest;
 
 pub use error::{FindError, OpenError, RemoveError, StoreError, TagError};
 pub(crate) use find::find;
+pub(crate) use history::seconds;
 pub(crate) use index::Index;
 pub use manifests::{KnownManifest, ManifestKind};
 pub(crate) use records::{ImageRecord, LayerRecord, ManifestRecord, NameRecord, PinRecord};

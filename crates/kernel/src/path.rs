@@ -59,6 +59,14 @@ impl Root {
         self.open_at(path, OFlags::PATH)
     }
 
+    /// As [`Root::locate`], but a link that is absolute or leads out of the root is an error.
+    ///
+    /// # Errors
+    /// As for [`Root::open_at`]; `EXDEV` for such a link.
+    pub fn locate_beneath(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.resolve_with(path, OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH)
+    }
+
     /// The path that `path` names when no part of it is a link, beginning with a slash. What isn't there is taken by its name, and so
     /// is a link's target that isn't there: it is where [`Root::mkdir_all`] would make it.
     ///
@@ -212,8 +220,12 @@ impl Root {
     }
 
     fn resolve(&self, path: &Path, flags: OFlags, mode: Mode, more: ResolveFlags) -> io::Result<OwnedFd> {
+        self.resolve_with(path, flags, mode, ResolveFlags::IN_ROOT | more)
+    }
+
+    fn resolve_with(&self, path: &Path, flags: OFlags, mode: Mode, how: ResolveFlags) -> io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
+        let resolve = how | ResolveFlags::NO_MAGICLINKS;
         let mut attempts = ATTEMPTS;
         loop {
             match fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {

@@ -160,6 +160,18 @@ impl NetworkSpec {
         self.ipv4.iter().chain(further(true)).chain(&self.ipv6).chain(further(false))
     }
 
+    /// Whether an address of a family is a gateway's where nobody says which: not where nothing leads out by it, as with Docker.
+    pub(crate) fn needs_gateway(&self, ipv4: bool) -> bool {
+        match &self.driver {
+            Driver::Bridge(options) => {
+                let has_none = ipv4 && options.inhibit_ipv4 && self.internal;
+                options.gateway_mode(ipv4) != GatewayMode::Isolated && !has_none
+            }
+            Driver::Macvlan(_) => !self.internal,
+            Driver::Ipvlan(options) => !self.internal && options.mode == IpvlanMode::L2,
+        }
+    }
+
     /// The pool that an address is of.
     pub(crate) fn pool_with(&self, address: IpAddr) -> Option<&Pool> {
         self.pools().find(|pool| pool.subnet.contains(address))

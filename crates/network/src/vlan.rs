@@ -21,15 +21,14 @@ pub(crate) struct Parent {
 
 /// What a network's endpoints are and the name of the interface below; `None` for a bridge network.
 pub(crate) fn plan(spec: &NetworkSpec) -> Option<(SlaveKind, Option<&str>, Option<u32>)> {
-    // An internal network has nothing below that leads somewhere.
     match &spec.driver {
         Driver::Bridge(_) => None,
         Driver::Macvlan(options) => {
-            let parent = options.parent.as_deref().filter(|_| !spec.internal);
+            let parent = options.parent.as_deref();
             Some((SlaveKind::Macvlan(reach(options.mode)), parent, options.mtu))
         }
         Driver::Ipvlan(options) => {
-            let parent = options.parent.as_deref().filter(|_| !spec.internal);
+            let parent = options.parent.as_deref();
             let layer = match options.mode {
                 IpvlanMode::L2 => Layer::L2,
                 IpvlanMode::L3 => Layer::L3,

@@ -371,7 +371,7 @@ pub(crate) fn surroundings(key: Key, run: &RunStep, request: &BuildRequest) -> K
     let follows = run.network == NetworkMode::Default && request.network != Requested::Default;
     let hosts = request.extra_hosts.iter().map(|host| host.split([':', '=']).next().unwrap_or(host));
     let options = [
-        ("network", follows.then(|| format!("{:?}", request.network)).unwrap_or_default()),
+        ("network", if follows { format!("{:?}", request.network) } else { String::new() }),
         ("hosts", hosts.collect::<Vec<_>>().join(" ")),
         ("shm", request.shm_size.map(|size| size.to_string()).unwrap_or_default()),
         ("ulimits", request.ulimits.join(" ")),

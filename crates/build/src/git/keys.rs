@@ -28,8 +28,9 @@ pub(super) async fn write_settings(
 ) -> Result<(), BuildError> {
     let mut text = SETTINGS.to_owned();
     if let Some((scope, header)) = header(source, client).await? {
+        // git takes the header along to wherever the first answer leads, another host as well.
         text.push_str(&format!(
-            "[http {}]\n\textraHeader = {}\n",
+            "[http {}]\n\tfollowRedirects = false\n\textraHeader = {}\n",
             quoted(&scope),
             quoted(&format!("Authorization: {header}"))
         ));

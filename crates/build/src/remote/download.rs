@@ -17,7 +17,7 @@ use minke_engine::{Engine, Error, ErrorKind, Workspace};
 use minke_model::Digest;
 use reqwest::{
     Response, StatusCode,
-    header::{ETAG, IF_NONE_MATCH, LAST_MODIFIED},
+    header::{ETAG, IF_NONE_MATCH, LAST_MODIFIED, LOCATION},
 };
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use sha2::{Digest as _, Sha256};
@@ -178,6 +178,14 @@ fn refused(url: &str, error: &dyn std::error::Error) -> BuildError {
 /// Writes an answer's body into a workspace of its own.
 async fn receive(engine: &Engine, url: &str, response: Response) -> Result<Content, BuildError> {
     let response = response.error_for_status().map_err(|error| refused(url, &error))?;
+    if !response.status().is_success() {
+        let to = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let to = to.map(|to| format!(" to {to:?}")).unwrap_or_default();
+        return Err(BuildError::Invalid(format!(
+            "failed to load {url}: the server answers {}{to}, which can't be followed",
+            response.status()
+        )));
+    }
     let modified = response.headers().get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
     let modified = modified.and_then(http_date).unwrap_or(0);
     let workspace = engine.build_workspace()?;

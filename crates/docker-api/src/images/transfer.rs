@@ -121,6 +121,9 @@ pub(crate) async fn save_one(call: Call) -> Outcome {
 }
 
 async fn save_names(call: Call, names: Vec<String>) -> Outcome {
+    if call.query.all("platform").iter().filter(|text| !text.is_empty()).count() > 1 {
+        return Err(ApiError::invalid("multiple platform parameters not supported"));
+    }
     for name in &names {
         platform::check(&call, name, "platform").await?;
     }

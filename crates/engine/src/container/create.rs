@@ -1,6 +1,6 @@
 //! Creating a container: every field is checked before anything is made, and one transaction makes it real.
 
-use std::{fs, os::unix::fs::OpenOptionsExt, sync::Arc, time::Instant};
+use std::{fs, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Instant};
 
 use bollard_stubs::models::{
     ContainerConfig, ContainerCreateBody, ContainerCreateResponse, HostConfig, HostConfigCgroupnsModeEnum,
@@ -14,7 +14,7 @@ use super::{
     ready::Ready, record::NewRecord, resolver,
 };
 use crate::{
-    ContainerDefaults, Engine, Error,
+    ContainerDefaults, Engine, Error, ErrorKind,
     engine::Inner,
     files,
     metrics::ContainerAction,
@@ -244,7 +244,11 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
         return Err(Error::invalid(format!("annotation {key:?} is reserved for the engine")));
     }
     check_foreign(inner, record)?;
-    launch::image_mounts(inner, record)?;
+    match launch::image_mounts(inner, record) {
+        // A path that isn't in an image is told at the start.
+        Err(error) if error.kind() != ErrorKind::InvalidParameter => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
     inner.volumes.check_sources(&record.mounts)
 }
 
@@ -361,8 +365,7 @@ fn make(inner: &Inner, record: &Record, settled: &Settled) -> Result<(), Error> 
 }
 
 fn fill_volumes(inner: &Inner, record: &Record) -> Result<(), Error> {
-    let wanting =
-        |mount: &&volumes::MountRecord| mount.name.is_some() && !mount.no_copy && mount.subpath.is_none();
+    let wanting = |mount: &&volumes::MountRecord| mount.name.is_some() && !mount.no_copy;
     let mut root = None;
     for mount in record.mounts.iter().filter(wanting) {
         let root = match &root {
@@ -372,8 +375,16 @@ fn fill_volumes(inner: &Inner, record: &Record) -> Result<(), Error> {
                 root.insert(look.map_err(|error| Error::internal("look at the image's files", &error))?)
             }
         };
-        let data = inner.volumes.data(mount.name.as_deref().unwrap_or(""));
-        volumes::copy_up(root, &mount.destination, &data)?;
+        let mut held = Vec::new();
+        let place = match &mount.subpath {
+            None => inner.volumes.data(mount.name.as_deref().unwrap_or("")),
+            // One that isn't there is told at the start; a file is what it is.
+            Some(_) => match inner.volumes.volume_source(mount, &mut held) {
+                Ok(place) if Path::new(&place).is_dir() => place.into(),
+                Ok(_) | Err(_) => continue,
+            },
+        };
+        volumes::copy_up(root, &mount.destination, &place)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use bollard_stubs::models::{
 };
 
 use super::{Container, Phase, Record, RunView, links, summary};
-use crate::{Engine, Error, disk, engine::Inner, spec};
+use crate::{Engine, Error, disk, engine::Inner, spec, system::STORAGE_DRIVER};
 
 impl Engine {
     /// Everything about a container; `size` also measures its files.
@@ -67,7 +67,7 @@ fn inspect(inner: &Inner, container: &Container) -> ContainerInspectResponse {
         }),
         name: Some(format!("/{}", record.name)),
         restart_count: Some(run.restart_count.into()),
-        driver: Some("overlay".to_owned()),
+        driver: Some(STORAGE_DRIVER.to_owned()),
         platform: Some("linux".to_owned()),
         mount_label: Some(String::new()),
         process_label: Some(String::new()),
@@ -127,7 +127,10 @@ fn graph_driver(inner: &Inner, record: &Record) -> DriverData {
         ("WorkDir", place("work")),
         ("MergedDir", place("rootfs")),
     ];
-    DriverData { name: "overlay".to_owned(), data: data.map(|(key, value)| (key.to_owned(), value)).into() }
+    DriverData {
+        name: STORAGE_DRIVER.to_owned(),
+        data: data.map(|(key, value)| (key.to_owned(), value)).into(),
+    }
 }
 
 fn network_settings(inner: &Inner, record: &Record, run: &RunView) -> NetworkSettings {

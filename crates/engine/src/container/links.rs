@@ -249,7 +249,8 @@ pub(super) fn open(
 ) -> Result<(), Error> {
     let Some(bridge) = inner.network_table.named("bridge") else { return Ok(()) };
     let closed = bridge.spec().and_then(|spec| spec.bridge()).is_some_and(|options| !options.icc);
-    let own = attachment.endpoint(&bridge.id).filter(|_| closed && target_ids(record).next().is_some());
+    // Without any link left, what the last one opened is closed.
+    let own = attachment.endpoint(&bridge.id).filter(|_| closed);
     let Some(own) = own else { return Ok(()) };
     let found = links(inner, record).into_iter().filter_map(|link| {
         let endpoint = link.target.look(|run| run.attachment.as_ref()?.endpoint(&bridge.id).cloned())?;
@@ -275,7 +276,7 @@ pub(super) fn open(
 /// Opens the links of a container that runs already.
 pub(crate) fn open_again(inner: &Inner, container: &Container) {
     let (record, attachment) = (container.record(), container.look(|run| run.attachment.clone()));
-    let Some(attachment) = attachment.filter(|_| target_ids(&record).next().is_some()) else { return };
+    let Some(attachment) = attachment else { return };
     let opened = sandbox::namespace_of(container, NamespaceType::Network)
         .and_then(|netns| open(inner, &record, netns.as_fd(), &attachment));
     if let Err(error) = opened {

@@ -217,8 +217,13 @@ pub(super) fn ask_names_from_now_on(
     places: &Places,
 ) -> Result<(), Error> {
     let path = places.directory.join("resolv.conf");
-    let written = fs::read_to_string(&path).map_err(failed("read resolv.conf"))?;
-    if written != resolv_conf(inner, before, modes)? {
+    let expected = resolv_conf(inner, before, modes)?;
+    // No more than it should have: the container may have made it as large as it likes.
+    let mut written = Vec::new();
+    fs::File::open(&path)
+        .and_then(|file| file.take(expected.len() as u64 + 1).read_to_end(&mut written))
+        .map_err(failed("read resolv.conf"))?;
+    if written != expected.as_bytes() {
         return Ok(());
     }
     fs::write(&path, resolv_conf(inner, now, modes)?).map_err(failed("write resolv.conf"))

@@ -11,7 +11,9 @@ use minke_image::{Image, KnownManifest, ManifestKind};
 use minke_model::{ImageId, Reference};
 use time::OffsetDateTime;
 
-use crate::{Error, Filters, ImageListOptions, container::Container, engine::Inner, time_text};
+use crate::{
+    Error, Filters, ImageListOptions, container::Container, engine::Inner, system::STORAGE_DRIVER, time_text,
+};
 
 /// `images`.
 pub(super) fn list(inner: &Inner, options: &ImageListOptions) -> Result<Vec<ImageSummary>, Error> {
@@ -107,7 +109,7 @@ pub(super) fn inspect(inner: &Inner, image: &Image) -> ImageInspect {
         os_version: config.os_version.clone(),
         size: Some(bytes(image.size)),
         graph_driver: Some(DriverData {
-            name: "overlay".to_owned(),
+            name: STORAGE_DRIVER.to_owned(),
             data: HashMap::from([("LowerDir".to_owned(), lower.join(":"))]),
         }),
         root_fs: Some(ImageInspectRootFs {

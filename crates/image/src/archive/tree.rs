@@ -26,8 +26,9 @@ pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
-/// More than the directories of any name with as many links: what takes longer is a race with somebody who removes them.
-const STEPS: usize = 256 * 1024;
+/// Several times what the longest name needs (2,048 directories, three steps each): what takes longer is made to, or a race with
+/// somebody who removes them.
+const STEPS: usize = 32 * 1024;
 
 /// Search-only handle on a directory.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);

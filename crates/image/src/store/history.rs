@@ -36,6 +36,7 @@ impl ImageStore {
     }
 }
 
-fn seconds(rfc3339: &str) -> i64 {
+/// Seconds since 1970; 0 for what is no date.
+pub(crate) fn seconds(rfc3339: &str) -> i64 {
     OffsetDateTime::parse(rfc3339, &Rfc3339).map_or(0, OffsetDateTime::unix_timestamp)
 }

@@ -126,20 +126,22 @@ impl NetworkArgs {
     }
 
     /// What is said that has no effect and harms nobody: it is told.
-    pub(super) fn without_effect(&self) -> Option<&'static str> {
-        let told = "userland-proxy-path has no effect: what needs a proxy goes through the engine itself";
-        self.userland_proxy_path.is_some().then_some(told)
+    pub(super) fn without_effect(&self) -> Vec<&'static str> {
+        let said = [
+            (
+                self.userland_proxy_path.is_some(),
+                "userland-proxy-path has no effect: what needs a proxy goes through the engine itself",
+            ),
+            (
+                !self.iptables || !self.ip6tables,
+                "iptables, ip6tables: the engine's rules are in a table of its own, touch no others and stay; published ports obey the host's input rules, as with obey-input",
+            ),
+        ];
+        said.into_iter().filter(|(said, _)| *said).map(|(_, told)| told).collect()
     }
 
     /// What Docker can do and minke can't.
     fn check_firewall(&self) -> Result<(), String> {
-        for (key, wanted) in [("iptables", self.iptables), ("ip6tables", self.ip6tables)] {
-            if !wanted {
-                return Err(format!(
-                    "{key}: the engine's rules are in a table of its own and touch no others: leave it away, or say true"
-                ));
-            }
-        }
         match self.firewall_backend.as_deref() {
             None | Some("" | "nftables") => Ok(()),
             Some("iptables") => Err(
@@ -199,7 +201,8 @@ impl NetworkArgs {
             ip_forward_no_drop: self.ip_forward_no_drop,
             allow_direct_routing: self.allow_direct_routing,
             userland_proxy: self.userland_proxy,
-            obey_input: self.obey_input,
+            // Docker's proxies, which are left without its rules, obey the host's input rules.
+            obey_input: self.obey_input || !self.iptables || !self.ip6tables,
             address_pools: self.default_address_pool.iter().map(Pool::read).collect::<Result<_, _>>()?,
             default_options,
             dns: self.dns.clone(),
@@ -258,8 +261,6 @@ mod tests {
             ("--bip=10.9.0.1", "bip \"10.9.0.1\": want an address and the bits"),
             ("--bip=fd00::1/64", "want IPv4"),
             ("--bip6=10.9.0.1/16", "want IPv6"),
-            ("--iptables=false", "iptables: the engine's rules are in a table of its own"),
-            ("--ip6tables=false", "ip6tables: "),
             (
                 "--firewall-backend=iptables",
                 "firewall-backend: the engine makes its rules with nftables alone",

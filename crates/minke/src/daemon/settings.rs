@@ -282,18 +282,21 @@ mod tests {
         let mut args = args();
         let settings = parse(text).unwrap();
         settings.clone().apply(&mut args, &|_| false).unwrap();
-        assert!(args.networks.without_effect().is_some());
+        assert_eq!(args.networks.without_effect().len(), 1);
         let networks = args.networks.defaults().unwrap();
         assert_eq!(networks.bridge, minke_engine::DefaultBridge::Existing("br0".to_owned()));
         assert!(networks.ip_forward_no_drop && networks.allow_direct_routing);
         assert_eq!(settings.needs_restart(&FileSettings::default()).len(), 8);
-        for text in
-            [r#"{"iptables": false}"#, r#"{"ip6tables": false}"#, r#"{"firewall-backend": "iptables"}"#]
-        {
+        let defaults = |text: &str| {
             let mut args = self::args();
             parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
-            assert!(args.networks.defaults().is_err(), "{text}");
+            (args.networks.without_effect().len(), args.networks.defaults())
+        };
+        for text in [r#"{"iptables": false}"#, r#"{"ip6tables": false}"#] {
+            let (told, networks) = defaults(text);
+            assert!(told == 1 && networks.unwrap().obey_input, "{text}");
         }
+        assert!(defaults(r#"{"firewall-backend": "iptables"}"#).1.is_err());
     }
 
     #[test]

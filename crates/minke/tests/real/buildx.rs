@@ -178,6 +178,16 @@ fn what_is_at_a_url_is_looked_at_each_time() {
     let _ = files(&host, "context", &[("Dockerfile", &dockerfile.replace("/file\n", "/other\n"))]);
     let _ = build(&host, ["build", "-t", "added", &context]).expect_code(1).expect_stderr("/file");
     let _ = files(&host, "context", &[("Dockerfile", &dockerfile.replace("/file ", "/other "))]);
+    // A redirection to where nobody follows is no empty file.
+    let serve =
+        "while printf 'HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n' | nc -l -p 81; do :; done";
+    let _ = host.docker(["run", "-d", "-p", "8089:81", "base", "sh", "-c", serve]).ok();
+    let elsewhere = [("Dockerfile", "FROM scratch\nADD http://127.0.0.1:8089/file /file\n")];
+    let context = files(&host, "context", &elsewhere);
+    host.until("it is refused", || {
+        let ran = build(&host, ["build", &context]);
+        ran.code == Some(1) && ran.stderr.contains("to \"file:///etc/passwd\", which can't be followed")
+    });
     host.expect_nothing_left();
 }
 

@@ -109,3 +109,16 @@ fn a_hostile_archive_is_refused_and_writes_nothing(#[values(Cli::Docker, Cli::Mi
     assert_eq!(host.cli(cli, ["images", "-q"]).ok(), "");
     host.expect_nothing_left();
 }
+
+#[test]
+fn of_the_names_of_an_image_that_is_used_by_its_id_the_last_stays() {
+    let host = Host::with_busybox();
+    for name in ["busybox:a", "busybox:z"] {
+        let _ = host.docker(["tag", "busybox", name]).ok();
+    }
+    let id = host.docker(["image", "inspect", "-f", "{{.Id}}", "busybox"]).ok();
+    let _ = host.docker(["create", "--name", "user", &id]).ok();
+    let _ = host.docker(["image", "prune", "-af"]).ok();
+    assert_eq!(host.docker(["image", "inspect", "-f", "{{.RepoTags}}", &id]).ok(), "[busybox:z]");
+    host.expect_nothing_left();
+}

@@ -223,3 +223,25 @@ fn port_53_is_the_container_s_own_at_all_its_other_addresses() {
     drop(own);
     host.expect_nothing_left();
 }
+
+#[test]
+fn what_a_container_makes_of_its_resolv_conf_and_passwd_costs_the_engine_nothing() {
+    let host = Host::with_busybox();
+    let _ = host.minke(["network", "create", "named"]).ok();
+    for (name, script) in
+        [("large", "truncate -s 20G /etc/resolv.conf"), ("odd", "printf '\\377\\376' >/etc/resolv.conf")]
+    {
+        let script = format!("{script}; exec sleep 600");
+        let _ = host.minke(["run", "-d", "--name", name, "busybox", "sh", "-c", &script]).ok();
+        host.until("it is written", || {
+            let size = host.minke(["exec", name, "stat", "-c", "%s", "/etc/resolv.conf"]).ok();
+            ["21474836480", "2"].contains(&size.as_str())
+        });
+        let _ = host.minke(["network", "connect", "named", name]).ok();
+    }
+    // Not the kernel's log, which only the engine could read.
+    let link = "rm /etc/passwd && ln -s /proc/kmsg /etc/passwd";
+    let _ = host.minke(["exec", "odd", "sh", "-c", link]).ok();
+    assert_eq!(host.minke(["exec", "-u", "0", "odd", "id", "-u"]).ok(), "0");
+    host.expect_nothing_left();
+}

@@ -65,3 +65,22 @@ fn a_missing_bind_source_by_mount_is_refused(#[values(Cli::Docker, Cli::Minke)] 
     let _ = ran.expect_code(125).expect_stderr("/no/such/dir");
     host.expect_nothing_left();
 }
+
+#[test]
+fn a_part_of_a_volume_begins_with_the_images_files_and_is_inside() {
+    let host = Host::with_busybox();
+    let script =
+        "mkdir /v/etc /v/in; ln -s in /v/good; ln -s / /v/root; ln -s ../x /v/up; echo mine >/v/in/file";
+    let _ = host.docker(["run", "--rm", "-v", "data:/v", "busybox", "sh", "-c", script]).ok();
+    let mounted = |part: &str, target: &str, script: &str| {
+        let mount = format!("type=volume,source=data,target={target},volume-subpath={part}");
+        host.docker(["run", "--rm", "--mount", &mount, "busybox", "sh", "-c", script])
+    };
+    assert_eq!(mounted("etc", "/etc", "ls /etc/passwd").ok(), "/etc/passwd");
+    assert_eq!(mounted("good", "/p", "cat /p/file").ok(), "mine");
+    for part in ["root", "up"] {
+        let _ = mounted(part, "/p", "ls /p").expect_stderr("path concatenation escapes the base directory");
+    }
+    let _ = mounted("missing", "/p", "ls /p").expect_stderr("cannot access path \"missing\"");
+    host.expect_nothing_left();
+}

@@ -170,6 +170,7 @@ impl Networks {
         };
         check_beside(&book, &spec)?;
         let others = book.subnets_beside(&spec.id);
+        let needs_gateway = (spec.needs_gateway(true), spec.needs_gateway(false));
         let complete = |ipv4: bool, request: &PoolRequest| -> Result<Pool, CreateError> {
             if [request.subnet, request.range].into_iter().flatten().any(|net| net.is_ipv4() != ipv4) {
                 let net = request.subnet.or(request.range).map(|net| net.to_string()).unwrap_or_default();
@@ -189,7 +190,7 @@ impl Networks {
                     pool::choose(ipv4, None, &self.0.pools, &taken).ok_or(CreateError::NoFreePool)?
                 }
             };
-            pool::complete(request, subnet, true)
+            pool::complete(request, subnet, if ipv4 { needs_gateway.0 } else { needs_gateway.1 })
         };
         spec.ipv4 = request.ipv4.as_ref().map(|request| complete(true, request)).transpose()?;
         spec.ipv6 = request.ipv6.as_ref().map(|request| complete(false, request)).transpose()?;

@@ -387,3 +387,22 @@ fn places_that_can_not_be_are_refused_and_nothing_is_left() {
     let next = world.on(&networks, &[&spec], vec![]);
     assert_eq!(next.attachment.endpoints.len(), 1);
 }
+
+/// Two addresses are enough for two sandboxes where nothing leads out.
+#[test]
+fn no_address_is_a_gateways_where_there_is_none() {
+    let options = [("gateway_mode_ipv4", "isolated"), ("inhibit_ipv4", "true")];
+    for (option, value) in options {
+        let world = World::new();
+        let networks = world.networks("pair");
+        let option = format!("com.docker.network.bridge.{option}");
+        let subnet = "192.168.140.0/31".parse().ok();
+        let spec = world.create(&networks, "bridge", &[(&option, value)], |request| {
+            request.internal = true;
+            request.ipv4 = Some(PoolRequest { subnet, ..PoolRequest::default() });
+        });
+        let [one, two] = [(); 2].map(|()| world.on(&networks, &[&spec], vec![]));
+        serve_tcp(&two.netns, "two", 80);
+        assert!(ask_tcp(&one.netns, two.attachment.ip(), 80).is_ok(), "{option}");
+    }
+}

@@ -112,8 +112,6 @@ fn what_cannot_be_honoured_is_refused_with_what_to_do() {
     let host = Host::without_engine();
     let file = host.path("daemon.json").display().to_string();
     for (text, words) in [
-        (r#"{"iptables": false}"#, "iptables: the engine's rules are in a table of its own"),
-        (r#"{"ip6tables": false}"#, "ip6tables: the engine's rules are in a table of its own"),
         (r#"{"firewall-backend": "iptables"}"#, "leave it away, or say nftables"),
         (r#"{"bridge": "br0", "bip": "10.9.0.1/24"}"#, "bridge \"br0\" and bip can't be together"),
     ] {

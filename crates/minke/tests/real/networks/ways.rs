@@ -135,6 +135,11 @@ fn links_open_what_is_exposed_where_containers_do_not_reach_each_other() {
     host.kill_daemon();
     host.start_daemon();
     host.until("the server with the next engine", || ask(&host, "web", "base") == "page\n");
+    // The last link that goes closes what it opened.
+    let db = inspect(&host, Cli::Minke, "{{.NetworkSettings.IPAddress}}", "db");
+    assert_eq!(ask(&host, "web", &db), "page\n");
+    let _ = host.docker(["rm", "--link", "web/base"]).ok();
+    assert_eq!(ask(&host, "web", &db), "");
     let _ = host.minke(["rm", "-f", "db"]).ok();
     host.expect_nothing_left();
 }
