@@ -260,7 +260,7 @@ fn daemon(globals: Globals, matches: &ArgMatches) -> Result<(), Failure> {
     }
     minke_kernel::memory::limit_arenas(2);
     let log = Log::start(command.level(&args).as_deref())?;
-    for told in args.networks.without_effect() {
+    for told in args.networks.to_be_told() {
         tracing::info!("{told}");
     }
     for (key, why) in args.dockerds.without_effect() {

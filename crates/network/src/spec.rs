@@ -167,8 +167,8 @@ impl NetworkSpec {
                 let has_none = ipv4 && options.inhibit_ipv4 && self.internal;
                 options.gateway_mode(ipv4) != GatewayMode::Isolated && !has_none
             }
-            Driver::Macvlan(_) => !self.internal,
-            Driver::Ipvlan(options) => !self.internal && options.mode == IpvlanMode::L2,
+            // In layer 3 it is none's, but what says that there is a way out.
+            Driver::Macvlan(_) | Driver::Ipvlan(_) => !self.internal,
         }
     }
 

@@ -311,11 +311,11 @@ impl Work<'_> {
             }
         };
         let command = run.arguments.join(" ");
-        let failed = format!("process {command:?} did not complete successfully");
+        let unsuccessful = format!("process {command:?} did not complete successfully");
         let ran = self.build.engine.run_step(Arc::clone(workspace), spec, output).await;
         let exit = ran.map_err(|error| match error.kind() {
             // Such as a user that the image doesn't have.
-            ErrorKind::InvalidParameter => BuildError::Invalid(format!("{failed}: {error}")),
+            ErrorKind::InvalidParameter => BuildError::Invalid(format!("{unsuccessful}: {error}")),
             _ => error.into(),
         })?;
         drop(prepared);
@@ -328,7 +328,7 @@ impl Work<'_> {
         }
         let why = if exit.oom_killed { ": cannot allocate memory (killed by the kernel)" } else { "" };
         Err(BuildError::Step {
-            message: format!("{failed}: exit code: {}{why}", exit.code),
+            message: format!("{unsuccessful}: exit code: {}{why}", exit.code),
             command,
             code: exit.code,
             lines: None,

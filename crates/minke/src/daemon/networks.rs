@@ -125,8 +125,8 @@ impl NetworkArgs {
         self.read().map_err(|problem| Failure::new(format!("minke daemon: {problem}")))
     }
 
-    /// What is said that has no effect and harms nobody: it is told.
-    pub(super) fn without_effect(&self) -> Vec<&'static str> {
+    /// What is said that has no effect and harms nobody, or another effect than with dockerd: it is told.
+    pub(super) fn to_be_told(&self) -> Vec<&'static str> {
         let said = [
             (
                 self.userland_proxy_path.is_some(),

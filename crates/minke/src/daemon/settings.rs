@@ -282,7 +282,7 @@ mod tests {
         let mut args = args();
         let settings = parse(text).unwrap();
         settings.clone().apply(&mut args, &|_| false).unwrap();
-        assert_eq!(args.networks.without_effect().len(), 1);
+        assert_eq!(args.networks.to_be_told().len(), 1);
         let networks = args.networks.defaults().unwrap();
         assert_eq!(networks.bridge, minke_engine::DefaultBridge::Existing("br0".to_owned()));
         assert!(networks.ip_forward_no_drop && networks.allow_direct_routing);
@@ -290,7 +290,7 @@ mod tests {
         let defaults = |text: &str| {
             let mut args = self::args();
             parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
-            (args.networks.without_effect().len(), args.networks.defaults())
+            (args.networks.to_be_told().len(), args.networks.defaults())
         };
         for text in [r#"{"iptables": false}"#, r#"{"ip6tables": false}"#] {
             let (told, networks) = defaults(text);

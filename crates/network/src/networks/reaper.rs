@@ -49,8 +49,8 @@ pub(super) struct Remains {
 struct Queue {
     remains: Vec<Remains>,
     working: bool,
-    /// Whether neighbours are being forgotten at this moment.
-    forgetting: bool,
+    /// What is being forgotten at this moment: neighbours of bridges.
+    forgetting: Vec<(u32, IpAddr)>,
 }
 
 impl Reaper {
@@ -76,7 +76,7 @@ impl Reaper {
         for remains in queue.remains.iter_mut().filter(|remains| remains.bridge == Some(bridge)) {
             remains.addresses.retain(|address| !addresses.contains(address));
         }
-        while queue.forgetting {
+        while queue.forgetting.iter().any(|(on, address)| *on == bridge && addresses.contains(address)) {
             queue = self.0.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -98,10 +98,12 @@ impl Reaper {
                 self.0.idle.notify_all();
                 return;
             }
-            queue.forgetting = true;
+            let neighbours: Vec<(u32, IpAddr)> = remains.iter().flat_map(Remains::neighbours).collect();
+            queue.forgetting.clone_from(&neighbours);
             drop(queue);
-            let forgotten = run(remains.iter().fold(Batch::new(), Remains::forget));
-            locked(&self.0.queue).forgetting = false;
+            let forget = |batch: Batch, (bridge, address)| batch.forget_neighbour(bridge, address);
+            let forgotten = run(neighbours.into_iter().fold(Batch::new(), forget));
+            locked(&self.0.queue).forgetting.clear();
             self.0.idle.notify_all();
             let names = remains.iter().map(|remains| remains.interface.as_str());
             for error in [forgotten, run(Batch::new().remove_all(names))].into_iter().filter_map(Result::err)
@@ -114,10 +116,10 @@ impl Reaper {
 }
 
 impl Remains {
-    fn forget(batch: Batch, remains: &Self) -> Batch {
-        let addresses =
-            remains.bridge.into_iter().flat_map(|bridge| remains.addresses.iter().map(move |a| (bridge, a)));
-        addresses.fold(batch, |batch, (bridge, address)| batch.forget_neighbour(bridge, *address))
+    fn neighbours(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.bridge
+            .into_iter()
+            .flat_map(|bridge| self.addresses.iter().map(move |address| (bridge, *address)))
     }
 }
 

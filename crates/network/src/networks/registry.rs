@@ -170,8 +170,7 @@ impl Networks {
         };
         check_beside(&book, &spec)?;
         let others = book.subnets_beside(&spec.id);
-        let needs_gateway = (spec.needs_gateway(true), spec.needs_gateway(false));
-        let complete = |ipv4: bool, request: &PoolRequest| -> Result<Pool, CreateError> {
+        let complete = |spec: &NetworkSpec, ipv4: bool, request: &PoolRequest| -> Result<Pool, CreateError> {
             if [request.subnet, request.range].into_iter().flatten().any(|net| net.is_ipv4() != ipv4) {
                 let net = request.subnet.or(request.range).map(|net| net.to_string()).unwrap_or_default();
                 return Err(CreateError::Pool(format!("invalid subnet {net}: it is of the other IP family")));
@@ -190,13 +189,13 @@ impl Networks {
                     pool::choose(ipv4, None, &self.0.pools, &taken).ok_or(CreateError::NoFreePool)?
                 }
             };
-            pool::complete(request, subnet, if ipv4 { needs_gateway.0 } else { needs_gateway.1 })
+            pool::complete(request, subnet, spec.needs_gateway(ipv4))
         };
-        spec.ipv4 = request.ipv4.as_ref().map(|request| complete(true, request)).transpose()?;
-        spec.ipv6 = request.ipv6.as_ref().map(|request| complete(false, request)).transpose()?;
+        spec.ipv4 = request.ipv4.as_ref().map(|request| complete(&spec, true, request)).transpose()?;
+        spec.ipv6 = request.ipv6.as_ref().map(|request| complete(&spec, false, request)).transpose()?;
         for request in &request.further {
             let ipv4 = request.subnet.is_some_and(IpNet::is_ipv4);
-            let pool = complete(ipv4, request)?;
+            let pool = complete(&spec, ipv4, request)?;
             if spec.pools().any(|other| other.subnet.overlaps(pool.subnet)) {
                 return Err(CreateError::Overlap);
             }

@@ -171,7 +171,7 @@ pub(super) fn create(spec: Spec, options: CreateOptions) -> Result<Created, Crea
 }
 
 /// Claims the id.
-fn claim(options: &CreateOptions, undo: &mut Undo) -> Result<StateDir, CreateError> {
+pub(super) fn claim(options: &CreateOptions, undo: &mut Undo) -> Result<StateDir, CreateError> {
     let dir = StateDir::claim(&options.root, &options.id)?;
     undo.add({
         let dir = dir.clone();

@@ -50,14 +50,7 @@ pub fn restore(spec: &Spec, options: CreateOptions, criu: &CriuOptions) -> Resul
     fs::metadata(&criu.images).action(missing)?;
 
     let mut undo = Undo::default();
-    let dir = StateDir::claim(&options.root, &options.id)?;
-    undo.add({
-        let dir = dir.clone();
-        move || drop(dir.remove())
-    });
-    if options.notify {
-        dir.make_notify().action(|| "make the directory of the notify socket".into())?;
-    }
+    let dir = create::claim(&options, &mut undo)?;
     let new = linux.namespaces.iter().filter(|wanted| wanted.path.is_none()).map(|wanted| wanted.kind);
     let mut record = create::record(spec, &options, &paths, linux, new.collect());
     let (cgroup, filling) = make_cgroup(&options, spec, linux, &mut undo)?;
