@@ -48,6 +48,11 @@ impl Error {
     pub fn is_not_there(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOENT | libc::ENODEV | libc::ESRCH))
     }
+
+    /// Nothing leads to the address that was asked for (ENETUNREACH, EHOSTUNREACH, EACCES).
+    pub(crate) fn is_no_route(&self) -> bool {
+        matches!(self.errno(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES))
+    }
 }
 
 impl fmt::Display for Error {

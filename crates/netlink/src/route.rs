@@ -11,6 +11,8 @@ pub use batch::{Batch, Bridge, Veth};
 pub use read::{Address, Link, Route};
 pub use vlan::{IpvlanMode, MacvlanMode, Slave, SlaveKind};
 
+use std::net::Ipv6Addr;
+
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -70,6 +72,21 @@ impl RouteSocket {
     /// When the kernel's answer can't be read.
     pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
         self.0.dump(&request("list addresses", read::addresses_query(), NLM_F_DUMP), read::collect_addresses)
+    }
+
+    /// Whether packets to this address are taken as the namespace's own. For an IPv6 address that was added,
+    /// the kernel says so from a work queue, some time after the change is acknowledged; until then it takes
+    /// packets to the address for somebody else's, and drops them.
+    ///
+    /// # Errors
+    /// When the kernel's answer can't be read.
+    pub fn is_own(&mut self, address: Ipv6Addr) -> Result<bool, Error> {
+        let request = request(format!("look up the route to {address}"), read::route_query(address), 0);
+        match self.0.dump(&request, read::collect_own) {
+            Ok(routes) => Ok(routes.contains(&true)),
+            Err(error) if error.is_no_route() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// All routes of all tables, IPv4 first.

@@ -69,6 +69,22 @@ fn a_batch_may_be_repeated() {
 }
 
 #[test]
+fn an_address_is_its_own_some_time_after_it_was_added() {
+    alone(|| {
+        let mut route = RouteSocket::open().unwrap();
+        let [own, neighbour, elsewhere] = ["fd01::1", "fd01::2", "fd02::1"].map(|text| text.parse().unwrap());
+        route.run(Batch::new().up("lo").bridge(bridge("br0"))).unwrap();
+        let index = route.link("br0").unwrap().unwrap().index;
+        route.run(Batch::new().address(index, IpAddr::V6(own), 64)).unwrap();
+        let begin = std::time::Instant::now();
+        while !route.is_own(own).unwrap() {
+            assert!(begin.elapsed().as_secs() < 10, "it never is");
+        }
+        assert_eq!([neighbour, elsewhere].map(|address| route.is_own(address).unwrap()), [false, false]);
+    });
+}
+
+#[test]
 fn the_peer_of_a_veth_pair_is_born_in_its_namespace() {
     let other = alone(|| namespace::current().unwrap());
     let inside = other.try_clone().unwrap();

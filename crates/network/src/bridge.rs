@@ -7,7 +7,7 @@ use minke_netlink::{
     route::{Batch, Bridge, Link, RouteSocket},
 };
 
-use crate::{AttachError, IpNet, Mac, NetworkSpec, OpenError, sysctl};
+use crate::{AttachError, IpNet, Mac, NetworkSpec, OpenError, ready, sysctl};
 
 /// The interface group of every bridge of every engine, "mnke". An engine that keeps the host from
 /// routing for others recognises its neighbours' bridges by it. A bridge that is in no such group was
@@ -104,6 +104,11 @@ fn try_make(
     let Some(link) = route.link(&plan.name)? else { return Ok(None) };
     let with_address = |batch: Batch, net: &IpNet| batch.address(link.index, net.address(), net.prefix_len());
     route.run(plan.addresses.iter().fold(Batch::new().up(&plan.name), with_address))?;
+    for net in &plan.addresses {
+        if let IpAddr::V6(address) = net.address() {
+            ready::wait_until_own(route, address)?;
+        }
+    }
     Ok(Some(MadeBridge { index: link.index, mac: link.mac.unwrap_or(plan.mac.octets()), ours }))
 }
 

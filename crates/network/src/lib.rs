@@ -43,6 +43,7 @@ mod networks;
 mod pool;
 mod ports;
 mod publish;
+mod ready;
 mod sandbox;
 mod spec;
 mod state;

@@ -4,8 +4,6 @@ use std::{
     io,
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    thread,
-    time::{Duration, Instant},
 };
 
 use minke_netlink::{
@@ -14,12 +12,9 @@ use minke_netlink::{
     route::{Batch, IpvlanMode, Link, RouteSocket, Slave, SlaveKind, Veth},
 };
 
-use crate::{AttachError, Endpoint, bridge::MadeBridge, naming::ENDPOINT_DIGITS, sysctl, vlan::Parent};
-
-/// How long an interface may take from being up to being in operation; on a host that is so busy,
-/// a container may begin without waiting any longer.
-const OPERATIONAL_WITHIN: Duration = Duration::from_millis(100);
-const POLL_EVERY: Duration = Duration::from_micros(100);
+use crate::{
+    AttachError, Endpoint, bridge::MadeBridge, naming::ENDPOINT_DIGITS, ready, sysctl, vlan::Parent,
+};
 
 /// A network namespace with lo up, and a socket that was opened in it.
 #[derive(Debug)]
@@ -241,14 +236,17 @@ impl Sandbox {
         let mut batch = Batch::new();
         for place in places {
             let endpoint = &place.endpoint;
+            let failed = failed(endpoint);
+            if let Some(address) = endpoint.address_ipv6() {
+                ready::wait_until_own(&mut self.route, address).map_err(&failed)?;
+            }
             let (Device::Bridge { name, bridge, .. }, Some(interface)) =
                 (&place.device, &endpoint.host_interface)
             else {
                 continue;
             };
-            let failed = failed(endpoint);
-            wait_until_operational(&mut self.route, &[&endpoint.interface]).map_err(&failed)?;
-            let links = wait_until_operational(host, &[name, interface]).map_err(&failed)?;
+            ready::wait_until_operational(&mut self.route, &[&endpoint.interface]).map_err(&failed)?;
+            let links = ready::wait_until_operational(host, &[name, interface]).map_err(&failed)?;
             let Some(port) = links.last() else { continue };
             batch = known(batch, bridge.index, port.index, endpoint);
         }
@@ -282,33 +280,4 @@ fn gateways(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
 fn failed(endpoint: &Endpoint) -> impl Fn(Error) -> AttachError {
     let interface = endpoint.host_interface.clone().unwrap_or_else(|| endpoint.interface.clone());
     move |source| AttachError::Plumb { interface: interface.clone(), source }
-}
-
-/// Waits until these interfaces carry packets. The kernel brings interfaces into operation from a
-/// work queue, up to some milliseconds after they are up, and drops what is sent before; a lost ARP
-/// request would cost a new container's first connection a whole second.
-pub(crate) fn wait_until_operational(
-    route: &mut RouteSocket,
-    interfaces: &[&str],
-) -> Result<Vec<Link>, Error> {
-    let begin = Instant::now();
-    interfaces.iter().map(|interface| wait_for(route, interface, begin)).collect()
-}
-
-/// Since Linux 6.8, to ask is to have it brought into operation; before, the work queue has to come
-/// round. An interface that is gone will not come.
-fn wait_for(route: &mut RouteSocket, interface: &str, begin: Instant) -> Result<Link, Error> {
-    loop {
-        let Some(link) = route.link(interface)? else {
-            return Err(Error::missing(&format!("find interface {interface}")));
-        };
-        if link.operational {
-            return Ok(link);
-        }
-        if begin.elapsed() > OPERATIONAL_WITHIN {
-            tracing::warn!(interface, "the interface is up but not in operation yet");
-            return Ok(link);
-        }
-        thread::sleep(POLL_EVERY);
-    }
 }

@@ -92,6 +92,23 @@ pub(super) fn routes_query(family: AddressFamily) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRoute(message)
 }
 
+/// Which route a packet to this address takes.
+pub(super) fn route_query(address: Ipv6Addr) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet6;
+    message.header.destination_prefix_length = 128;
+    message.attributes = vec![RouteAttribute::Destination(RouteAddress::Inet6(address))];
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+/// Whether each route is that of an address of the namespace's own.
+pub(super) fn collect_own(found: &mut Vec<bool>, kind: u16, body: &[u8]) -> Result<(), Error> {
+    if let RouteNetlinkMessage::NewRoute(message) = parse("look up a route", kind, body)? {
+        found.push(message.header.kind == RouteType::Local);
+    }
+    Ok(())
+}
+
 pub(super) fn collect_links(found: &mut Vec<Link>, kind: u16, body: &[u8]) -> Result<(), Error> {
     if let RouteNetlinkMessage::NewLink(message) = parse("list interfaces", kind, body)? {
         found.push(link(message));

@@ -21,7 +21,7 @@ use crate::{
     bridge::{self, BridgePlan, MadeBridge},
     error::chain,
     firewall::Item,
-    ports, publish, sandbox, sysctl,
+    ports, publish, ready, sandbox, sysctl,
 };
 
 /// Makes the kernel agree with `living`; returns what failed.
@@ -277,7 +277,7 @@ fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Res
     }
     interfaces.sort_unstable();
     interfaces.dedup();
-    sandbox::wait_until_operational(host, &interfaces)?;
+    ready::wait_until_operational(host, &interfaces)?;
     let told = |batch: Batch, (port, owned): &(u32, &Owned)| {
         sandbox::known(batch, owned.bridge.index, *port, &owned.endpoint)
     };

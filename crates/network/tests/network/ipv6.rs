@@ -24,6 +24,9 @@ fn world() -> World {
                 batch = batch.default_route(index, HOST6.into());
             }
             route.run(batch).unwrap();
+            while !route.is_own(address).unwrap() {
+                std::thread::yield_now();
+            }
         });
     }
     world
