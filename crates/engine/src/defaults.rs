@@ -2,7 +2,7 @@
 //!
 //! A container keeps what it was made with, whatever the settings become later.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 
 use bollard_stubs::models::{HostConfig, HostConfigCgroupnsModeEnum, ResourcesUlimits};
 
@@ -10,6 +10,8 @@ use crate::{Error, container::log_options, spec};
 
 /// Docker's size of /dev/shm.
 const SHM_SIZE: i64 = 64 << 20;
+/// Where files that name devices are by their specification, those of vendors' packages before those of running programs.
+const CDI_DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 /// Docker's log driver.
 const LOG_DRIVER: &str = "json-file";
 
@@ -18,6 +20,8 @@ const LOG_DRIVER: &str = "json-file";
 pub struct ContainerDefaults {
     /// `--cgroup-parent`: below which cgroup theirs are made.
     pub cgroup_parent: Option<String>,
+    /// `--cdi-spec-dir`: where the files are that name devices (Container Device Interface), later ones win; an empty path is none.
+    pub cdi_directories: Option<Vec<PathBuf>>,
     /// `--default-cgroupns-mode`: `private` or `host`.
     pub cgroup_namespace: Option<String>,
     /// `--init`: a program that reaps comes first.
@@ -42,6 +46,14 @@ impl ContainerDefaults {
     /// The log driver of containers that name none.
     pub(crate) fn log_driver(&self) -> &str {
         self.log_driver.as_deref().filter(|driver| !driver.is_empty()).unwrap_or(LOG_DRIVER)
+    }
+
+    /// Where devices are named.
+    pub(crate) fn cdi_directories(&self) -> Vec<PathBuf> {
+        match &self.cdi_directories {
+            None => CDI_DIRECTORIES.map(PathBuf::from).into(),
+            Some(said) => said.iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect(),
+        }
     }
 
     /// # Errors

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bollard_stubs::models::{
-    BuildCacheDiskUsage, Commit, ContainersDiskUsage, FirewallInfo, ImagesDiskUsage, IndexInfo,
+    BuildCacheDiskUsage, Commit, ContainersDiskUsage, DeviceInfo, FirewallInfo, ImagesDiskUsage, IndexInfo,
     LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemDataUsageResponse,
     SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum,
     SystemVersion, SystemVersionComponents, SystemVersionPlatform, VolumesDiskUsage,
@@ -20,7 +20,7 @@ use crate::{
     container::{Phase, log_options},
     engine::Inner,
     settings::{OWN_RUNTIME, Settings},
-    time_text,
+    spec, time_text,
 };
 
 /// The newest API version that is spoken, and the oldest.
@@ -193,6 +193,9 @@ impl Inner {
         let images = self.images.list().map_err(|error| Error::internal("list images", &error))?;
         let live = self.live();
         let settings = &live.settings;
+        let cdi_directories = settings.containers.cdi_directories();
+        let device = |name| DeviceInfo { source: Some("cdi".to_owned()), id: Some(name) };
+        let devices = spec::cdi::names(&cdi_directories).into_iter().map(device).collect();
         let host = &self.host;
         let unified = host.facts.resources.unified;
         let v1 = |file: &str| self.has_controller_file(file);
@@ -237,6 +240,10 @@ impl Inner {
             } else {
                 SystemInfoCgroupVersionEnum::_1
             }),
+            cdi_spec_dirs: Some(
+                cdi_directories.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            ),
+            discovered_devices: Some(devices),
             n_events_listener: i64::try_from(self.events.listeners()).ok(),
             kernel_version: text(&host.kernel),
             operating_system: text(&host.distribution),

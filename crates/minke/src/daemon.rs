@@ -119,6 +119,9 @@ pub(crate) struct Daemon {
     /// Layers that a push sends at the same time (default 5)
     #[arg(long, value_name = "int")]
     max_concurrent_uploads: Option<usize>,
+    /// Tries of each download (default 5)
+    #[arg(long, value_name = "int", value_parser = clap::value_parser!(u32).range(1..))]
+    max_download_attempts: Option<u32>,
     /// Address for Prometheus to read /metrics from, e.g. 127.0.0.1:9323 (default: none)
     #[arg(long, value_name = "string")]
     metrics_addr: Option<String>,
@@ -216,6 +219,7 @@ impl Command<'_> {
 
     /// What the engine may be told anew while it runs.
     fn settings(&self, args: &Daemon) -> Result<Settings, Failure> {
+        let usual = RegistrySettings::default();
         Ok(Settings {
             runtimes: args.add_runtime.iter().cloned().collect(),
             default_runtime: args.default_runtime.clone(),
@@ -228,7 +232,10 @@ impl Command<'_> {
                 mirrors: args.registry_mirror.clone(),
                 certificate_folders: CERTIFICATE_FOLDERS.map(PathBuf::from).into(),
                 proxies: args.proxies.settings()?,
-                ..RegistrySettings::default()
+                retries: args
+                    .max_download_attempts
+                    .map_or(usual.retries, |attempts| attempts.saturating_sub(1)),
+                ..usual
             },
             downloads_at_once: args.max_concurrent_downloads,
             uploads_at_once: args.max_concurrent_uploads,

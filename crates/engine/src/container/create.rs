@@ -223,7 +223,7 @@ fn check(inner: &Inner, record: &Record, modes: &Modes) -> Result<(), Error> {
         crate::signals::parse(signal)?;
     }
     launch::devices(record)?;
-    launch::cdi_edits(record)?;
+    launch::cdi_edits(inner, record)?;
     resolver::dns(inner, record)?;
     resolver::extra_hosts(record)?;
     check_network(record)?;

@@ -281,7 +281,7 @@ fn write_bundle(
         cgroup: &inner.cgroup_of(record),
         hostname: &hostname,
     })?;
-    spec::cdi::apply(&mut spec, &cdi_edits(record)?)?;
+    spec::cdi::apply(&mut spec, &cdi_edits(inner, record)?)?;
     layers.annotate(&mut spec);
     let json = serde_json::to_vec(&spec).map_err(|error| Error::internal("write config.json", &error))?;
     fs::write(places.directory.join("config.json"), json).map_err(failed("write config.json"))?;
@@ -351,8 +351,9 @@ fn shared_shm(inner: &Inner, modes: &Modes, places: &Places) -> Result<Option<st
 ///
 /// # Errors
 /// `InvalidParameter`.
-pub(super) fn cdi_edits(record: &Record) -> Result<Vec<spec::cdi::Edits>, Error> {
-    spec::cdi::find(&spec::cdi::requested(&record.host)?, &spec::cdi::DIRECTORIES.map(Into::into))
+pub(super) fn cdi_edits(inner: &Inner, record: &Record) -> Result<Vec<spec::cdi::Edits>, Error> {
+    let directories = inner.live().settings.containers.cdi_directories();
+    spec::cdi::find(&spec::cdi::requested(&record.host)?, &directories)
 }
 
 /// The names of the volumes that a container has.

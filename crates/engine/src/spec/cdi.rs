@@ -20,9 +20,6 @@ use serde::Deserialize;
 use super::env;
 use crate::Error;
 
-/// Where the files are, those of vendors' packages before those of running programs.
-pub(crate) const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
-
 /// One file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,10 +122,7 @@ pub(crate) fn find(names: &[&str], directories: &[PathBuf]) -> Result<Vec<Edits>
         return Ok(Vec::new());
     }
     let mut problems = Vec::new();
-    let mut known = BTreeMap::new();
-    for directory in directories {
-        known.extend(read_directory(directory, &mut problems));
-    }
+    let known = read_all(directories, &mut problems);
     let mut edits = Vec::new();
     let mut missing = Vec::new();
     for name in names {
@@ -150,8 +144,18 @@ pub(crate) fn find(names: &[&str], directories: &[PathBuf]) -> Result<Vec<Edits>
     Err(Error::invalid(problems.join("; ")))
 }
 
+/// The full names of all devices that the files in `directories` define; what can't be read defines none.
+pub(crate) fn names(directories: &[PathBuf]) -> Vec<String> {
+    let known = read_all(directories, &mut Vec::new());
+    known.into_iter().filter_map(|(name, edits)| edits.map(|_| name)).collect()
+}
+
 /// Devices by their full names; `None` where two files define one.
 type Known = BTreeMap<String, Option<(Edits, Edits)>>;
+
+fn read_all(directories: &[PathBuf], problems: &mut Vec<String>) -> Known {
+    directories.iter().flat_map(|directory| read_directory(directory, problems)).collect()
+}
 
 fn read_directory(directory: &Path, problems: &mut Vec<String>) -> Known {
     let mut known = Known::new();
@@ -352,6 +356,7 @@ devices:
     #[test]
     fn a_device_brings_its_nodes_mounts_variables_and_programs() {
         let (_root, directories) = directories(&[("etc/vendor.yaml", YAML)]);
+        assert_eq!(names(&directories), ["vendor.com/class=broken", "vendor.com/class=one"]);
         let edits = find(&["vendor.com/class=one"], &directories).unwrap();
         let mut spec = Spec::default();
         apply(&mut spec, &edits).unwrap();

@@ -1,6 +1,11 @@
 //! `minke daemon`'s flags about what containers have that don't say otherwise: dockerd's.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use bollard_stubs::models::ResourcesUlimits;
 use clap::{ArgAction, Args};
@@ -15,6 +20,9 @@ pub(super) struct ContainerArgs {
     /// Cgroup below which those of containers are made, where they name none
     #[arg(long, value_name = "string")]
     pub(super) cgroup_parent: Option<String>,
+    /// Folder of files that name devices (default /etc/cdi and /var/run/cdi; "" is none); may be given several times
+    #[arg(long, value_name = "list", value_parser = directory)]
+    pub(super) cdi_spec_dir: Vec<PathBuf>,
     /// Cgroup namespace of containers that name none: private or host
     #[arg(long, value_name = "string")]
     pub(super) default_cgroupns_mode: Option<String>,
@@ -42,6 +50,11 @@ pub(super) struct ContainerArgs {
     /// Seccomp profile of containers that name none: a file, builtin or unconfined
     #[arg(long, value_name = "string")]
     pub(super) seccomp_profile: Option<String>,
+}
+
+/// Also "", which clap takes for no path.
+fn directory(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.into())
 }
 
 /// `64m`
@@ -75,6 +88,7 @@ impl ContainerArgs {
             self.default_ulimit.iter().map(|limit| (limit.name.clone(), limit.clone())).collect();
         Ok(ContainerDefaults {
             cgroup_parent: self.cgroup_parent.clone(),
+            cdi_directories: (!self.cdi_spec_dir.is_empty()).then(|| self.cdi_spec_dir.clone()),
             cgroup_namespace: self.default_cgroupns_mode.clone(),
             init: self.init,
             ipc: self.default_ipc_mode.clone(),
@@ -120,6 +134,7 @@ mod tests {
         );
         assert_eq!((read.ulimits.len(), read.ulimits[0].soft), (1, Some(32)));
         assert_eq!(defaults(&[]).unwrap(), ContainerDefaults::default());
+        assert_eq!(defaults(&["--cdi-spec-dir="]).unwrap().cdi_directories, Some(vec![PathBuf::new()]));
     }
 
     #[test]

@@ -35,6 +35,12 @@ pub(super) struct DockerdArgs {
     /// Containers always outlive the engine
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) live_restore: Option<bool>,
+    /// No effect
+    #[arg(long, value_name = "int", hide = true)]
+    pub(super) network_control_plane_mtu: Option<u32>,
+    /// No effect
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set)]
+    pub(super) raw_logs: bool,
     /// No effect: SELinux labels are not set
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set)]
     pub(super) selinux_enabled: bool,
@@ -109,6 +115,12 @@ impl DockerdArgs {
             (self.experimental, "experimental", "there is nothing experimental to turn on"),
             (!self.feature.is_empty(), "features", "none of Docker's can be turned on or off"),
             (self.init_path.is_some(), "init-path", PROGRAMS),
+            (
+                self.network_control_plane_mtu.is_some(),
+                "network-control-plane-mtu",
+                "there are no networks across hosts",
+            ),
+            (self.raw_logs, "raw-logs", "the log has colours on terminals alone"),
             (self.shutdown_timeout.is_some(), "shutdown-timeout", "containers outlive the engine"),
         ];
         said.into_iter().filter(|(said, ..)| *said).map(|(_, key, why)| (key, why)).collect()

@@ -31,6 +31,7 @@ pub(super) struct FileSettings {
     bip6: Option<String>,
     bridge: Option<String>,
     builder: Option<Builder>,
+    cdi_spec_dirs: Option<Vec<PathBuf>>,
     cgroup_parent: Option<String>,
     containerd: Option<String>,
     containerd_namespace: Option<String>,
@@ -78,12 +79,15 @@ pub(super) struct FileSettings {
     log_opts: Option<BTreeMap<String, String>>,
     max_concurrent_downloads: Option<usize>,
     max_concurrent_uploads: Option<usize>,
+    max_download_attempts: Option<u32>,
     metrics_addr: Option<String>,
     mtu: Option<u32>,
+    network_control_plane_mtu: Option<u32>,
     no_new_privileges: Option<bool>,
     obey_input: Option<bool>,
     pidfile: Option<PathBuf>,
     proxies: Option<Proxies>,
+    raw_logs: Option<bool>,
     registry_mirrors: Option<Vec<String>>,
     runtimes: Option<BTreeMap<String, Runtime>>,
     seccomp_profile: Option<String>,
@@ -242,14 +246,14 @@ mod tests {
 
     #[test]
     fn dockers_names_are_known_and_fill_in_what_no_flag_says() {
-        let text = r#"{"registry-mirrors": ["https://mirror.example"], "insecure-registries": ["10.0.0.0/8"], "max-concurrent-downloads": 2,
+        let text = r#"{"registry-mirrors": ["https://mirror.example"], "insecure-registries": ["10.0.0.0/8"], "max-concurrent-downloads": 2, "max-download-attempts": 3,
             "runtimes": {"crun": {"path": "/usr/bin/crun", "runtimeArgs": ["--debug"]}}, "data-root": "/srv/x", "bip": "10.9.0.1/16", "hosts": ["unix:///tmp/s"], "icc": false, "userland-proxy": false,
             "default-address-pools": [{"base": "10.80.0.0/16", "size": 24}], "default-network-opts": {"bridge": {"a": "b"}}, "dns": ["10.0.0.53"]}"#;
         let mut args = args();
         parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
         assert_eq!(args.registry_mirror, ["https://mirror.example"]);
         assert_eq!(args.insecure_registry, ["10.0.0.0/8"]);
-        assert_eq!(args.max_concurrent_downloads, Some(2));
+        assert_eq!((args.max_concurrent_downloads, args.max_download_attempts), (Some(2), Some(3)));
         let crun = RuntimeProgram { path: "/usr/bin/crun".into(), args: vec!["--debug".to_owned()] };
         assert_eq!(args.add_runtime, [("crun".to_owned(), crun)]);
         assert_eq!(args.root, Path::new("/srv/x"));
@@ -315,13 +319,14 @@ mod tests {
         let text = r#"{"log-driver": "local", "log-opts": {"max-size": "10m"}, "default-shm-size": "128M", "init": true,
             "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 64, "Soft": 32}}, "no-new-privileges": true,
             "seccomp-profile": "unconfined", "cgroup-parent": "/jobs", "default-ipc-mode": "shareable", "default-cgroupns-mode": "host",
-            "exec-opts": ["native.cgroupdriver=cgroupfs"], "storage-driver": "overlay2", "features": {"buildkit": true}, "live-restore": true,
+            "cdi-spec-dirs": ["/srv/cdi"], "exec-opts": ["native.cgroupdriver=cgroupfs"], "storage-driver": "overlay2", "features": {"buildkit": true}, "live-restore": true,
             "builder": {"gc": {"enabled": true, "defaultKeepStorage": "3GB"}, "entitlements": {"security-insecure": true}},
             "proxies": {"http-proxy": "http://10.0.0.1:3128"}, "pidfile": "/run/x.pid"}"#;
         let mut args = args();
         parse(text).unwrap().apply(&mut args, &|_| false).unwrap();
         args.check().unwrap();
         let containers = args.containers.defaults().unwrap();
+        assert_eq!(containers.cdi_directories, Some(vec!["/srv/cdi".into()]));
         assert_eq!(
             (containers.log_driver.as_deref(), &*containers.log_options["max-size"]),
             (Some("local"), "10m")

@@ -1,6 +1,6 @@
 //! Limits: memory, cpu, processes, and that the kernel enforces them.
 
-use minke_testkit::{Cli, Host};
+use minke_testkit::{Cli, Host, Rootfs};
 use rstest::rstest;
 
 #[rstest]
@@ -129,39 +129,30 @@ fn sysctls_of_the_containers_own_namespaces_are_set(#[values(Cli::Docker, Cli::M
     host.expect_nothing_left();
 }
 
-/// A file in the host's folder for descriptions of devices, gone with the test.
-struct DeviceFile(std::path::PathBuf);
-
-impl Drop for DeviceFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-        // The folder too, unless somebody else has a file there.
-        let _ = std::fs::remove_dir("/var/run/cdi");
-    }
-}
-
 #[test]
 fn a_named_device_brings_what_its_vendor_says() {
-    let host = Host::with_busybox();
-    let class = format!("{}.example/null", host.prefix());
-    let text = format!(
-        "cdiVersion: 0.6.0\nkind: {class}\ndevices:\n- name: one\n  containerEdits:\n    env: [VENDOR=here]\n    \
-         deviceNodes:\n    - {{path: /dev/one, hostPath: /dev/null, permissions: rw}}\n    mounts:\n    \
-         - {{hostPath: /etc/passwd, containerPath: /vendor/file, options: [ro]}}\n"
-    );
-    std::fs::create_dir_all("/var/run/cdi").unwrap();
-    let file = DeviceFile(format!("/var/run/cdi/{}.yaml", host.prefix()).into());
-    std::fs::write(&file.0, text).unwrap();
-    let device = format!("{class}=one");
+    let mut host = Host::without_engine();
+    let folder = host.path("cdi");
+    std::fs::create_dir(&folder).unwrap();
+    let text = "cdiVersion: 0.6.0\nkind: vendor.example/null\ndevices:\n- name: one\n  containerEdits:\n    env: [VENDOR=here]\n    \
+                deviceNodes:\n    - {path: /dev/one, hostPath: /dev/null, permissions: rw}\n    mounts:\n    \
+                - {hostPath: /etc/passwd, containerPath: /vendor/file, options: [ro]}\n";
+    std::fs::write(folder.join("vendor.yaml"), text).unwrap();
+    host.set_flags(&[&format!("--cdi-spec-dir={}", folder.display())]);
+    host.start_daemon();
+    host.import("busybox", Rootfs::busybox());
+    let device = "vendor.example/null=one";
+    let wanted = format!("[{}]\n", folder.display());
+    let _ = host.docker(["info", "--format", "{{.CDISpecDirs}}"]).expect_code(0).expect_exact(&wanted);
     let script =
         "echo $VENDOR; stat -c '%t:%T' /dev/one; echo x >/dev/one && echo written; head -c 4 /vendor/file";
     let _ = host
-        .docker(["run", "--rm", "--device", &device, "busybox", "sh", "-c", script])
+        .docker(["run", "--rm", "--device", device, "busybox", "sh", "-c", script])
         .expect_code(0)
         .expect_exact("here\n1:3\nwritten\nroot");
-    let other = format!("{class}=two");
+    let other = "vendor.example/null=two";
     let _ = host
-        .docker(["run", "--rm", "--device", &other, "busybox", "true"])
+        .docker(["run", "--rm", "--device", other, "busybox", "true"])
         .expect_code(125)
         .expect_stderr(&format!("unresolvable CDI devices {other}"));
     let _ = host

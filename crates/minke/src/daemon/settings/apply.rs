@@ -93,6 +93,7 @@ impl FileSettings {
             self.cgroup_parent.map(Some),
             &mut containers.cgroup_parent,
         );
+        merge.set("cdi-spec-dirs", "cdi_spec_dir", self.cdi_spec_dirs, &mut containers.cdi_spec_dir);
         let mode = self.default_cgroupns_mode.map(Some);
         merge.set(
             "default-cgroupns-mode",
@@ -136,6 +137,14 @@ impl FileSettings {
         merge.set("features", "feature", features, &mut others.feature);
         merge.set("init-path", "init_path", self.init_path.map(Some), &mut others.init_path);
         merge.set("live-restore", "live_restore", self.live_restore.map(Some), &mut others.live_restore);
+        let mtu = self.network_control_plane_mtu.map(Some);
+        merge.set(
+            "network-control-plane-mtu",
+            "network_control_plane_mtu",
+            mtu,
+            &mut others.network_control_plane_mtu,
+        );
+        merge.set("raw-logs", "raw_logs", self.raw_logs, &mut others.raw_logs);
         merge.set("selinux-enabled", "selinux_enabled", self.selinux_enabled, &mut others.selinux_enabled);
         let timeout = self.shutdown_timeout.map(Some);
         merge.set("shutdown-timeout", "shutdown_timeout", timeout, &mut others.shutdown_timeout);
@@ -188,6 +197,13 @@ impl FileSettings {
             "max_concurrent_uploads",
             uploads.map(Some),
             &mut args.max_concurrent_uploads,
+        );
+        let attempts = self.max_download_attempts.map(Some);
+        merge.set(
+            "max-download-attempts",
+            "max_download_attempts",
+            attempts,
+            &mut args.max_download_attempts,
         );
         merge.set("metrics-addr", "metrics_addr", self.metrics_addr.map(Some), &mut args.metrics_addr);
         merge.set("registry-mirrors", "registry_mirror", self.registry_mirrors, &mut args.registry_mirror);
