@@ -64,6 +64,7 @@ impl Engine {
             stderr: config.attach_stderr.unwrap_or(false),
         };
         inner.execs.begin(exec)?;
+        inner.exec_event(container, &told("exec_start", config.cmd.as_deref().unwrap_or(&[])), exec, None);
         let started = match supervisor.exec(exec, process, streams, options.detach).await {
             Ok(started) => started,
             Err(error) => {
@@ -73,7 +74,6 @@ impl Engine {
             }
         };
         inner.execs.set(exec, State::Running(started.pid));
-        inner.exec_event(container, &told("exec_start", config.cmd.as_deref().unwrap_or(&[])), exec, None);
         let settled = self.watch_exec(exec, started.pid, container, supervisor);
         let Some(stream) = started.stream else { return Ok(None) };
         let tty = config.tty.unwrap_or(false);

@@ -51,7 +51,9 @@ use crate::{
     firewall::{Change, Firewall, Item, Strangers},
     foreign::{Foreign, Ours},
     naming::Names,
-    pool, ports, publish, sandbox,
+    pool,
+    ports::{self, Bindings},
+    publish, sandbox,
     state::StateFile,
 };
 use book::Book;
@@ -374,6 +376,11 @@ impl Inner {
     fn has_port(&self, address: IpAddr, protocol: Protocol, port: u16) -> bool {
         self.firewall.has_port(address, protocol, port)
             || locked(&self.held).values().flatten().any(|(held, _)| held.clashes(address, protocol, port))
+    }
+
+    /// Where a sandbox's ports may be published.
+    fn bindings(&self, attachment: &Attachment) -> Bindings {
+        publish::bindings(attachment, &|id| self.spec(id), self.config.relay)
     }
 
     /// Keeps sockets as long as a sandbox is attached.

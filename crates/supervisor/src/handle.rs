@@ -157,6 +157,14 @@ impl Supervisor {
         self.command("update", &Request::Update(Box::new(resources))).await
     }
 
+    /// Closes the sockets by which it keeps the host's ports reserved.
+    ///
+    /// # Errors
+    /// As every call: [`CallError`].
+    pub async fn release_held(&self) -> Result<(), CallError> {
+        self.command("release the ports", &Request::ReleaseHeld).await
+    }
+
     /// Ends when the process has ended and its output is complete. When the supervisor has left
     /// already, the exit record that it wrote answers for the first process.
     ///

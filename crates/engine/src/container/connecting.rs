@@ -12,7 +12,7 @@ use std::{os::fd::AsFd, sync::Arc};
 
 use bollard_stubs::models::EndpointSettings;
 use minke_model::runtime_spec::NamespaceType;
-use minke_network::{Attachment, DnsSockets};
+use minke_network::{Attachment, DnsSockets, PublishedPort};
 
 use super::{Phase, Record, RunNote, actor::Actor, ports, requests::Message, resolver, sandbox};
 use crate::{
@@ -180,15 +180,31 @@ impl Actor {
         let gone = name.clone();
         self.replace(inner, Box::new(move |record| drop(record.networks.remove(&gone)))).await?;
         if let Some(attachment) = run.attachment {
-            let (inner, container, network) =
-                (Arc::clone(inner), Arc::clone(&self.container), Arc::clone(&found));
-            let record = self.container.record();
-            tokio::task::spawn_blocking(move || unplug(&inner, &container, &record, &attachment, &network))
-                .await
-                .map_err(|error| Error::internal("disconnect a container", &error))??;
+            let before = attachment.clone();
+            let unplugged = {
+                let (inner, container, network) =
+                    (Arc::clone(inner), Arc::clone(&self.container), Arc::clone(&found));
+                let record = self.container.record();
+                tokio::task::spawn_blocking(move || unplug(&inner, &container, &record, &before, &network))
+            };
+            unplugged.await.map_err(|error| Error::internal("disconnect a container", &error))??;
+            self.release_ports(inner, &attachment.ports).await;
         }
         inner.connected_event("disconnect", &found, &self.container);
         Ok(())
+    }
+
+    /// Gives the ports free that a container had and has no more.
+    async fn release_ports(&self, inner: &Inner, before: &[PublishedPort]) {
+        let run = self.container.run();
+        if before.is_empty() || run.attachment.is_some_and(|attachment| !attachment.ports.is_empty()) {
+            return;
+        }
+        inner.relays.stop(&self.container.id).await;
+        let Some(supervisor) = run.supervisor else { return };
+        if let Err(error) = supervisor.release_held().await {
+            tracing::warn!(%error, container = self.container.id.short(), "give the ports free");
+        }
     }
 }
 

@@ -168,7 +168,7 @@ impl<'a> Making<'a> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let bindings = self.bindings();
+        let bindings = self.inner.bindings(&self.attachment);
         if bindings == ports::Bindings::default() {
             // As with Docker, a sandbox with no way out publishes nothing.
             tracing::warn!(
@@ -192,10 +192,6 @@ impl<'a> Making<'a> {
         Ok(of_sandbox)
     }
 
-    fn bindings(&self) -> ports::Bindings {
-        publish::bindings(&self.attachment, &|id| self.inner.spec(id), self.inner.config.relay)
-    }
-
     /// A port whose socket the engine keeps.
     fn keep_port(&mut self, reservation: Reservation) {
         self.attachment.ports.push(reservation.port);
@@ -208,7 +204,7 @@ impl<'a> Making<'a> {
     pub(super) fn reserve_more(&mut self, requests: &[PortRequest]) -> Result<(), AttachError> {
         let inner = self.inner;
         let ours = |address, protocol, port| inner.has_port(address, protocol, port);
-        for missing in ports::missing(requests, self.bindings(), &self.attachment.ports) {
+        for missing in ports::missing(requests, inner.bindings(&self.attachment), &self.attachment.ports) {
             ports::reserve_all(&[missing.request], missing.bindings, &ours)?
                 .into_iter()
                 .for_each(|reservation| self.keep_port(reservation));

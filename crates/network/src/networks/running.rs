@@ -9,6 +9,7 @@ use crate::{
     AttachError, Attachment, DetachError, EndpointRequest, Failures, PortRequest,
     error::chain,
     firewall::{Change, Item},
+    ports::Bindings,
     publish,
     sandbox::{DefaultRoutes, Sandbox},
 };
@@ -75,7 +76,7 @@ impl Networks {
     }
 
     /// Takes a running sandbox off a network; not being on it is no error. Returns the attachment as it is
-    /// now.
+    /// now: without ports where no way is left to them, and then whoever holds their sockets is to close them.
     ///
     /// # Errors
     /// [`DetachError`] lists what failed; everything else was done.
@@ -90,6 +91,10 @@ impl Networks {
         let Some(endpoint) = attachment.endpoint(network) else { return Ok(attachment.clone()) };
         let mut after = attachment.clone();
         after.endpoints.retain(|other| other.network != *network);
+        if inner.bindings(&after) == Bindings::default() {
+            after.ports.clear();
+            after.late_ports.clear();
+        }
 
         let mut failures = Vec::new();
         let mut change = Change::default();
@@ -117,6 +122,9 @@ impl Networks {
         failures.extend(leave().err().map(|error| chain(&error)));
         inner.bury(endpoint);
         locked(&inner.book).leave(std::slice::from_ref(endpoint));
+        if after.ports.is_empty() {
+            locked(&inner.held).remove(&after.id);
+        }
         if failures.is_empty() {
             return Ok(after);
         }

@@ -88,6 +88,10 @@ impl Server {
             Request::Pause => self.pause().into(),
             Request::Resume => self.resume().into(),
             Request::Update(resources) => self.driver.update(&resources).into(),
+            Request::ReleaseHeld => {
+                self.held.clear();
+                Answer::Reply(Reply::Done)
+            }
             Request::Wait(target) => self.wait(target)?,
             Request::FollowLog => self.follow_log()?,
         })

@@ -99,6 +99,18 @@ fn ports_are_published_when_a_way_out_comes_by_a_later_connect(#[values(Cli::Doc
     let _ = host.cli(cli, ["network", "disconnect", "open", "web"]).ok();
     let gone = host.netns().enter(|| TcpStream::connect("127.0.0.1:8080").is_err());
     assert!(gone, "no way, no port");
+    let _ = host.cli_args(cli, &taken).ok();
+    assert_eq!(host.cli(cli, ["port", "web"]).ok(), "");
+
+    // So does one that had its port from the start, until it has a way again.
+    let run =
+        ["run", "-d", "--name", "early", "--network", "open", "-p", "8082:80", "busybox", "sh", "-c", SERVER];
+    let _ = host.cli_args(cli, &run).ok();
+    let _ = host.cli(cli, ["network", "disconnect", "open", "early"]).ok();
+    let free = host.netns().enter(|| std::net::TcpListener::bind("0.0.0.0:8082").is_ok());
+    assert!(free, "the port is free");
+    let _ = host.cli(cli, ["network", "connect", "open", "early"]).ok();
+    assert!(host.fetch("127.0.0.1:8082").ends_with("page\n"));
 
     // One that somebody has keeps the container off the network, and says so.
     let run =
