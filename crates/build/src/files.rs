@@ -90,10 +90,16 @@ pub(crate) fn matches_below(
 }
 
 /// The paths below `from` that a pattern means, sorted. `**` means what `*` does, unless it is `deep`: then it is any number of
-/// directories.
+/// directories. Links are followed up to the first wildcard, as in BuildKit: what that matches is gone through as it is.
 fn expanded(root: &Root, from: &Path, pattern: &str, deep: bool) -> Result<Vec<PathBuf>, BuildError> {
     let mut found = vec![from.to_owned()];
+    let mut is_matched = false;
     for part in parts(pattern) {
+        if is_matched {
+            found.retain(|path| {
+                root.open_at(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW).is_ok()
+            });
+        }
         let mut next = Vec::new();
         let is_deep = deep && part == "**";
         let glob = (is_pattern(part) && !is_deep).then(|| Glob::new(part)).transpose();
@@ -112,6 +118,7 @@ fn expanded(root: &Root, from: &Path, pattern: &str, deep: bool) -> Result<Vec<P
             let matching = names.iter().filter(|name| glob.matches(&name.to_string_lossy()));
             next.extend(matching.map(|name| directory.join(name)));
         }
+        is_matched = is_matched || is_deep || glob.is_some();
         // Several ways lead to the same directory through `**`.
         next.sort_unstable();
         next.dedup();
@@ -422,6 +429,10 @@ mod tests {
         let (_dir, root) = tree();
         assert_eq!(found(&root, "/src/*.c"), ["src/a.c", "src/b.c"]);
         assert_eq!(found(&root, "/link/a.c"), ["src/a.c"]);
+        assert_eq!(found(&root, "/link/*.c"), ["src/a.c", "src/b.c"]);
+        assert_eq!(found(&root, "/*/a.c"), ["src/a.c"]);
+        assert_eq!(found(&root, "/l*/a.c"), Vec::<String>::new());
+        assert_eq!(found(&root, "/l*"), ["src"]);
         assert_eq!(found(&root, "/outside"), Vec::<String>::new());
         assert_eq!(found(&root, "/../../README"), ["README"]);
         assert_eq!(found(&root, "/"), [""]);

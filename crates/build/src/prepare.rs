@@ -66,7 +66,7 @@ pub(crate) fn told(diagnostic: &Diagnostic) -> BuildError {
 pub(crate) async fn dockerfile(request: &BuildRequest, client: &Client) -> Result<Dockerfile, BuildError> {
     let name = dockerfile_name(request);
     let bytes = match &request.dockerfile_text {
-        Some(text) => text.clone().into_bytes(),
+        Some(text) => text.clone(),
         None => {
             let context = client.context.as_ref();
             let context = context

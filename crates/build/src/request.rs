@@ -9,8 +9,8 @@ use crate::{Attest, Client, Context, Invocation, Output, images::BaseImage};
 /// One build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
-    /// The Dockerfile itself; `None` reads it from the context by `dockerfile`'s name.
-    pub dockerfile_text: Option<String>,
+    /// The Dockerfile itself, byte for byte; `None` reads it from the context by `dockerfile`'s name.
+    pub dockerfile_text: Option<Vec<u8>>,
     /// The Dockerfile's name: in the context, and in messages. Empty is `Dockerfile`.
     pub dockerfile: String,
     /// `--target`: a stage's name or number; empty is the last.

@@ -49,7 +49,7 @@ impl Drop for Cancelled {
 impl Builder for SmallBuilder {
     fn build(&self, request: BuildRequest, client: Client) -> BoxFuture<'_, Result<BuildResult, BuildError>> {
         Box::pin(async move {
-            let text = request.dockerfile_text.unwrap_or_default();
+            let text = String::from_utf8(request.dockerfile_text.unwrap_or_default()).unwrap();
             let mut vertex = Vertex {
                 digest: minke_model::Digest::from_bytes([1; 32]),
                 inputs: Vec::new(),

@@ -113,7 +113,14 @@ fn short(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// The text without a byte order mark; what is before the first byte that isn't UTF-8, and where that is.
+/// Whether all that isn't UTF-8 is in lines of comments.
+fn is_odd_in_comments_alone(bytes: &[u8]) -> bool {
+    let mut odd = bytes.split(|byte| *byte == b'\n').filter(|line| std::str::from_utf8(line).is_err());
+    odd.all(|line| line.trim_ascii_start().starts_with(b"#"))
+}
+
+/// The text without a byte order mark; what is before the first byte that isn't UTF-8, and where that is, unless it is in a
+/// comment.
 fn read_text(name: &str, bytes: &[u8]) -> (Source, Option<Diagnostic>) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let source = |text: &str| Source { name: Arc::from(name), text: Arc::from(text) };
@@ -124,6 +131,7 @@ fn read_text(name: &str, bytes: &[u8]) -> (Source, Option<Diagnostic>) {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => (source(text), None),
+        Err(_) if is_odd_in_comments_alone(bytes) => (source(&String::from_utf8_lossy(bytes)), None),
         Err(error) => {
             let lossy = source(&String::from_utf8_lossy(bytes));
             let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;

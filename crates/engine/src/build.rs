@@ -244,8 +244,11 @@ pub fn owner_in(root: &Root, owner: &str) -> Result<(u32, u32), Error> {
         Ok(number) => (number, number),
         Err(_) => known(user).unwrap_or_default(),
     };
-    let group = known(&format!(":{group}")).filter(|_| !group.is_empty());
-    Ok((uid, group.map_or(own_group, |(_, gid)| gid)))
+    let group = match group.parse() {
+        Ok(number) => Some(number),
+        Err(_) => known(&format!(":{group}")).map(|(_, gid)| gid).filter(|_| !group.is_empty()),
+    };
+    Ok((uid, group.unwrap_or(own_group)))
 }
 
 impl Drop for Workspace {

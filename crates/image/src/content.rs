@@ -3,7 +3,7 @@
 //! ```text
 //!  content/blobs/sha256/<hex>      a blob            content/ingest/<n>/<hex>     the same, staged
 //!  layers/<chain id hex>/fs        a layer's files   layers/.staging/<n>/<hex>/fs the same, staged
-//!                                                    layers/.trash/<n>            on its way out
+//!  layers/.empty           what has no layers        layers/.trash/<n>            on its way out
 //! ```
 //! Nothing here decides what is needed; the index does. Names that are not in it are never trusted.
 
@@ -27,6 +27,7 @@ pub(crate) struct Content {
     layers: PathBuf,
     staging: PathBuf,
     trash: PathBuf,
+    empty: PathBuf,
     next: AtomicU64,
 }
 
@@ -45,12 +46,21 @@ impl Content {
             layers: root.join("layers"),
             staging: root.join("layers/.staging"),
             trash: root.join("layers/.trash"),
+            empty: root.join("layers/.empty"),
             next: AtomicU64::new(0),
         };
         for folder in [&content.blobs, &content.ingest, &content.staging, &content.trash] {
             make_folder(folder)?;
         }
+        // It is the root that a container sees.
+        let empty = DirBuilder::new().recursive(true).mode(0o755).create(&content.empty);
+        empty.map_err(io_error("make", &content.empty))?;
         Ok(content)
+    }
+
+    /// A folder without anything: overlayfs mounts no fewer than one.
+    pub(crate) fn empty(&self) -> &Path {
+        &self.empty
     }
 
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {

@@ -97,7 +97,7 @@ impl ImageStore {
         Ok(self.index().newest_first())
     }
 
-    /// The folders that overlayfs mounts as lower directories, topmost first. Empty for an image without layers.
+    /// The folders that overlayfs mounts as lower directories, topmost first; for an image without layers one that is empty.
     ///
     /// # Errors
     /// [`StoreError::MissingLayer`] when somebody removed a layer's files behind the store's back.
@@ -114,6 +114,9 @@ impl ImageStore {
                 // overlayfs ignores the mark on a layer's root, so what is below is left out here.
                 break;
             }
+        }
+        if folders.is_empty() {
+            folders.push(self.0.content.empty().to_owned());
         }
         Ok(folders)
     }

@@ -63,7 +63,7 @@ pub(super) async fn scan(
     let (engine, layers) = (builder.engine(), finished.state.layers.clone());
     let result = images::hold_layers(engine, Default::default(), layers, "the result".to_owned()).await?;
     let request = BuildRequest {
-        dockerfile_text: Some(text),
+        dockerfile_text: Some(text.into_bytes()),
         dockerfile: "sbom".to_owned(),
         platforms: vec![host.to_string()],
         named_contexts: [("result".to_owned(), NamedContext::Built(Built(result)))].into(),

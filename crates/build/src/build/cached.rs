@@ -12,7 +12,7 @@ use crate::{cache::Cached, exchange, images::BaseImage};
 impl Build {
     /// The last step whose result is to be had, by the keys that need nothing to be built. One that others have is brought here.
     pub(super) async fn latest_cached(&self, id: StageId, stage: &Stage) -> Option<(usize, Cached)> {
-        if self.is_uncached(stage) {
+        if self.needs_uncached(stage) {
             return None;
         }
         for (index, definition) in defined(stage) {
@@ -56,7 +56,7 @@ impl Build {
     /// Where the last step whose result seems to be had is.
     fn latest_known(&self, stage: &Stage) -> Option<usize> {
         let is_known = |definition: &Digest| self.content_of(definition).is_some();
-        let mut steps = defined(stage).filter(|_| !self.is_uncached(stage));
+        let mut steps = defined(stage).filter(|_| !self.needs_uncached(stage));
         steps.find(|(_, definition)| is_known(definition)).map(|(index, _)| index)
     }
 
@@ -90,10 +90,37 @@ impl Build {
         }
     }
 
+    /// Whether a stage's steps are carried out whatever is known of them: that is asked for, or for the stage that it begins with,
+    /// whose steps' keys say nothing of what they come to now.
     pub(crate) fn is_uncached(&self, stage: &Stage) -> bool {
         let named =
             |filter: &String| stage.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(filter));
-        self.request.no_cache || self.request.no_cache_filter.iter().any(named)
+        let is_base_uncached = || match stage.base {
+            StageBase::Stage(base) => self.stages.get(&base).is_some_and(|base| self.is_uncached(base)),
+            _ => false,
+        };
+        self.request.no_cache || self.request.no_cache_filter.iter().any(named) || is_base_uncached()
+    }
+
+    /// Whether a stage, or one that it needs, is uncached. Then only what those come to tells what is known of it.
+    fn needs_uncached(&self, stage: &Stage) -> bool {
+        if self.request.no_cache_filter.is_empty() {
+            return self.request.no_cache;
+        }
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![stage];
+        while let Some(stage) = waiting.pop() {
+            if self.is_uncached(stage) {
+                return true;
+            }
+            let mut needed = stage.reads(0);
+            if let StageBase::Stage(base) = stage.base {
+                needed.insert(base);
+            }
+            let new = needed.into_iter().filter(|id| seen.insert(*id));
+            waiting.extend(new.filter_map(|id| self.stages.get(&id)));
+        }
+        false
     }
 
     /// Tells that steps before `first`, and the stages that only they need, need not be carried out.

@@ -419,7 +419,8 @@ fn bind(
     let missing = || BuildError::Invalid(format!("failed to mount {source:?}: not found"));
     let found = matches(&files.root, &literal(source), &|_, _| false)?;
     let [Match { path, .. }] = found.as_slice() else { return Err(missing()) };
-    let Some(lower) = &files.lower else {
+    // Nothing has no layers, and is a directory all the same.
+    let Some(lower) = files.lower.as_ref().filter(|lower| !lower.is_empty()) else {
         let inside = Path::new("/").join(path);
         let handle = files.root.locate(&inside).map_err(|_| missing())?;
         let is_directory = files.root.open_at(&inside, OFlags::PATH | OFlags::DIRECTORY).is_ok();

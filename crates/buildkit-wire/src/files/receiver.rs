@@ -16,6 +16,7 @@ use rustix::fs::{
     self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags,
 };
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::SyncError;
 use super::entry::{Entry, Kind};
@@ -46,6 +47,7 @@ pub enum Beside {
 pub(crate) struct Receiver {
     root: OwnedFd,
     beside: Beside,
+    began: Timespec,
     way: Way<Folder>,
     next_id: u32,
     all_announced: bool,
@@ -87,6 +89,7 @@ impl Receiver {
         Ok(Self {
             root,
             beside,
+            began: clock_gettime(ClockId::RealtimeCoarse),
             way: Way::new(top),
             next_id: 0,
             all_announced: false,
@@ -153,7 +156,7 @@ impl Receiver {
             left.remove_rest()?;
         }
         let Some(here) = self.way.here() else { return Ok(()) };
-        let is_there = here.make_way_for(&entry)?;
+        let is_there = here.make_way_for(&entry, self.began)?;
         match entry.kind {
             Kind::Directory => self.directory(entry, is_there)?,
             Kind::File if !entry.has_content() => self.links.push(entry),
@@ -272,8 +275,8 @@ impl Folder {
     }
 
     /// Removes what was there before and comes no more up to `entry`, and what stands in its place unless it is the same.
-    /// Returns whether it is the same.
-    fn make_way_for(&mut self, entry: &Entry) -> Result<bool, SyncError> {
+    /// Returns whether it is the same. `began`: when the first of it came.
+    fn make_way_for(&mut self, entry: &Entry, began: Timespec) -> Result<bool, SyncError> {
         let name = entry.split().1;
         if self.beside == Beside::Stays {
             return self.replace(name, entry);
@@ -285,7 +288,7 @@ impl Folder {
             }
             let stat = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|error| SyncError::io("look at", &entry.path, error))?;
-            if self.is_same(&stat, entry) {
+            if self.is_same(&stat, entry, began) {
                 return Ok(true);
             }
             self.remove(&before)?;
@@ -309,7 +312,7 @@ impl Folder {
         }
     }
 
-    fn is_same(&self, stat: &fs::Stat, entry: &Entry) -> bool {
+    fn is_same(&self, stat: &fs::Stat, entry: &Entry, began: Timespec) -> bool {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let mode = stat.st_mode & 0o7777 == entry.mode;
         let time = stat.st_mtime == entry.modified.tv_sec
@@ -317,9 +320,12 @@ impl Folder {
         match entry.kind {
             Kind::Directory => kind == FileType::Directory,
             Kind::File => {
-                // A file of several names is sent anew: which names it has now is told later.
+                // A file of several names is sent anew: which names it has now is told later. So is one that had another name until
+                // that was removed just now: its change then set its ctime.
+                let untouched = (stat.st_ctime, stat.st_ctime_nsec)
+                    < (began.tv_sec, u64::try_from(began.tv_nsec).unwrap_or_default());
                 let size = u64::try_from(stat.st_size).is_ok_and(|size| size == entry.size);
-                kind == FileType::RegularFile && mode && time && size && stat.st_nlink == 1
+                kind == FileType::RegularFile && mode && time && size && untouched && stat.st_nlink == 1
             }
             Kind::Link => {
                 let target = fs::readlinkat(&self.fd, entry.split().1, Vec::new());

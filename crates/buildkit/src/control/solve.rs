@@ -164,7 +164,7 @@ async fn run(
     let (mut request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
     if let Some(text) = &request.dockerfile_text {
         // What is wrong in it the builder says.
-        let (parsed, _) = minke_dockerfile::parse_partly(&request.dockerfile, text.as_bytes());
+        let (parsed, _) = minke_dockerfile::parse_partly(&request.dockerfile, text);
         let argument = request.args.get("BUILDKIT_SYNTAX").cloned().flatten();
         match (argument, parsed.directives.syntax) {
             (Some(syntax), _) => frontend::check_syntax(&syntax)?,
@@ -216,7 +216,7 @@ pub(crate) async fn dockerfile(
     let links = AtomicUsize::new(0);
     let (request, client) = gather(&sources(shared, build, &session, &links), attributes).await?;
     let text = match (request.dockerfile_text, client.context) {
-        (Some(text), _) => text.into_bytes(),
+        (Some(text), _) => text,
         (None, Some(context)) => dockerfile_in(context.as_ref(), &request.dockerfile).await?,
         (None, None) => return Err(Status::unknown(format!("there is no {}", request.dockerfile))),
     };

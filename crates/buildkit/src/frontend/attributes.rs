@@ -125,9 +125,9 @@ fn request(attributes: &BTreeMap<String, String>) -> Result<BuildRequest, Status
         cgroup_parent: text("cgroup-parent"),
         limits: limits(attributes)?,
         source_date_epoch: epoch(&arg("SOURCE_DATE_EPOCH"))?,
-        hostname: Some(text("hostname"))
+        hostname: Some(arg("BUILDKIT_SANDBOX_HOSTNAME"))
             .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| arg("BUILDKIT_SANDBOX_HOSTNAME")),
+            .unwrap_or_else(|| text("hostname")),
         attest: attest::read(attributes)?,
         invocation: Invocation { id: String::new(), attributes: attributes.clone() },
         args,

@@ -76,14 +76,14 @@ pub(crate) async fn gather(
         let (text, ignore) =
             dockerfile(&sources.folder(attributes, name).await?, &request.dockerfile).await?;
         sources.feed.set_source(&request.dockerfile, Bytes::from(text.clone()));
-        request.dockerfile_text = Some(in_utf8(text)?);
+        request.dockerfile_text = Some(text);
         ignore_file = Some(ignore);
     }
     let mut client = client(sources.session, sources.feed);
     if let Some(source) = sources.source(attributes, DOCKERFILE, &client)? {
         let text = dockerfile_in(&*source, &request.dockerfile).await?;
         sources.feed.set_source(&request.dockerfile, Bytes::from(text.clone()));
-        request.dockerfile_text = Some(in_utf8(text)?);
+        request.dockerfile_text = Some(text);
     }
     client.context = match &attributes.context {
         Files::Local(name) if attributes.inputs.contains_key(name) => {
@@ -128,7 +128,7 @@ pub(crate) async fn gather(
     {
         // The Dockerfile isn't looked for there.
         if request.dockerfile_text.is_none() {
-            request.dockerfile_text = Some(in_utf8(dockerfile_in(&*whole, &request.dockerfile).await?)?);
+            request.dockerfile_text = Some(dockerfile_in(&*whole, &request.dockerfile).await?);
         }
         client.context = Some(Arc::new(Subdirectory::new(whole, directory)));
     }
@@ -165,10 +165,6 @@ pub(crate) fn client(session: &Arc<Session>, feed: &Feed) -> Client {
         stores: Some(Arc::new(Stores(session.clone()))),
         progress: Arc::new(feed.clone()),
     }
-}
-
-fn in_utf8(text: Vec<u8>) -> Result<String, Status> {
-    String::from_utf8(text).map_err(|_| Status::invalid("the Dockerfile is no UTF-8 text"))
 }
 
 /// The Dockerfile of a context.

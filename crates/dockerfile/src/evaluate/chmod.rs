@@ -52,7 +52,7 @@ impl Clause {
             mode = match operation {
                 '+' => mode | bits,
                 '-' => mode & !bits,
-                _ => mode & !self.cleared() | bits,
+                _ => mode & !self.cleared(permissions) | bits,
             };
         }
         mode
@@ -73,7 +73,7 @@ impl Clause {
                 (if self.who & 0o700 != 0 { 0o4000 } else { 0 })
                     | (if self.who & 0o070 != 0 { 0o2000 } else { 0 })
             }
-            't' => 0o1000,
+            't' if self.who == 0o777 => 0o1000,
             'u' => class(6),
             'g' => class(3),
             'o' => class(0),
@@ -81,9 +81,10 @@ impl Clause {
         }
     }
 
-    /// What `=` takes away first.
-    fn cleared(&self) -> u32 {
-        self.who | self.bits('s', 0, false)
+    /// What `=` takes away first; as in BuildKit what is copied from others leaves the bits of set-user-ID and set-group-ID alone.
+    fn cleared(&self, permissions: &[char]) -> u32 {
+        let is_copied = permissions.iter().any(|permission| matches!(permission, 'u' | 'g' | 'o'));
+        self.who | if is_copied { 0 } else { self.bits('s', 0, false) }
     }
 }
 
@@ -141,6 +142,8 @@ mod tests {
         becomes("u+s,+t", 0o755, 0o5755);
         becomes("u=rwx", 0o4644, 0o744);
         becomes("u=rw+x-w", 0o000, 0o500);
+        becomes("u=g", 0o4755, 0o4555);
+        becomes("u+rwx,g-w,o=t", 0o644, 0o740);
     }
 
     #[test]

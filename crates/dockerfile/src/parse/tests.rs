@@ -150,6 +150,12 @@ mod lines {
     }
 
     #[test]
+    fn comments_may_be_in_any_encoding() {
+        let file = parse("Dockerfile", b"# caf\xe9\nFROM a\n  # \xff\nRUN b\n").unwrap();
+        assert_eq!(file.stages[0].instructions.len(), 1);
+    }
+
+    #[test]
     fn the_instructions_before_a_mistake_are_still_there() {
         let (file, mistake) = parse_partly("Dockerfile", b"FROM a\nRUN b\nRUM c\nRUN d");
         assert_eq!(file.stages[0].instructions.len(), 1);

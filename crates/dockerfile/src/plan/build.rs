@@ -260,6 +260,10 @@ fn brought_in(instruction: &Instruction, origins: &[Origin]) -> usize {
 fn platform_of(text: &str, default: &Platform) -> Result<Platform, String> {
     const SYSTEMS: [&str; 3] = ["linux", "windows", "darwin"];
     let lower = text.to_lowercase();
+    if !lower.contains('/') {
+        // A word that is neither is no platform.
+        lower.parse::<Platform>().map_err(|error| error.to_string())?;
+    }
     let full = match lower.split('/').count() {
         1 if SYSTEMS.contains(&lower.as_str()) => format!("{lower}/{}", default.architecture),
         1 => format!("{}/{lower}", default.os),

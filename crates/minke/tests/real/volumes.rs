@@ -66,6 +66,42 @@ fn a_missing_bind_source_by_mount_is_refused(#[values(Cli::Docker, Cli::Minke)] 
     host.expect_nothing_left();
 }
 
+/// As tools make them to have a volume filled, or to show what is mounted.
+#[test]
+fn an_image_without_layers_is_one_like_others() {
+    let host = Host::with_busybox();
+    let project = tempfile::tempdir().unwrap();
+    std::fs::write(
+        project.path().join("Dockerfile"),
+        "FROM scratch\nCMD [\"/busybox\", \"echo\", \"ran\"]\n",
+    )
+    .unwrap();
+    let folder = project.path().to_str().unwrap();
+    let _ = host.docker(["build", "-q", "-t", "nothing:1", folder]).ok();
+    let _ =
+        host.docker(["create", "--name", "filled", "-v", "data:/v", "-v", "/anonymous", "nothing:1"]).ok();
+    let file = project.path().join("file");
+    std::fs::write(&file, "in it").unwrap();
+    let file = file.to_str().unwrap();
+    let _ = host.docker(["cp", file, "filled:/v/file"]).ok();
+    let _ = host.docker(["cp", file, "filled:/own"]).ok();
+    assert_eq!(host.docker(["run", "--rm", "-v", "data:/v", "busybox", "cat", "/v/file"]).ok(), "in it");
+    assert_eq!(host.docker(["diff", "filled"]).ok(), "A /own");
+    let _ = host.docker(["commit", "filled", "more:1"]).ok();
+    let program = host.path("busybox");
+    std::fs::copy("/bin/busybox", &program).unwrap();
+    let bind = format!("{}:/busybox:ro", program.display());
+    for image in ["nothing:1", "more:1"] {
+        assert_eq!(host.docker(["run", "--rm", "-v", &bind, image]).ok(), "ran");
+    }
+    let mount = ["run", "--rm", "--mount", "type=image,source=more:1,target=/i", "busybox", "cat", "/i/own"];
+    assert_eq!(host.minke(mount).ok(), "in it");
+    let text = "FROM busybox\nRUN --mount=from=nothing:1,target=/y test -z \"$(ls -A /y)\"\n";
+    std::fs::write(project.path().join("Dockerfile"), text).unwrap();
+    let _ = host.docker(["build", "-q", folder]).ok();
+    host.expect_nothing_left();
+}
+
 #[test]
 fn a_part_of_a_volume_begins_with_the_images_files_and_is_inside() {
     let host = Host::with_busybox();

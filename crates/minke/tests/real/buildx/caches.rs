@@ -52,6 +52,22 @@ fn what_one_engine_has_built_another_takes_from_a_registry(
     stand.end(Some(registry));
 }
 
+/// Also what rests on that stage: it would be old otherwise.
+#[test]
+fn a_stage_that_is_to_be_built_without_cache_is_built_anew() {
+    let stand = Project::new();
+    stand.host.import("busybox", Rootfs::busybox());
+    let text = "FROM busybox AS Deep\nRUN cat /proc/sys/kernel/random/uuid >/stamp\nFROM deep AS on\nRUN cp /stamp /on\n\
+                FROM busybox\nCOPY --from=on /on /got\nRUN cp /got /last\n";
+    stand.write("Dockerfile", text);
+    let _ = stand.told(&["-t", "first"]);
+    let told = stand.told(&["-t", "second"]);
+    assert_eq!(stand.read("second", "/last"), stand.read("first", "/last"), "{told}");
+    let told = stand.told(&["-t", "third", "--no-cache-filter", "deep"]);
+    assert_ne!(stand.read("third", "/last"), stand.read("first", "/last"), "{told}");
+    stand.end(None);
+}
+
 #[test]
 fn an_image_holds_its_own_cache() {
     let (mut stand, registry) = stand(RegistryKind::Minke);
