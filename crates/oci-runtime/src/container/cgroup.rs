@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, mem, os::fd::OwnedFd, path::PathBuf};
 
 use minke_kernel::cgroup::{self, Cgroup, CgroupError, Layout};
-use minke_model::runtime_spec::{Linux, Resources, Spec};
+use minke_model::runtime_spec::{DeviceRule, DeviceType, Linux, Resources, Spec};
 
 use super::{
     CreateError, CreateOptions,
@@ -168,9 +168,16 @@ fn refuse_inhabited(group: &Cgroup, path: &str) -> Result<(), CreateError> {
     }
 }
 
-/// Rules of the configuration come first, then what every container needs.
+/// A container may use no device but what the configuration allows, and what every container needs.
 pub(super) fn with_default_devices(resources: &mut Resources) {
-    if !resources.devices.is_empty() {
-        resources.devices.extend(cgroup::default_device_rules());
+    let none = DeviceRule { allow: false, access: Some("rwm".to_owned()), ..DeviceRule::default() };
+    let says_so = |rule: &DeviceRule| {
+        let is_any = |number: Option<i64>| number.is_none_or(|number| number < 0);
+        let every_kind = rule.kind.is_none_or(|kind| kind == DeviceType::All);
+        every_kind && is_any(rule.major) && is_any(rule.minor) && rule.access.as_deref() == Some("rwm")
+    };
+    if !resources.devices.first().is_some_and(says_so) {
+        resources.devices.insert(0, none);
     }
+    resources.devices.extend(cgroup::default_device_rules());
 }

@@ -50,8 +50,9 @@ pub(super) fn make_all(plan: &Plan<'_>, root: &Root) -> Result<(), InitError> {
     for (i, device) in plan.linux.devices.iter().enumerate() {
         let path = Path::new(&device.path);
         let step = || format!("linux.devices[{i}]: make {}", device.path);
-        // The terminal's links below win over nodes of the same name.
-        if matches!(device.path.as_str(), "/dev/ptmx") {
+        // The terminal's links below win over nodes of the same name. Of two at one place the first is made, as runc does.
+        let is_taken = plan.linux.devices[..i].iter().any(|earlier| earlier.path == device.path);
+        if is_taken || device.path == "/dev/ptmx" {
             continue;
         }
         let (parent, name) = root.parent_of(path).step(step)?;

@@ -5,7 +5,7 @@
 //! descriptors here are close-on-exec), or carries the error.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     net::Shutdown,
     os::{
         fd::{AsFd, OwnedFd},
@@ -41,6 +41,14 @@ enum Starter {
     Connection(UnixStream),
 }
 
+/// What keeps a connection from being taken that is worth waiting for another one.
+fn may_pass(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+    )
+}
+
 /// Waits, runs the startContainer hooks and becomes the user's program. Returns the exit status when that fails.
 ///
 /// The hooks' programs are the image's, so they run with no more rights than the user's program will have.
@@ -72,8 +80,18 @@ fn wait(plan: &Plan<'_>, channel: OwnedFd, ending: &OwnedFd) -> Option<Starter> 
         }
         let channel_ready = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
-        if listener_ready && let Some(connection) = accept(plan) {
-            return Some(Starter::Connection(connection));
+        if listener_ready {
+            match socket::accept(plan.listener.as_fd()) {
+                Ok(connection) => {
+                    let mut connection = UnixStream::from(connection);
+                    if connection.write_all(&[ACCEPTED]).is_ok() {
+                        return Some(Starter::Connection(connection));
+                    }
+                }
+                Err(error) if may_pass(&error) => {}
+                // It would be asked for ever.
+                Err(_) => return None,
+            }
         }
         if channel_ready && let Some(creator) = channel.take() {
             match channel::receive::<ToInit>(&creator) {
@@ -83,12 +101,6 @@ fn wait(plan: &Plan<'_>, channel: OwnedFd, ending: &OwnedFd) -> Option<Starter> 
             }
         }
     }
-}
-
-fn accept(plan: &Plan<'_>) -> Option<UnixStream> {
-    let mut connection = UnixStream::from(socket::accept(plan.listener.as_fd()).ok()?);
-    connection.write_all(&[ACCEPTED]).ok()?;
-    Some(connection)
 }
 
 fn run_hooks(plan: &Plan<'_>) -> Result<(), InitError> {

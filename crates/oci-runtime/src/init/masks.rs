@@ -23,7 +23,7 @@ use crate::{container::InitError, step::Step};
 
 /// Applies `maskedPaths` and `readonlyPaths`; what doesn't exist needs neither.
 pub(super) fn apply(linux: &Linux, root: &Root) -> Result<(), InitError> {
-    for path in &linux.readonly_paths {
+    for path in linux.readonly_paths.iter().filter(|path| !path.is_empty()) {
         let step = || format!("linux.readonlyPaths: {path}");
         if let Some(place) = find(root, Path::new(path)).step(step)? {
             make_read_only(&place).step(step)?;
@@ -32,7 +32,7 @@ pub(super) fn apply(linux: &Linux, root: &Root) -> Result<(), InitError> {
     let mut covers = Covers::default();
     // What is listed twice is covered once.
     let masked: std::collections::BTreeSet<&str> = linux.masked_paths.iter().map(String::as_str).collect();
-    for path in masked {
+    for path in masked.into_iter().filter(|path| !path.is_empty()) {
         let step = || format!("linux.maskedPaths: {path}");
         if let Some(place) = find(root, Path::new(path)).step(step)? {
             covers.cover(root, &place).step(step)?;

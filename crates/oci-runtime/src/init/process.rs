@@ -17,7 +17,7 @@ use minke_kernel::{
     socket,
 };
 use minke_model::runtime_spec::{
-    ContainerProcessState, MemoryPolicy, Personality, Process, Seccomp, State, VERSION,
+    ContainerProcessState, MemoryPolicy, Personality, Process, Rlimit, Seccomp, State, VERSION,
 };
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -52,6 +52,8 @@ pub(crate) struct Ready {
     seccomp: Option<seccomp::Program>,
     notify: Option<Notify>,
     landlock: Option<Rules>,
+    /// Of open files, where the runtime itself needs more until it has been started.
+    late_limits: Vec<(usize, Rlimit)>,
     /// The last privileges are gone already.
     dropped: bool,
 }
@@ -118,7 +120,7 @@ pub(crate) fn enter(
     {
         set_oom_score(context.proc, "self", score)?;
     }
-    set_limits(process)?;
+    let late_limits = set_limits(process)?;
     set_labels(process, context.proc)?;
     let (capabilities, _unknown) = process.capabilities.as_ref().map(caps::parse).unwrap_or_default();
     stdio::give_to(process.user.uid);
@@ -146,6 +148,7 @@ pub(crate) fn enter(
         seccomp: context.seccomp,
         notify: context.notify,
         landlock: context.landlock,
+        late_limits,
         dropped: false,
     })
 }
@@ -190,6 +193,7 @@ impl Ready {
         let step = || "process.capabilities: set".to_owned();
         // The last that opens files, and needs CAP_SYS_ADMIN.
         self.landlock.as_ref().map_or(Ok(()), Rules::apply)?;
+        self.late_limits.iter().try_for_each(|(number, limit)| set_limit(*number, limit))?;
         if self.no_new_privileges {
             caps::apply(&self.capabilities).step(step)?;
             caps::set_no_new_privileges().step(|| "process.noNewPrivileges: set".into())?;
@@ -274,11 +278,22 @@ fn set_labels(process: &Process, proc: &Proc) -> Result<(), InitError> {
     Ok(())
 }
 
-fn set_limits(process: &Process) -> Result<(), InitError> {
-    for (i, limit) in process.rlimits.iter().enumerate() {
-        limits::set_rlimit(0, limit).step(|| format!("process.rlimits[{i}]: set {}", limit.kind))?;
+/// Gives back those that are to be set late: fewer open files than there may be now, which takes no privilege.
+fn set_limits(process: &Process) -> Result<Vec<(usize, Rlimit)>, InitError> {
+    let mut late = Vec::new();
+    for (number, limit) in process.rlimits.iter().enumerate() {
+        let can_wait = limit.kind == "RLIMIT_NOFILE" && limit.soft <= limit.hard;
+        if can_wait && limits::raises(limit).is_ok_and(|raises| !raises) {
+            late.push((number, limit.clone()));
+        } else {
+            set_limit(number, limit)?;
+        }
     }
-    Ok(())
+    Ok(late)
+}
+
+fn set_limit(number: usize, limit: &Rlimit) -> Result<(), InitError> {
+    limits::set_rlimit(0, limit).step(|| format!("process.rlimits[{number}]: set {}", limit.kind))
 }
 
 /// Sets the OOM score of `process`, a pid or `self`.

@@ -586,3 +586,60 @@ fn a_null_device_that_was_opened_for_reading_can_be_written_to() {
     assert!(status.success());
     assert!(bundle.rootfs().join("tmp/wrote").exists());
 }
+
+/// It would ask for the connection of whoever starts it for ever.
+#[test]
+fn a_limit_of_files_that_the_runtime_itself_needs_more_of_binds_the_program_only() {
+    for (files, wanted) in [(4, "4\n"), (3, "3\n")] {
+        let mut bundle = Bundle::new("ulimit -n");
+        let limit = minke_model::runtime_spec::Rlimit { kind: "RLIMIT_NOFILE".into(), soft: files, hard: files };
+        bundle.process().rlimits = vec![limit];
+        bundle.create().succeeded();
+        bundle.on("start").succeeded();
+        bundle.wait_for("stopped");
+        assert_eq!(bundle.output(), wanted);
+        bundle.on("delete").succeeded();
+        bundle.left_nothing();
+    }
+}
+
+/// Not even its own end is allowed to it.
+#[test]
+fn a_filter_that_allows_nothing_ends_the_container() {
+    let mut bundle = Bundle::new("true");
+    bundle.linux().seccomp =
+        Some(serde_json::from_str(r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}"#).unwrap());
+    bundle.create().succeeded();
+    let _ = bundle.on("start");
+    bundle.wait_for("stopped");
+    bundle.on("delete").succeeded();
+    bundle.left_nothing();
+}
+
+/// Whether the configuration says nothing of devices, or denies one.
+#[test]
+fn a_device_that_nobody_allows_is_denied() {
+    let one = r#"[{"allow": false, "type": "c", "major": 1, "minor": 8, "access": "rwm"}]"#;
+    for rules in ["[]", one] {
+        let mut bundle = Bundle::new("mknod /k c 10 229; head -c 0 /k; mknod /n c 1 3; head -c 0 /n && echo null");
+        let resources = bundle.linux().resources.get_or_insert_default();
+        resources.devices = serde_json::from_str(rules).unwrap();
+        let run = bundle.run();
+        assert_eq!(run.stdout, "null\n", "{rules}: {run:?}");
+        assert!(run.stderr.contains("Operation not permitted"), "{rules}: {run:?}");
+    }
+}
+
+#[test]
+fn of_two_devices_at_one_place_the_first_is_made() {
+    let mut bundle = Bundle::new("stat -c %t:%T /dev/x");
+    let device = |minor: i64| minke_model::runtime_spec::Device {
+        kind: minke_model::runtime_spec::DeviceType::Character,
+        path: "/dev/x".into(),
+        major: 1,
+        minor,
+        ..Default::default()
+    };
+    bundle.linux().devices = vec![device(3), device(5)];
+    assert_eq!(bundle.run().succeeded().stdout, "1:3\n");
+}
