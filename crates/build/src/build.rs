@@ -30,11 +30,14 @@ use minke_dockerfile::{
 use minke_engine::Engine;
 use minke_image::{BuiltLayer, HeldLayers};
 use minke_model::{Digest, Platform, image_config::ImageConfig};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::AbortHandle,
+};
 
 use crate::{
     BuildError, BuildRequest, Client, Tree, Wanted,
-    cache::{Cache, Cached},
+    cache::{Cache, Cached, failed},
     caches::{CacheMounts, Fresh},
     exchange::Imports,
     exclude::Ignored,
@@ -72,7 +75,8 @@ pub(crate) struct Build {
     pub(crate) made: Arc<Made>,
     /// The Dockerfile.
     pub(crate) source: Source,
-    pub(crate) results: Mutex<HashMap<StageId, Result_>>,
+    /// What stages come to, and what ends their work.
+    pub(crate) results: Mutex<HashMap<StageId, (Result_, AbortHandle)>>,
     /// What steps came to, by their places in their stages.
     pub(crate) keys: Mutex<HashMap<(StageId, usize), Digest>>,
 }
@@ -159,20 +163,27 @@ impl Stage {
 }
 
 impl Build {
-    /// What a stage comes to.
+    /// What a stage comes to. Each has a task of its own: a stage that waits for another would call it, and that the next.
     pub(crate) fn result(self: &Arc<Self>, stage: StageId) -> Result_ {
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = results.entry(stage).or_insert_with(|| {
+        let (result, _) = results.entry(stage).or_insert_with(|| {
             let build = Arc::clone(self);
-            async move { build.stage(stage).await.map_err(Arc::new) }.boxed().shared()
+            let task = tokio::spawn(async move { build.stage(stage).await.map_err(Arc::new) });
+            let handle = task.abort_handle();
+            let result = task.map(|joined| match joined {
+                Ok(result) => result,
+                Err(error) if error.is_cancelled() => Err(Arc::new(BuildError::Cancelled)),
+                Err(error) => Err(Arc::new(failed(&error))),
+            });
+            (result.boxed().shared(), handle)
         });
         result.clone()
     }
 
-    /// Forgets all results, with what is under way for them.
+    /// Forgets all results, and ends what is under way for them.
     pub(crate) fn end(&self) {
         let results = std::mem::take(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(results);
+        results.values().for_each(|(_, handle)| handle.abort());
     }
 
     async fn needed(self: &Arc<Self>, stage: StageId) -> Result<State, BuildError> {

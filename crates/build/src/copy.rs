@@ -69,8 +69,7 @@ impl Level {
 }
 
 impl Copier<'_> {
-    /// The directory of a destination, made with those above it where missing. As in BuildKit a mode in digits is theirs, too, but that
-    /// only their owner may write to them.
+    /// The directory of a destination, made with those above it where missing. As in BuildKit a mode in digits is theirs, too.
     pub(crate) fn directory(&self, path: &str) -> Result<OwnedFd, BuildError> {
         let failed = |error: io::Error| refused(Path::new(path), &error);
         let path = Path::new(path);
@@ -89,7 +88,7 @@ impl Copier<'_> {
         for path in missing.iter().rev() {
             let handle = self.to.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
             if let Some(Chmod::Octal(mode)) = self.chmod {
-                rustix::fs::fchmod(&handle, Mode::from_raw_mode(mode & 0o755))
+                rustix::fs::fchmod(&handle, Mode::from_raw_mode(mode & 0o777))
                     .map_err(|error| failed(error.into()))?;
             }
             if let Some((uid, gid)) = self.owner {

@@ -139,7 +139,10 @@ impl Printer {
         match (self, told) {
             (Self::Classic(printer), Told::Event(event)) => Printed::Lines(printer.event(&event)),
             (Self::Classic(printer), Told::End(Ok(result))) => Printed::Lines(printer.end(&result)),
-            (Self::Classic(printer), Told::End(Err(error))) if printer.is_silent() => {
+            // An image that can't be had is found out while a build goes on, as in Docker.
+            (Self::Classic(printer), Told::End(Err(error)))
+                if printer.is_silent() && !matches!(error.root(), BuildError::Engine(_)) =>
+            {
                 Printed::Early(refused(&error))
             }
             (Self::Classic(printer), Told::End(Err(error))) => Printed::Lines(printer.failure(&error)),

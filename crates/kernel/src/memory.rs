@@ -4,8 +4,15 @@ use std::{ffi::c_void, fs, io};
 
 use rustix::mm::{Advice, madvise};
 
+/// From how many bytes on memory is mapped by itself.
+#[cfg(target_env = "gnu")]
+const LARGE: i32 = 1 << 20;
+
 /// Bounds the number of the allocator's arenas (mallopt(3), `M_ARENA_MAX`). By default glibc makes up to eight for each
 /// processor, each of which keeps freed memory to itself; a daemon with many short tasks grows by tens of megabytes from it.
+///
+/// What is large is mapped by itself and given back at once: by default glibc takes the size of what was freed last for what is
+/// usual, up to 32 MiB, and keeps as much.
 ///
 /// Without effect on C libraries that have no arenas.
 pub fn limit_arenas(most: i32) {
@@ -13,6 +20,8 @@ pub fn limit_arenas(most: i32) {
     // SAFETY: mallopt only changes parameters of the allocator, under its own lock.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, most);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
     #[cfg(not(target_env = "gnu"))]
     let _ = most;

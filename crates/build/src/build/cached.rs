@@ -83,23 +83,29 @@ impl Build {
 
     /// The image that a stage begins with, below all stages.
     pub(crate) fn base_image(&self, stage: &Stage) -> Option<&BaseImage> {
-        match &stage.base {
+        match &self.with_bases(stage).last()?.base {
             StageBase::Image(name) => self.images.get(name),
-            StageBase::Stage(id) => self.base_image(self.stages.get(id)?),
-            StageBase::Nothing => None,
+            StageBase::Stage(_) | StageBase::Nothing => None,
         }
     }
 
     /// Whether a stage's steps are carried out whatever is known of them: that is asked for, or for the stage that it begins with,
     /// whose steps' keys say nothing of what they come to now.
     pub(crate) fn is_uncached(&self, stage: &Stage) -> bool {
-        let named =
-            |filter: &String| stage.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(filter));
-        let is_base_uncached = || match stage.base {
-            StageBase::Stage(base) => self.stages.get(&base).is_some_and(|base| self.is_uncached(base)),
-            _ => false,
+        let named = |stage: &Stage, filter: &String| {
+            stage.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(filter))
         };
-        self.request.no_cache || self.request.no_cache_filter.iter().any(named) || is_base_uncached()
+        let is_named = |stage: &Stage| self.request.no_cache_filter.iter().any(|filter| named(stage, filter));
+        self.request.no_cache
+            || (!self.request.no_cache_filter.is_empty() && self.with_bases(stage).any(is_named))
+    }
+
+    /// A stage, the one that it begins with, and so on.
+    fn with_bases<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = &'a Stage> {
+        std::iter::successors(Some(stage), |stage| match stage.base {
+            StageBase::Stage(base) => self.stages.get(&base),
+            _ => None,
+        })
     }
 
     /// Whether a stage, or one that it needs, is uncached. Then only what those come to tells what is known of it.
@@ -126,16 +132,18 @@ impl Build {
     /// Tells that steps before `first`, and the stages that only they need, need not be carried out.
     pub(super) fn say_cached(&self, id: StageId, first: usize) {
         let Some(stage) = self.stages.get(&id) else { return };
-        if let Some(from) = &stage.from {
-            from.done(first > 0, stage.definitions.first().copied().flatten());
-        }
-        for (node, definition) in stage.nodes.iter().zip(&stage.definitions).take(first) {
-            node.done(true, *definition);
-        }
-        if first > 0
-            && let StageBase::Stage(base) = stage.base
-        {
-            self.say_cached(base, usize::MAX);
+        let mut first = first;
+        for stage in self.with_bases(stage) {
+            if let Some(from) = &stage.from {
+                from.done(first > 0, stage.definitions.first().copied().flatten());
+            }
+            for (node, definition) in stage.nodes.iter().zip(&stage.definitions).take(first) {
+                node.done(true, *definition);
+            }
+            if first == 0 {
+                return;
+            }
+            first = usize::MAX;
         }
     }
 

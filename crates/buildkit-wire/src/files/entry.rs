@@ -7,6 +7,9 @@ use rustix::fs::{FileType, Timespec};
 use super::SyncError;
 use crate::pb::fsutil::Stat;
 
+/// Extended attributes of a file that are kept, and their total size.
+const XATTRS: (usize, usize) = (64, 64 * 1024);
+
 /// Go's type bits (`io/fs.FileMode`).
 const DIRECTORY: u32 = 1 << 31;
 const LINK: u32 = 1 << 27;
@@ -85,7 +88,7 @@ impl Entry {
             },
             path: stat.path,
             target: stat.linkname,
-            xattrs: stat.xattrs,
+            xattrs: kept_xattrs(stat.xattrs),
         })
     }
 
@@ -98,6 +101,18 @@ impl Entry {
     pub(crate) fn has_content(&self) -> bool {
         self.kind == Kind::File && self.target.is_empty()
     }
+}
+
+/// The attributes that mean something in an image, as far as they are few: what a client says of a file waits in memory.
+fn kept_xattrs(xattrs: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    let mut size = 0;
+    let means_something = |name: &str| name.starts_with("user.") || name == "security.capability";
+    let kept = xattrs.into_iter().filter(|(name, _)| means_something(name)).take(XATTRS.0);
+    kept.take_while(|(name, value)| {
+        size += name.len() + value.len();
+        size <= XATTRS.1
+    })
+    .collect()
 }
 
 /// What clients are told of an entry that they ask about; `None` for a socket.

@@ -4,7 +4,7 @@
 //! name alone in a descriptor of its folder, which was opened without following any link. Limits: [`ENTRIES`] entries, files
 //! that grow by [`SLACK`] while they are sent, [`OPEN`] files at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
@@ -27,12 +27,12 @@ use crate::pb::fsutil::{self, Packet};
 const ENTRIES: u32 = 4_000_000;
 /// How many bytes more than announced a file may have: one that is being written grows.
 const SLACK: u64 = 16 * 1024 * 1024;
+/// The most bytes of extended attributes of files that are still to be received.
+const WAITING: usize = 64 << 20;
 /// The most files that are received at once.
 const OPEN: usize = 64;
 /// How much of a sender's complaint is repeated.
 const MESSAGE: usize = 1000;
-/// Extended attributes of a file that are kept, and their total size.
-const XATTRS: (usize, usize) = (64, 64 * 1024);
 
 /// What becomes of what is in a folder beside what is received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(crate) struct Receiver {
     all_announced: bool,
     /// Announced and wanted, not asked for yet.
     wanted: VecDeque<(u32, Entry)>,
+    /// Bytes of extended attributes that wait with them.
+    waiting: usize,
     open: HashMap<u32, Incoming>,
     /// Times of folders, which change until all is there.
     times: Vec<(String, Timespec)>,
@@ -94,6 +96,7 @@ impl Receiver {
             next_id: 0,
             all_announced: false,
             wanted: VecDeque::new(),
+            waiting: 0,
             open: HashMap::new(),
             times: Vec::new(),
             links: Vec::new(),
@@ -159,9 +162,21 @@ impl Receiver {
         let is_there = here.make_way_for(&entry, self.began)?;
         match entry.kind {
             Kind::Directory => self.directory(entry, is_there)?,
-            Kind::File if !entry.has_content() => self.links.push(entry),
+            // The file's own attributes are its first name's.
+            Kind::File if !entry.has_content() => {
+                self.links.push(Entry { xattrs: BTreeMap::new(), ..entry });
+            }
             Kind::File if is_there => {}
-            Kind::File => self.wanted.push_back((id, entry)),
+            Kind::File => {
+                self.waiting += attributes_of(&entry);
+                if self.waiting > WAITING {
+                    return Err(SyncError::TooMuch {
+                        what: "bytes of extended attributes at once",
+                        most: WAITING as u64,
+                    });
+                }
+                self.wanted.push_back((id, entry));
+            }
             Kind::Link | Kind::Fifo if is_there => {}
             Kind::Link => here.symlink(&entry)?,
             Kind::Fifo => here.fifo(&entry)?,
@@ -198,6 +213,7 @@ impl Receiver {
         let mut asked = Vec::new();
         while self.open.len() < OPEN {
             let Some((id, entry)) = self.wanted.pop_front() else { break };
+            self.waiting -= attributes_of(&entry);
             let file = self.create(&entry)?;
             self.open.insert(id, Incoming { file, entry, received: 0 });
             asked.push(id);
@@ -392,14 +408,15 @@ impl Incoming {
     }
 }
 
+/// Bytes of an entry's extended attributes.
+fn attributes_of(entry: &Entry) -> usize {
+    entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 /// Sets the attributes that mean something in an image. A file system without them is no reason to fail.
 fn set_xattrs(file: impl AsFd, entry: &Entry) {
-    let mut size = 0;
-    for (name, value) in entry.xattrs.iter().take(XATTRS.0) {
-        size += name.len() + value.len();
-        if size <= XATTRS.1 && (name.starts_with("user.") || name == "security.capability") {
-            let _ = fs::fsetxattr(&file, &**name, value, XattrFlags::empty());
-        }
+    for (name, value) in &entry.xattrs {
+        let _ = fs::fsetxattr(&file, &**name, value, XattrFlags::empty());
     }
 }
 

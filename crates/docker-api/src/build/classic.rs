@@ -102,6 +102,8 @@ impl Printer {
                     told.waiting.keep(*stream, bytes);
                 }
             }
+            // What was done at once has no progress: its words are in the end's own.
+            Event::Status(status) if status.name.is_empty() => {}
             Event::Status(status) => lines.push(json!({
                 "status": capitalised(&status.name),
                 "progressDetail": { "current": status.current, "total": status.total },

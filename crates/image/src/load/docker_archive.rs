@@ -10,13 +10,21 @@ use super::{
     plan::Plan,
     spool::{Spool, compression},
 };
-use crate::{ImageConfig, LayerId, layers::chain_ids, manifest::ArchiveImage, store::Staging};
+use crate::{
+    ImageConfig, LayerId,
+    layers::chain_ids,
+    manifest::{ArchiveImage, MOST_MANIFESTS},
+    store::Staging,
+};
 
 const INDEX: &str = "manifest.json";
 
 /// The images of the archive.
 pub(super) fn images(spool: &Spool, staging: &mut Staging) -> Result<Vec<Plan>, LoadError> {
     let images: Vec<ArchiveImage> = spool.json(INDEX, staging)?;
+    if images.len() > MOST_MANIFESTS {
+        return Err(LoadError::Invalid(format!("{INDEX} has more than {MOST_MANIFESTS} images")));
+    }
     let mut plans: Vec<Plan> = Vec::new();
     for image in images {
         let (config, blob) = spool.document(&image.config, staging)?;
@@ -74,6 +82,12 @@ pub(super) fn add_names(spool: &Spool, plans: &mut [Plan], staging: &Staging) ->
 }
 
 fn names(image: &ArchiveImage) -> Result<Vec<Reference>, LoadError> {
+    if image.repo_tags.iter().flatten().count() > MOST_MANIFESTS {
+        return Err(LoadError::Invalid(format!(
+            "image {:?} has more than {MOST_MANIFESTS} names",
+            image.config
+        )));
+    }
     let parse = |name: &String| {
         let invalid = |error| LoadError::Invalid(format!("name of image {:?}: {error}", image.config));
         name.parse::<Reference>().map(Reference::with_default_tag).map_err(invalid)

@@ -88,6 +88,7 @@ impl Plan {
             media_type: MANIFEST.to_owned(),
             config: Descriptor::new(CONFIG, config_digest, config.len() as u64),
             layers: layers.clone(),
+            annotations: None,
         };
         let bytes = serde_json::to_vec(&manifest)
             .map_err(|source| LoadError::Json { entry: format!("manifest of {entry}"), source })?;

@@ -46,9 +46,10 @@ impl Index {
         for (id, record, config) in change.add_images {
             self.add_image(id, record, config);
         }
+        let mut renamed = BTreeSet::new();
         for (name, record) in change.set_names {
-            self.remove_name(&name);
-            self.add_name(name, record);
+            renamed.extend(self.remove_name(&name));
+            renamed.extend(self.add_name(name, record));
         }
         for (key, record) in change.set_pins {
             self.remove_pin(&key);
@@ -61,9 +62,8 @@ impl Index {
         for key in &change.remove_pins {
             self.remove_pin(key);
         }
-        for name in &change.remove_names {
-            self.remove_name(name);
-        }
+        renamed.extend(change.remove_names.iter().filter_map(|name| self.remove_name(name)));
+        self.refresh_names(renamed);
         for id in &change.remove_images {
             self.remove_image(id);
         }
@@ -102,6 +102,16 @@ impl Index {
         for (name, record) in names {
             self.add_name(name, record);
         }
+        self.refresh_names([id].into());
+    }
+
+    /// Once for each image, however many names it got or lost.
+    fn refresh_names(&mut self, images: BTreeSet<ImageId>) {
+        for id in images {
+            if let Some(entry) = self.images.get_mut(&id) {
+                entry.refresh_names();
+            }
+        }
     }
 
     /// Takes an image and its names out. Returns the names.
@@ -112,21 +122,22 @@ impl Index {
         entry.names.into_iter().filter_map(|name| self.names.remove_entry(&name)).collect()
     }
 
-    fn add_name(&mut self, name: Reference, record: NameRecord) {
-        let Some(entry) = self.images.get_mut(&record.image) else { return };
+    /// Gives an image a name. Returns the image, whose names are to be [refreshed](Self::refresh_names).
+    fn add_name(&mut self, name: Reference, record: NameRecord) -> Option<ImageId> {
+        let entry = self.images.get_mut(&record.image)?;
         entry.names.insert(name.clone());
         let image = Arc::make_mut(&mut entry.image);
         image.last_tagged = image.last_tagged.max(Some(record.tagged));
-        entry.refresh_names();
+        let id = record.image;
         self.names.insert(name, record);
+        Some(id)
     }
 
-    fn remove_name(&mut self, name: &Reference) {
-        let Some(record) = self.names.remove(name) else { return };
-        if let Some(entry) = self.images.get_mut(&record.image) {
-            entry.names.remove(name);
-            entry.refresh_names();
-        }
+    /// Takes a name away from its image, likewise.
+    fn remove_name(&mut self, name: &Reference) -> Option<ImageId> {
+        let record = self.names.remove(name)?;
+        self.images.get_mut(&record.image)?.names.remove(name);
+        Some(record.image)
     }
 
     fn remove_pin(&mut self, key: &Digest) {

@@ -314,6 +314,19 @@ fn wrong_archives_are_refused_with_the_entry_at_fault() {
 }
 
 #[test]
+fn an_image_has_many_names_at_once_but_not_without_end() {
+    let store = Store::new();
+    let named = |count: usize| {
+        let tags = (0..count).map(|number| format!("many:{number}")).collect();
+        docker_archive(&[TestImage { tags, ..image("", &[layer("a", "1")], plain) }], false)
+    };
+    store.load(&named(5_000)).unwrap();
+    assert_eq!(store.store.find("many:4999").unwrap().names.len(), 5_000);
+    assert_eq!(store.reopened().store.find("many:0").unwrap().names.len(), 5_000);
+    assert!(refusal(&named(10_001)).contains("more than 10000 names"));
+}
+
+#[test]
 fn wrong_layouts_are_refused_with_the_blob_at_fault() {
     let good = two_layers("a:1");
     let blobs =

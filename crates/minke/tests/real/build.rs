@@ -97,6 +97,25 @@ fn a_touched_file_is_a_hit_and_a_changed_one_is_not() {
     host.expect_nothing_left();
 }
 
+/// A stage that waits for another must not take the engine's stack for it.
+#[test]
+fn stages_on_each_other_are_built_however_many() {
+    let host = Host::with_busybox();
+    let many = 150;
+    let from = |number: usize| format!("FROM s{} AS s{number}\n", number - 1);
+    let copy = |number: usize| format!("FROM scratch AS s{number}\nCOPY --from=s{} /f /f\n", number - 1);
+    let texts: [&dyn Fn(usize) -> String; 2] = [&from, &copy];
+    for text in texts {
+        let rest: String = (1..many).map(text).collect();
+        let project = Project::new(&format!("FROM busybox AS s0\nRUN echo deep >/f\n{rest}"));
+        for name in ["first", "again"] {
+            let _ = build(&host, &project, ["-q", "-t", name]).expect_code(0);
+        }
+        assert_eq!(id(&host, "first"), id(&host, "again"));
+    }
+    host.expect_nothing_left();
+}
+
 #[test]
 fn only_the_stages_that_the_target_needs_are_built() {
     let host = Host::with_busybox();

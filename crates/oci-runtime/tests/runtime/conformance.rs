@@ -592,7 +592,8 @@ fn a_null_device_that_was_opened_for_reading_can_be_written_to() {
 fn a_limit_of_files_that_the_runtime_itself_needs_more_of_binds_the_program_only() {
     for (files, wanted) in [(4, "4\n"), (3, "3\n")] {
         let mut bundle = Bundle::new("ulimit -n");
-        let limit = minke_model::runtime_spec::Rlimit { kind: "RLIMIT_NOFILE".into(), soft: files, hard: files };
+        let limit =
+            minke_model::runtime_spec::Rlimit { kind: "RLIMIT_NOFILE".into(), soft: files, hard: files };
         bundle.process().rlimits = vec![limit];
         bundle.create().succeeded();
         bundle.on("start").succeeded();
@@ -621,7 +622,8 @@ fn a_filter_that_allows_nothing_ends_the_container() {
 fn a_device_that_nobody_allows_is_denied() {
     let one = r#"[{"allow": false, "type": "c", "major": 1, "minor": 8, "access": "rwm"}]"#;
     for rules in ["[]", one] {
-        let mut bundle = Bundle::new("mknod /k c 10 229; head -c 0 /k; mknod /n c 1 3; head -c 0 /n && echo null");
+        let mut bundle =
+            Bundle::new("mknod /k c 10 229; head -c 0 /k; mknod /n c 1 3; head -c 0 /n && echo null");
         let resources = bundle.linux().resources.get_or_insert_default();
         resources.devices = serde_json::from_str(rules).unwrap();
         let run = bundle.run();

@@ -169,6 +169,24 @@ fn odd_attributes_are_left_out() {
     assert!(fs::fgetxattr(&file, "trusted.overlay.opaque", &mut buffer).is_err());
 }
 
+/// What is said of files that nobody has asked for yet waits in memory.
+#[test]
+fn attributes_of_files_that_wait_are_few() {
+    let root = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::new(root.path(), Beside::Goes).unwrap();
+    let with = |number: usize, size: usize| {
+        let (mut stat, _) = file(&format!("{number:05}"), "x");
+        stat.xattrs.insert("user.a".into(), vec![1; size]);
+        Packet::stat(Some(stat))
+    };
+    for number in 0..200 {
+        let _ = receiver.packet(with(number, 1 << 20)).unwrap();
+    }
+    assert!(receiver.waiting == 0, "so large a one is not kept at all");
+    let refused = (200..4000).find_map(|number| receiver.packet(with(number, 60 << 10)).err());
+    assert!(refused.unwrap().to_string().contains("extended attributes"), "refused");
+}
+
 #[test]
 fn what_stays_beside_is_not_touched_and_all_else_is_written_anew() {
     let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
