@@ -115,7 +115,7 @@ impl Builder {
     pub async fn build(&self, request: BuildRequest, client: Client) -> Result<BuildResult, BuildError> {
         self.check_allowed(&request)?;
         let (check_only, began) = (request.check_only, OffsetDateTime::now_utc());
-        crate::export::check_names(&request)?;
+        crate::export::check(&request)?;
         let prepared = prepare::prepare(self, request, client).await?;
         if check_only {
             return Ok(BuildResult::default());

@@ -1,6 +1,7 @@
 //! What becomes of a finished build: an image in the store or in a registry, an archive, a directory.
 
 mod files;
+pub(crate) mod form;
 mod image;
 mod layout;
 mod statements;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use minke_dockerfile::plan::StageId;
 use minke_model::Reference;
 
+use self::form::ImageForm;
 use crate::{
     BuildError, BuildRequest, BuildResult, ContextError, Output, OutputKind, ToldProvenance,
     attest::Attested,
@@ -76,18 +78,8 @@ async fn one(
     match output.kind {
         OutputKind::CacheOnly => Ok(()),
         OutputKind::Image => {
-            let names = names(&build.request, output);
-            image::compose(finished, output, attested, &names, result).await?;
-            let written = result.manifest.as_ref().filter(|_| result.is_index).or(result.image.as_ref());
-            let written = written.cloned().unwrap_or_default();
-            node.told(&format!("writing image {written}"));
-            for name in names.iter().filter_map(|name| name.parse::<Reference>().ok()) {
-                node.told(&format!("naming to {}", name.with_default_tag()));
-            }
-            match output.is_set("push") {
-                true => image::push(build, &names, result, node).await,
-                false => Ok(()),
-            }
+            let form = ImageForm::read(output)?;
+            image::export(finished, &form, attested, &names(&build.request, output), result, node).await
         }
         OutputKind::Docker if finished.len() > 1 => Err(BuildError::Invalid(
             "docker's image format holds no image of several platforms: use --output type=oci".to_owned(),
@@ -96,13 +88,14 @@ async fn one(
             let names = names(&build.request, output);
             // Docker's own format has no place for more than an image.
             let attested = if output.kind == OutputKind::Oci { attested } else { &[] };
-            let composed = image::compose(finished, output, attested, &names, result).await?;
+            let composed = image::compose(finished, &ImageForm::read(output)?, attested, &names).await?;
+            image::tell_of(&composed, &names, result)?;
             if output.is_layout() {
-                return layout::write(build, composed.root, result, node).await;
+                return layout::write(build, &composed, node).await;
             }
-            let saved = if names.is_empty() { vec![composed.root.to_string()] } else { names };
-            let bytes = build.engine.image_save(saved).await?;
-            destination(output)?.stream(bytes).await.map_err(BuildError::from)
+            let names = names.iter().filter_map(|name| name.parse::<Reference>().ok());
+            let saving = composed.save(names.map(|name| name.with_default_tag()).collect());
+            destination(output)?.stream(build.engine.save_composed(saving)).await.map_err(BuildError::from)
         }
         OutputKind::Tar => {
             let bytes = files::tar(finished, output, attested).await?;
@@ -115,12 +108,20 @@ async fn one(
     }
 }
 
-/// Checks the names of what is to be made, before it is.
-pub(crate) fn check_names(request: &BuildRequest) -> Result<(), BuildError> {
+/// Checks the names of what is to be made, and how it is to be, before it is.
+pub(crate) fn check(request: &BuildRequest) -> Result<(), BuildError> {
     for output in &request.outputs {
+        let form = match output.kind {
+            OutputKind::Image | OutputKind::Oci | OutputKind::Docker => ImageForm::read(output)?,
+            OutputKind::Local | OutputKind::Tar | OutputKind::CacheOnly => continue,
+        };
         for name in names(request, output) {
             let parsed = name.parse::<Reference>();
-            parsed.map_err(|error| BuildError::Invalid(format!("invalid image name {name:?}: {error}")))?;
+            let parsed = parsed
+                .map_err(|error| BuildError::Invalid(format!("invalid image name {name:?}: {error}")))?;
+            if form.by_digest && parsed.tag().is_some() {
+                return Err(BuildError::Invalid(format!("can't push tagged ref {parsed} by digest")));
+            }
         }
     }
     Ok(())

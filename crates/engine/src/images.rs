@@ -30,7 +30,7 @@ use bollard_stubs::models::{
     ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImagePruneResponse, ImageSummary,
 };
 use futures_util::stream;
-use minke_image::{FindError, Image, LoadError, RemoveError, Removed, SaveError, TagError, User};
+use minke_image::{FindError, Image, LoadError, RemoveError, Removed, SaveError, Saving, TagError, User};
 use minke_model::{ImageId, Platform, Reference};
 use time::OffsetDateTime;
 use tokio::{io::AsyncRead, sync::mpsc};
@@ -105,17 +105,28 @@ impl Engine {
             })
             .await?;
         let inner = Arc::clone(self.inner());
+        Ok(self.written(saving, move || {
+            for (id, name) in &names {
+                inner.image_event("save", &id.to_string(), name);
+            }
+        }))
+    }
+
+    /// The archive of an image that a build composed.
+    pub fn save_composed(&self, saving: Saving) -> ByteStream {
+        self.written(saving, || {})
+    }
+
+    fn written(&self, saving: Saving, then: impl FnOnce() + Send + 'static) -> ByteStream {
         let (mut writer, stream) = pipes::to_async(self.busy());
         minke_patience::spawn(move || match saving.write(&mut writer) {
             Ok(()) => {
                 let _ = writer.flush();
-                for (id, name) in &names {
-                    inner.image_event("save", &id.to_string(), name);
-                }
+                then();
             }
             Err(error) => writer.fail(std::io::Error::other(chain(&error))),
         });
-        Ok(stream)
+        stream
     }
 
     /// Makes an image of a root file system's tar.

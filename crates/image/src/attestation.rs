@@ -17,7 +17,7 @@ use minke_model::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{CommitError, composed_index::write_json, store::Staging};
+use crate::{CommitError, composed::write_json, store::Staging};
 
 /// The type of statements of in-toto.
 const IN_TOTO: &str = "application/vnd.in-toto+json";

@@ -132,6 +132,16 @@ pub(crate) fn oci_media_type(media_type: &str) -> Option<&'static str> {
     }
 }
 
+/// The other way round.
+pub(crate) fn docker_media_type(media_type: &str) -> Option<&'static str> {
+    const TYPES: [&str; 3] = [
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    ];
+    TYPES.into_iter().find(|docker| oci_media_type(docker) == Some(media_type))
+}
+
 /// The configuration of an image on top of another; the layer is yet to be named.
 fn child_of(parent: &ImageConfig, options: &CommitOptions) -> ImageConfig {
     let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());

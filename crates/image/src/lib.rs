@@ -20,7 +20,7 @@ mod attestation;
 mod build;
 pub mod changes;
 mod commit;
-mod composed_index;
+mod composed;
 mod compressed;
 mod compression;
 mod content;
@@ -42,13 +42,14 @@ pub use arrive::Arrival;
 pub use attestation::{Attestations, Predicate, Subject};
 pub use build::{BuiltLayer, Composition, HeldLayers, Pin};
 pub use commit::{CommitError, CommitOptions};
-pub use composed_index::{ComposedIndex, PlatformImage};
+pub use composed::{Composed, Form, PlatformImage};
+pub use compressed::{LayerForm, LayerFormat};
 pub use image::{HistoryEntry, Image, LayerId, Removed, User};
 pub use import::ImportOptions;
 pub use load::{LoadError, LoadProgress, Loaded};
 pub use minke_model::image_config::{Healthcheck, HistoryRecord, ImageConfig, RootFs, RunConfig};
 pub use receive::{LayerState, PulledLayer};
-pub use save::{HeldImage, SaveError, Saving};
+pub use save::{SaveError, Saving};
 pub use store::{
     FindError, ImageStore, KnownManifest, ManifestKind, OpenError, RemoveError, StagedLayer, StoreError,
     StoreOptions, TagError,

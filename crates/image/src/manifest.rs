@@ -4,15 +4,15 @@
 //! same fields) and docker-archive's `manifest.json`. Types of our own: only what minke acts upon is read, so a
 //! strange annotation or an unknown algorithm elsewhere in a document is no reason to refuse an image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minke_model::{Descriptor, Digest, Platform, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::LoadError;
 
-/// Most manifests in one index.
-const MOST_MANIFESTS: usize = 10_000;
+/// Most manifests in one index, and most images and names of one in an archive.
+pub(crate) const MOST_MANIFESTS: usize = 10_000;
 /// Most platforms in one message.
 const MOST_SHOWN: usize = 20;
 
@@ -36,6 +36,9 @@ pub struct Manifest {
     pub(crate) config: Descriptor,
     #[serde(default)]
     pub(crate) layers: Vec<Descriptor>,
+    /// Written, and not read.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
 /// Several images.
@@ -47,6 +50,9 @@ pub struct Index {
     pub(crate) media_type: String,
     #[serde(default)]
     pub(crate) manifests: Vec<Descriptor>,
+    /// Written, and not read.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Document {
@@ -193,7 +199,7 @@ mod tests {
                 ..Descriptor::new(media_type::MANIFEST, Digest::from_bytes([7; 32]), 7)
             })
             .collect();
-        Index { schema_version: 2, media_type: String::new(), manifests }
+        Index { schema_version: 2, media_type: String::new(), manifests, annotations: None }
     }
 
     #[test]

@@ -51,11 +51,11 @@ pub enum PushError {
 
 /// An image on its way out: everything it needs stays in the store as long as this lives.
 pub struct Push {
-    held: Staging,
-    id: ImageId,
-    record: ImageRecord,
-    config: std::sync::Arc<[u8]>,
-    compressed: Vec<CompressedLayer>,
+    pub(crate) held: Staging,
+    pub(crate) id: ImageId,
+    pub(crate) record: ImageRecord,
+    pub(crate) config: std::sync::Arc<[u8]>,
+    pub(crate) compressed: Vec<CompressedLayer>,
     /// Blobs to be sent before the documents, each once: configurations and layers.
     pub blobs: Vec<OutgoingBlob>,
     /// Documents to be sent after the blobs, in this order; the last is what the name will mean. For an image whose layers
@@ -129,7 +129,7 @@ impl ImageStore {
             documents: Vec::new(),
         };
         if !(platform.is_none() && push.add_index(target)?) {
-            push.add_image()?;
+            push.add_image(target)?;
         }
         Ok(push)
     }
@@ -154,6 +154,7 @@ impl Push {
             media_type: MANIFEST.to_owned(),
             config: Descriptor::new(CONFIG, self.id, self.config.len() as u64),
             layers: layers.clone(),
+            annotations: None,
         };
         let damaged =
             |error: serde_json::Error| PushError::Damaged { digest: self.id, problem: error.to_string() };
@@ -224,9 +225,10 @@ impl Push {
         Ok(Some(manifests))
     }
 
-    /// Adds the one image: with the first of its manifests whose layers are compressed, else with plain layers.
-    fn add_image(&mut self) -> Result<(), PushError> {
-        let mut ready = None;
+    /// Adds the one image: with the manifest that the name means, or the first whose layers are compressed, else with plain layers.
+    fn add_image(&mut self, target: Option<Digest>) -> Result<(), PushError> {
+        let is_meant = |manifest: &&ManifestRecord| Some(manifest.descriptor.digest) == target;
+        let mut ready = self.record.manifests.iter().find(is_meant);
         for manifest in &self.record.manifests {
             if ready.is_none() && self.plain_layers(manifest)?.is_empty() {
                 ready = Some(manifest);
@@ -239,6 +241,7 @@ impl Push {
             media_type: String::new(),
             config: Descriptor::new(CONFIG, self.id, self.config.len() as u64),
             layers: chosen.layers.clone(),
+            annotations: None,
         };
         let plain = self.plain_layers(&chosen)?;
         self.add_blobs(&manifest, &plain);

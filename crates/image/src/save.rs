@@ -3,8 +3,6 @@
 //! The documents come first and every blob once, in a fixed order, with the images' own dates: the same images always give
 //! the same bytes, and a reader knows what is coming.
 
-mod held;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -18,10 +16,10 @@ use minke_model::{
 };
 use serde::Serialize;
 
-pub use self::held::HeldImage;
 use crate::{
     FindError, ImageStore, StoreError,
     archive::{Entry, EntryKind, Moment, TarWriter},
+    compressed::CompressedLayer,
     content::io_error,
     manifest::{ArchiveImage, Document, Index},
     store::{ImageRecord, Staging, seconds},
@@ -52,27 +50,29 @@ pub enum SaveError {
 }
 
 /// An image to save, with the names that were asked for.
-struct Chosen {
-    id: ImageId,
-    record: ImageRecord,
-    config_size: u64,
+pub(crate) struct Chosen {
+    pub(crate) id: ImageId,
+    pub(crate) record: ImageRecord,
+    pub(crate) config_size: u64,
     /// Seconds since 1970: the date of what it consists of.
-    created: i64,
-    names: Vec<Reference>,
+    pub(crate) created: i64,
+    pub(crate) names: Vec<Reference>,
     /// The index that it goes with, if all of that is here.
-    index: Option<WholeIndex>,
+    pub(crate) index: Option<WholeIndex>,
 }
 
 /// An index, and everything that it leads to.
-struct WholeIndex {
-    descriptor: Descriptor,
-    blobs: BTreeMap<Digest, u64>,
+pub(crate) struct WholeIndex {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) blobs: BTreeMap<Digest, u64>,
 }
 
 /// Images as one tar that is to be written; nothing of them is removed meanwhile.
 pub struct Saving {
     held: Staging,
     chosen: Vec<Chosen>,
+    /// Keeps layers' blobs that are no image's.
+    _layers: Vec<CompressedLayer>,
 }
 
 impl ImageStore {
@@ -87,7 +87,7 @@ impl ImageStore {
         for image in &chosen {
             held.hold_all(image)?;
         }
-        Ok(Saving { held, chosen })
+        Ok(Saving { held, chosen, _layers: Vec::new() })
     }
 
     fn choose(&self, names: &[String]) -> Result<Vec<Chosen>, FindError> {
@@ -156,6 +156,11 @@ impl ImageStore {
 }
 
 impl Saving {
+    /// What is no image of the store.
+    pub(crate) fn of_composed(held: Staging, chosen: Chosen, layers: Vec<CompressedLayer>) -> Self {
+        Self { held, chosen: vec![chosen], _layers: layers }
+    }
+
     /// Writes the tar.
     ///
     /// # Errors
@@ -223,12 +228,14 @@ fn documents(chosen: &[Chosen]) -> Vec<(&'static str, Vec<u8>)> {
         for name in &image.names {
             let tag = name.tag().unwrap_or_default().to_owned();
             let annotations = [(IMAGE_NAME.to_owned(), name.to_string()), (REF_NAME.to_owned(), tag.clone())];
-            manifests.push(Descriptor { annotations: Some(annotations.into()), ..image.root().clone() });
+            let mut root = image.root().clone();
+            root.annotations.get_or_insert_default().extend(annotations);
+            manifests.push(root);
             repositories.entry(name.familiar_name()).or_default().insert(tag, image.id.hex());
         }
     }
     let archive: Vec<ArchiveImage> = chosen.iter().map(archive_image).collect();
-    let index = Index { schema_version: 2, media_type: INDEX.to_owned(), manifests };
+    let index = Index { schema_version: 2, media_type: INDEX.to_owned(), manifests, annotations: None };
     let mut documents = vec![
         ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
         ("index.json", json(&index)),
@@ -290,4 +297,15 @@ fn copy(
         left -= length as u64;
     }
     Ok(())
+}
+
+impl Staging {
+    /// Keeps all of an image in the store.
+    fn hold_all(&mut self, image: &Chosen) -> Result<(), FindError> {
+        match image.record.blobs(image.id).all(|blob| self.hold_blob(blob)) {
+            true => Ok(()),
+            // Removed since it was chosen.
+            false => Err(FindError::NotFound(image.id.to_string())),
+        }
+    }
 }

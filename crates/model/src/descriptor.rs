@@ -15,6 +15,9 @@ pub const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The specification's annotation with a name, often only a tag.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The specification's annotation with when something was made (RFC 3339).
+pub const CREATED: &str = "org.opencontainers.image.created";
+
 /// Marks manifests that hold attestations, not images (BuildKit).
 pub const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 /// What the mark says.

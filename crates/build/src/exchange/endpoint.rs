@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use minke_image::LayerForm;
 use minke_model::Reference;
 
-use crate::{BuildError, BuildRequest, CacheEndpoint};
+use crate::{BuildError, BuildRequest, CacheEndpoint, export::form::layer_form};
 
 /// One `--cache-to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub(crate) struct ExportTo {
     pub(crate) is_manifest: bool,
     /// `false` names manifests and layers as Docker does.
     pub(crate) is_oci: bool,
-    /// Whether layers are compressed.
-    pub(crate) is_compressed: bool,
+    /// How layers are compressed.
+    pub(crate) layers: LayerForm,
     /// Whether the build goes on when it fails.
     pub(crate) ignore_error: bool,
 }
@@ -61,15 +62,7 @@ impl ExportTo {
             },
             is_manifest,
             is_oci,
-            is_compressed: match options.get("compression").unwrap_or("gzip") {
-                "gzip" => true,
-                "uncompressed" => false,
-                other => {
-                    return Err(
-                        options.wrong(&format!("compression={other}: there are gzip and uncompressed"))
-                    );
-                }
-            },
+            layers: layer_form(|name| options.get(name)).map_err(|error| options.wrong(&error))?,
             ignore_error: options.flag("ignore-error")?.unwrap_or(false),
         })
     }
@@ -144,7 +137,9 @@ mod tests {
     #[test]
     fn without_a_word_it_is_a_manifest_of_the_results_own_steps() {
         let to = read("registry", &[("ref", "127.0.0.1:5000/c")]).unwrap();
-        assert!(!to.all && to.is_manifest && to.is_oci && to.is_compressed && !to.ignore_error);
+        assert!(
+            !to.all && to.is_manifest && to.is_oci && to.layers == LayerForm::default() && !to.ignore_error
+        );
         assert!(matches!(to.kind, Kind::Registry(name) if name.tag() == Some("latest")));
         let docker =
             read("registry", &[("ref", "a/b"), ("oci-mediatypes", "false"), ("mode", "max")]).unwrap();

@@ -190,12 +190,8 @@ async fn ready(build: &Build, source: &Source, to: &ExportTo) -> Result<Ready, E
             _layer: None,
         }),
         Source::Here(layer) => {
-            let (store, layer, is_compressed) =
-                (build.engine.image_store().clone(), layer.clone(), to.is_compressed);
-            let work = tokio::task::spawn_blocking(move || match is_compressed {
-                true => store.compressed_layer(&layer),
-                false => store.layer_as_kept(&layer),
-            });
+            let (store, layer, form) = (build.engine.image_store().clone(), layer.clone(), to.layers);
+            let work = tokio::task::spawn_blocking(move || store.layer_in_form(&layer, form));
             let layer = work.await.map_err(|error| stored(&error))?.map_err(|error| stored(&error))?;
             let (descriptor, content) = (layer.descriptor.clone(), Content::File(layer.path()));
             Ok(Ready { descriptor, content, _layer: Some(layer) })

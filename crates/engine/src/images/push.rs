@@ -6,9 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use minke_distribution::{Pushed, Repository, Target};
-use minke_image::push::{CompressedLayer, OutgoingBlob, Push, PushError};
+use minke_image::{
+    LayerForm,
+    push::{CompressedLayer, OutgoingBlob, Push, PushError},
+};
 use minke_model::{Descriptor, Digest, Platform, Reference};
 use serde_json::json;
 
@@ -59,13 +62,51 @@ impl Engine {
             let problem = format!("An image does not exist locally with the tag: {}", name.familiar_name());
             return Err(Error::not_found(problem));
         }
-        let repository = inner.live().registries.repository(&name, options.credentials)?;
+        self.push_to(&name.clone(), platform, options.credentials, move |pushing| {
+            async move { pushing.all(&name, &tags).await }.boxed()
+        })
+    }
+
+    /// Pushes an image that a build composed, under its tag or under its digest alone. The store learns nothing of it.
+    ///
+    /// # Errors
+    /// As [`Engine::image_push`].
+    pub fn push_composed(
+        &self,
+        push: Arc<Push>,
+        name: Reference,
+        by_digest: bool,
+        credentials: Option<Credentials>,
+    ) -> Result<TransferStream, Error> {
+        self.push_to(&name.clone(), None, credentials, move |pushing| {
+            let sent = async move {
+                pushing.blobs(&push, &name).await?;
+                let target = pushing.documents(&name, &push, by_digest).await?;
+                let aux = json!({ "Digest": target.digest.to_string(), "Size": target.size });
+                pushing.reports.send(TransferEvent::Aux(aux)).await;
+                Ok(())
+            };
+            sent.boxed()
+        })
+    }
+
+    /// Does it as long as somebody listens.
+    fn push_to(
+        &self,
+        name: &Reference,
+        platform: Option<Platform>,
+        credentials: Option<Credentials>,
+        work: impl FnOnce(Pushing) -> BoxFuture<'static, Result<(), Error>> + Send + 'static,
+    ) -> Result<TransferStream, Error> {
+        let inner = Arc::clone(self.inner());
+        let repository = inner.live().registries.repository(name, credentials)?;
+        let name = name.clone();
         let (reports, stream) = Reports::new();
         let busy = self.busy();
         tokio::spawn(async move {
             let pushing = Pushing { inner, repository, platform, reports: reports.clone() };
             tokio::select! {
-                result = pushing.all(&name, &tags) => if let Err(error) = result {
+                result = work(pushing) => if let Err(error) = result {
                     reports.fail(error).await;
                 },
                 () = reports.gone() => tracing::info!(image = %name, "push given up: the client has gone"),
@@ -99,14 +140,7 @@ impl Pushing {
         for blob in push.blobs.iter().filter(|blob| blob.is_layer) {
             self.reports.about(&short(&blob.descriptor.digest), "Preparing").await;
         }
-        let compressed = Mutex::new(Vec::new());
-        let mut sending = Vec::with_capacity(push.blobs.len());
-        for blob in &push.blobs {
-            sending.push(self.blob(&push, tag, blob, &compressed));
-        }
-        let at_once = self.inner.live().settings.uploads();
-        stream::iter(sending).buffer_unordered(at_once).try_collect::<Vec<()>>().await?;
-        let compressed = compressed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let compressed = self.blobs(&push, tag).await?;
         push = self
             .on_blocking(move |_| {
                 push.manifest(compressed)
@@ -114,7 +148,7 @@ impl Pushing {
                     .map_err(|error| Error::internal("write a manifest", &error))
             })
             .await?;
-        let target = self.documents(tag, &push).await?;
+        let target = self.documents(tag, &push, false).await?;
         let shown = tag.tag().unwrap_or_default().to_owned();
         let (digest, size) = (target.digest, target.size);
         let remembered = tag.clone();
@@ -129,6 +163,18 @@ impl Pushing {
         let attributes = [("name".to_owned(), tag.familiar_name())];
         self.inner.events.emit(About::Image, "push", &tag.familiar(), attributes);
         Ok(())
+    }
+
+    /// Sends all blobs. Gives those that were compressed for it.
+    async fn blobs(&self, push: &Push, tag: &Reference) -> Result<Vec<CompressedLayer>, Error> {
+        let compressed = Mutex::new(Vec::new());
+        let mut sending = Vec::with_capacity(push.blobs.len());
+        for blob in &push.blobs {
+            sending.push(self.blob(push, tag, blob, &compressed));
+        }
+        let at_once = self.inner.live().settings.uploads();
+        stream::iter(sending).buffer_unordered(at_once).try_collect::<Vec<()>>().await?;
+        Ok(compressed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     async fn prepare(&self, tag: &Reference) -> Result<Push, Error> {
@@ -162,7 +208,7 @@ impl Pushing {
             let mut progress = |done| reports.progress(&shown, "Preparing", done, total);
             inner
                 .images
-                .compress(&plain, &mut progress)
+                .compress(&plain.descriptor, LayerForm::default(), &mut progress)
                 .map_err(|error| Error::internal("compress a layer", &error))
         });
         let layer = compressing.await?;
@@ -204,12 +250,15 @@ impl Pushing {
         others.into_iter().filter(|other| other.path() != tag.path()).take(MOST_ORIGINS).collect()
     }
 
-    /// Sends the documents; the tag means the last one.
-    async fn documents(&self, tag: &Reference, push: &Push) -> Result<Descriptor, Error> {
+    /// Sends the documents; the tag means the last one, unless that is to have none.
+    async fn documents(&self, tag: &Reference, push: &Push, by_digest: bool) -> Result<Descriptor, Error> {
         let Some((last, others)) = push.documents.split_last() else {
             return Err(Error::new(ErrorKind::Internal, "the image has no manifest"));
         };
-        let tagged = Target::Tag(tag.tag().unwrap_or_default().to_owned());
+        let tagged = match by_digest {
+            true => Target::Digest(last.descriptor.digest),
+            false => Target::Tag(tag.tag().unwrap_or_default().to_owned()),
+        };
         let all = others.iter().map(|document| (Target::Digest(document.descriptor.digest), document));
         for (target, document) in all.chain([(tagged, last)]) {
             let bytes = Bytes::copy_from_slice(&document.bytes);

@@ -218,6 +218,13 @@ impl Staging {
         result
     }
 
+    /// After a commit: what was staged is the store's, and stays until this operation ends.
+    pub(crate) fn hold_what_was_staged(&mut self) {
+        for blob in std::mem::take(&mut self.blobs) {
+            self.hold_blob(blob);
+        }
+    }
+
     /// What the commit means for the database: only what is not there yet.
     fn change(&self, images: Vec<NewImage>) -> Change {
         let index = self.store.index();

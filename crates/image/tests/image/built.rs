@@ -1,7 +1,11 @@
 //! Layers that a builder takes from elsewhere, and images for several platforms.
 
-use minke_image::{Attestations, BuiltLayer, LayerState, LoadError, PlatformImage, Predicate};
-use minke_model::{Descriptor, Digest, Platform, Reference};
+use std::collections::{BTreeMap, BTreeSet};
+
+use minke_image::{
+    Attestations, BuiltLayer, Form, LayerForm, LayerFormat, LayerState, LoadError, PlatformImage, Predicate,
+};
+use minke_model::{Descriptor, Digest, Platform, Reference, media_type};
 use serde_json::Value;
 
 use crate::support::{Store, TestImage, docker_archive, gzip, hex, image, layer, plain};
@@ -77,28 +81,31 @@ fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
                 config,
                 layers,
                 attestations: Attestations::default(),
+                annotations: BTreeMap::new(),
+                descriptor_annotations: BTreeMap::new(),
             }
         })
         .into();
     let names = ["both:1".to_owned()];
     let host: Platform = "linux/s390x".parse().unwrap();
-    let composed = store.store.compose_index(&images, &names, &host).unwrap();
-    assert_eq!(composed.image, digest_of(&images[1].config));
-    assert_eq!(store.store.find(&composed.index.to_string()).unwrap().id, composed.image);
+    let mut composed = store.store.compose_for_others(&images, &Form::default(), &host).unwrap();
+    let (image, root) = (composed.image(), composed.root().digest);
+    assert_eq!(image, digest_of(&images[1].config));
+    assert!(store.store.find(&root.to_string()).is_err(), "nobody has it yet");
+    composed.commit(&store.store, &names, false).unwrap();
+    drop(composed);
+    assert_eq!(store.store.find(&root.to_string()).unwrap().id, image);
 
     let name: Reference = "both:1".parse().unwrap();
     // The other one is an image when somebody stands on it.
     let other = store.store.image_for(&name, &"linux/riscv64".parse().unwrap()).unwrap().unwrap();
     assert_eq!(other.id, digest_of(&images[0].config));
     assert_eq!(store.store.lower_dirs(&other).unwrap().len(), 2);
-    assert_eq!(
-        store.store.image_for(&name, &"linux/s390x".parse().unwrap()).unwrap().unwrap().id,
-        composed.image
-    );
+    assert_eq!(store.store.image_for(&name, &"linux/s390x".parse().unwrap()).unwrap().unwrap().id, image);
     assert!(store.store.image_for(&name, &"linux/arm64".parse().unwrap()).unwrap().is_none());
 
     let push = store.store.prepare_push(&name, None).unwrap();
-    assert_eq!(push.documents.last().unwrap().descriptor.digest, composed.index);
+    assert_eq!(push.documents.last().unwrap().descriptor.digest, root);
     assert_eq!(
         (push.documents.len(), push.blobs.len()),
         (3, 5),
@@ -107,7 +114,7 @@ fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
     assert!(push.blobs.iter().all(|blob| !blob.is_plain));
     drop(push);
 
-    for what in ["both:1".to_owned(), composed.index.to_string()] {
+    for what in ["both:1".to_owned(), root.to_string()] {
         let mut archive = tar::Archive::new(std::io::Cursor::new(store.save(&[&what])));
         let mut names = Vec::new();
         let mut root = String::new();
@@ -120,9 +127,57 @@ fn an_index_over_two_platforms_is_pushed_and_saved_whole() {
             }
             names.push(path);
         }
-        assert_eq!(root, composed.index.to_string(), "{what}");
+        assert_eq!(root, root.to_string(), "{what}");
         assert_eq!(names.iter().filter(|name| name.len() > 70).count(), 8, "{names:?}");
     }
+}
+
+/// It is as it is wanted, and the store learns nothing of it.
+#[test]
+fn an_image_for_others_has_the_form_that_is_wanted() {
+    let store = Store::new();
+    let (image, layers) = loaded(&store, "tmp:1", "linux/s390x");
+    let host: Platform = "linux/s390x".parse().unwrap();
+    let annotations = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+    let image = PlatformImage {
+        platform: host.clone(),
+        config: [&image.config[..], b"\n"].concat(),
+        layers,
+        attestations: Attestations::default(),
+        annotations: annotations.clone(),
+        descriptor_annotations: BTreeMap::from([("c".to_owned(), "d".to_owned())]),
+    };
+    let before = store.on_disk();
+    for (format, force, magic, named) in [
+        (LayerFormat::Zstd, false, &[0x28, 0xb5, 0x2f, 0xfd][..], "diff.tar.zstd"),
+        (LayerFormat::Gzip, true, &[0x1f, 0x8b], "diff.tar.gzip"),
+        (LayerFormat::Tar, false, b"base", "diff.tar"),
+    ] {
+        let form =
+            Form { layers: LayerForm { format, level: None, force }, docker_types: true, ..Form::default() };
+        let composed = store.store.compose_for_others(std::slice::from_ref(&image), &form, &host).unwrap();
+        let root = composed.root().clone();
+        assert_eq!(root.media_type, media_type::DOCKER_MANIFEST);
+        assert_eq!((root.platform.as_ref(), root.annotation("c")), (Some(&host), Some("d")));
+        let push = composed.push().unwrap();
+        let manifest: Value = serde_json::from_slice(&push.documents.last().unwrap().bytes).unwrap();
+        assert_eq!(manifest["annotations"], serde_json::json!(annotations));
+        let kinds: BTreeSet<&str> =
+            manifest["layers"].as_array().unwrap().iter().map(|l| l["mediaType"].as_str().unwrap()).collect();
+        assert!(kinds.len() == 1 && kinds.iter().all(|kind| kind.ends_with(named)), "{kinds:?}");
+        let layer = push.blobs.iter().find(|blob| blob.is_layer).unwrap();
+        assert!(!layer.is_plain);
+        assert!(std::fs::read(push.path(&layer.descriptor.digest)).unwrap().starts_with(magic));
+        drop(push);
+        let composed = store.store.compose_for_others(std::slice::from_ref(&image), &form, &host).unwrap();
+        let mut saved = Vec::new();
+        composed.save(vec!["app:1".parse().unwrap()]).write(&mut saved).unwrap();
+        let other = Store::new();
+        other.load(&saved).unwrap();
+        assert_eq!(other.store.find("app:1").unwrap().id, digest_of(&image.config));
+        assert!(store.store.find("app:1").is_err());
+    }
+    assert_eq!(store.on_disk(), before);
 }
 
 #[test]
@@ -142,19 +197,28 @@ fn what_is_attested_of_an_image_is_in_its_index() {
             is_artifact,
         };
         let host: Platform = "linux/s390x".parse().unwrap();
-        let image = PlatformImage { platform: host.clone(), config, layers, attestations };
-        let composed = store.store.compose_index(&[image], &["app:1".to_owned()], &host).unwrap();
+        let image = PlatformImage {
+            platform: host.clone(),
+            config,
+            layers,
+            attestations,
+            annotations: BTreeMap::new(),
+            descriptor_annotations: BTreeMap::new(),
+        };
+        let mut composed = store.store.compose_for_others(&[image], &Form::default(), &host).unwrap();
+        let root = composed.root().digest;
+        composed.commit(&store.store, &["app:1".to_owned()], false).unwrap();
 
         store.store.tag("app:1", "other:1").unwrap();
-        store.store.tag(&composed.index.to_string(), "third:1").unwrap();
+        store.store.tag(&root.to_string(), "third:1").unwrap();
         let push = store.store.prepare_push(&"third:1".parse().unwrap(), None).unwrap();
-        assert_eq!(push.documents.last().unwrap().descriptor.digest, composed.index);
+        assert_eq!(push.documents.last().unwrap().descriptor.digest, root);
         let push = store.store.prepare_push(&"other:1".parse().unwrap(), None).unwrap();
         let document = |digest: &str| -> Value {
             let found = push.documents.iter().find(|one| one.descriptor.digest.to_string() == digest);
             serde_json::from_slice(&found.unwrap().bytes).unwrap()
         };
-        let index = document(&composed.index.to_string());
+        let index = document(&root.to_string());
         let manifests = index["manifests"].as_array().unwrap();
         assert_eq!(manifests.len(), 2);
         assert_eq!(manifests[1]["platform"]["os"], "unknown");

@@ -3,7 +3,7 @@
 use std::{fs, io, sync::Arc};
 
 use minke_image::{
-    LayerState, LoadError, ManifestKind, PulledLayer, StagedLayer, User,
+    LayerForm, LayerState, LoadError, ManifestKind, PulledLayer, StagedLayer, User,
     manifest::Document,
     pull::{Pull, PullPlan},
 };
@@ -390,8 +390,10 @@ fn plain_layers_are_compressed_once_and_the_digest_stays() {
     assert!(push.documents.is_empty());
     let plain: Vec<_> = push.blobs.iter().filter(|blob| blob.is_plain).cloned().collect();
     assert_eq!(plain.len(), 2);
-    let compressed: Vec<_> =
-        plain.iter().map(|blob| store.store.compress(blob, &mut |_| {}).unwrap()).collect();
+    let compressed: Vec<_> = plain
+        .iter()
+        .map(|blob| store.store.compress(&blob.descriptor, LayerForm::default(), &mut |_| {}).unwrap())
+        .collect();
     assert_eq!(fs::read(compressed[0].path()).unwrap()[..2], [0x1f, 0x8b]);
     push.manifest(compressed).unwrap();
     let target = push.documents[0].descriptor.digest;
@@ -409,8 +411,8 @@ fn a_layer_compressed_for_a_push_that_fails_leaves_nothing() {
     store.load(&docker_archive(&[app("app:1", plain)], false)).unwrap();
     let push = store.store.prepare_push(&"app:1".parse().unwrap(), None).unwrap();
     let plain = push.blobs.iter().find(|blob| blob.is_plain).unwrap();
-    let first = store.store.compress(plain, &mut |_| {}).unwrap();
-    let second = store.store.compress(plain, &mut |_| {}).unwrap();
+    let first = store.store.compress(&plain.descriptor, LayerForm::default(), &mut |_| {}).unwrap();
+    let second = store.store.compress(&plain.descriptor, LayerForm::default(), &mut |_| {}).unwrap();
     let path = first.path();
     assert_eq!(path.parent(), push.path(&plain.descriptor.digest).parent(), "it has its name in the store");
     drop(first);

@@ -4,6 +4,7 @@ mod attestations;
 mod bake;
 mod caches;
 mod contexts;
+mod outputs;
 mod platforms;
 mod project;
 

@@ -7,7 +7,7 @@ use minke_testkit::{Host, Ran, Registry, buildx, docker_cli};
 /// A folder to build from, and the engine that builds.
 pub(super) struct Project {
     pub(super) host: Host,
-    context: PathBuf,
+    pub(super) context: PathBuf,
 }
 
 /// Lets a host's docker know buildx.
