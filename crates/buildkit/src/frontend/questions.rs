@@ -65,7 +65,7 @@ pub(crate) fn outline(
         secrets: BTreeMap::new(),
         agents: BTreeMap::new(),
     };
-    found.stage(dockerfile, number, &mut BTreeSet::new());
+    found.all(dockerfile, number);
     let stage = &stages[number];
     let result = compact(json!({
         "name": stage.name,
@@ -96,12 +96,21 @@ impl Found<'_> {
         what.values().cloned().collect()
     }
 
-    fn stage(&mut self, dockerfile: &Dockerfile, number: usize, seen: &mut BTreeSet<usize>) {
-        if !seen.insert(number) {
-            return;
+    /// A stage and all that it needs, each once. There may be thousands on each other.
+    fn all(&mut self, dockerfile: &Dockerfile, number: usize) {
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![number];
+        while let Some(number) = waiting.pop() {
+            if seen.insert(number) {
+                let needed = self.stage(dockerfile, number);
+                waiting.extend(needed.iter().rev().filter_map(|name| find(&dockerfile.stages, name, number)));
+            }
         }
-        let stages = &dockerfile.stages;
-        let stage = &stages[number];
+    }
+
+    /// One stage. Gives the names of what it needs.
+    fn stage<'d>(&mut self, dockerfile: &'d Dockerfile, number: usize) -> Vec<&'d str> {
+        let stage = &dockerfile.stages[number];
         let mut needed: Vec<&str> = vec![&stage.base];
         for global in &dockerfile.arguments {
             for argument in &global.arguments {
@@ -131,11 +140,7 @@ impl Found<'_> {
                 _ => {}
             }
         }
-        for name in needed {
-            if let Some(number) = find(stages, name, number) {
-                self.stage(dockerfile, number, seen);
-            }
-        }
+        needed
     }
 
     fn argument(&mut self, argument: &Argument, lines: Lines, global: Option<&Argument>) {
