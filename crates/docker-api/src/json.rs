@@ -1,7 +1,7 @@
 //! JSON of clients, read as Docker's Go reads it.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{Deserialize as _, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -26,17 +26,24 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Vec<UnknownF
     if strict.is_ok() && unknown.is_empty() {
         return strict.map(|value| (value, Vec::new()));
     }
-    unknown.clear();
-    let leniently = || -> Result<_, serde_json::Error> {
-        let mut whole = serde_json::from_slice(body)?;
-        loosen(&mut whole);
-        let value = serde_ignored::deserialize(AnyCase(whole.clone()), |path| note(&mut unknown, &path))?;
-        Ok((value, fields(&whole, unknown)))
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let whole = Value::deserialize(&mut json).map_err(|error| invalid(&error));
+    let mut whole = match (whole, &strict) {
+        (Ok(value), _) => value,
+        (Err(error), Ok(_)) => return Err(error),
+        (Err(_), Err(_)) => return strict.map(|value| (value, Vec::new())),
     };
-    leniently().map_err(|error| {
-        let lenient = || ApiError::invalid(one_line(&format!("invalid JSON: {error}")));
-        strict.err().unwrap_or_else(lenient)
-    })
+    at_its_end(&mut json)?;
+    loosen(&mut whole);
+    unknown.clear();
+    match serde_ignored::deserialize(AnyCase(whole.clone()), |path| note(&mut unknown, &path)) {
+        Ok(value) => Ok((value, fields(&whole, unknown))),
+        Err(error) => Err(strict.err().unwrap_or_else(|| invalid(&error))),
+    }
+}
+
+fn invalid(error: &serde_json::Error) -> ApiError {
+    ApiError::invalid(one_line(&format!("invalid JSON: {error}")))
 }
 
 /// Notes where an unknown field is. A path is as long as its names, so that few bytes could fill the memory with them: those that come
