@@ -259,7 +259,7 @@ pub enum Request {
     Update(Box<runtime_spec::Resources>),
     /// Reply when the process has ended and its output is complete: [`Reply::Exited`].
     Wait(Target),
-    /// Close the descriptors that are held ([`Config::held_fds`]): the container publishes no ports any more. Reply: [`Reply::Done`].
+    /// Close the descriptors that are held ([`SupervisorConfig::held_fds`]): the container publishes no ports any more. Reply: [`Reply::Done`].
     ReleaseHeld,
     /// Reply: [`Reply::Done`]; then one byte whenever the log has grown (several writes may share one), and end of file after the last.
     FollowLog,
