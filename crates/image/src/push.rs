@@ -243,7 +243,8 @@ impl Push {
             layers: chosen.layers.clone(),
             annotations: None,
         };
-        let plain = self.plain_layers(&chosen)?;
+        // What the name means goes as it is, compressed or not.
+        let plain = if is_ready { BTreeSet::new() } else { self.plain_layers(&chosen)? };
         self.add_blobs(&manifest, &plain);
         if is_ready {
             let (bytes, document) = self.document(&chosen.descriptor)?;

@@ -169,6 +169,15 @@ fn an_image_for_others_has_the_form_that_is_wanted() {
         assert!(!layer.is_plain);
         assert!(std::fs::read(push.path(&layer.descriptor.digest)).unwrap().starts_with(magic));
         drop(push);
+        let kept = Store::new();
+        let (_, layers) = loaded(&kept, "tmp:1", "linux/s390x");
+        let image_there = PlatformImage { layers, ..image.clone() };
+        let mut composed = kept.store.compose_for_others(&[image_there], &form, &host).unwrap();
+        composed.commit(&kept.store, &["app:1".to_owned()], false).unwrap();
+        let push = kept.store.prepare_push(&"app:1".parse().unwrap(), None).unwrap();
+        assert_eq!(push.documents.last().unwrap().descriptor.digest, root.digest);
+        assert!(push.blobs.iter().all(|blob| !blob.is_plain), "as it is");
+        drop((push, composed));
         let composed = store.store.compose_for_others(std::slice::from_ref(&image), &form, &host).unwrap();
         let mut saved = Vec::new();
         composed.save(vec!["app:1".parse().unwrap()]).write(&mut saved).unwrap();
