@@ -73,6 +73,9 @@ struct Note {
     created: String,
     used: String,
     uses: u64,
+    /// Whether what it begins with isn't all there: then it begins anew.
+    #[serde(default)]
+    is_unfilled: bool,
 }
 
 /// A cache's directory, in use as long as this lives.
@@ -81,8 +84,8 @@ pub(crate) struct Taken {
     name: String,
     /// The files.
     pub(crate) path: PathBuf,
-    /// Whether it was made for this, and is to be filled.
-    pub(crate) is_new: bool,
+    /// Who fills a new one: others wait.
+    filling: Option<(Note, tokio::sync::OwnedMutexGuard<()>)>,
     _turn: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
@@ -156,15 +159,25 @@ impl CacheMounts {
             name
         };
         let path = self.directory.join(&name).join("fs");
-        let mut taken =
-            Taken { owner: Arc::clone(self), name, path: path.clone(), is_new: false, _turn: turn };
-        taken.is_new = !path.is_dir();
-        let note = path.with_file_name("note.json");
-        let mut known: Note =
-            read(&note).unwrap_or_else(|| Note { id: id.to_owned(), created: now(), ..Note::default() });
-        (known.used, known.uses) = (now(), known.uses + 1);
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(&path)?;
-        fs::write(&note, serde_json::to_vec(&known)?)?;
+        let mut taken = Taken { owner: Arc::clone(self), name, path, filling: None, _turn: turn };
+        let filling = self.turn(&format!("fill {}", taken.name)).lock_owned().await;
+        let known = read(&taken.note()).filter(|known| !known.is_unfilled);
+        let is_new = known.is_none();
+        let mut note = known.unwrap_or_else(|| Note {
+            id: id.to_owned(),
+            created: now(),
+            is_unfilled: true,
+            ..Note::default()
+        });
+        (note.used, note.uses) = (now(), note.uses + 1);
+        if is_new {
+            match tree::remove_all(&taken.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => fs::DirBuilder::new().recursive(true).mode(0o755).create(&taken.path)?,
+            }
+        }
+        taken.write(&note)?;
+        taken.filling = is_new.then_some((note, filling));
         Ok(taken)
     }
 
@@ -240,6 +253,31 @@ impl CacheMounts {
     }
 }
 
+impl Taken {
+    /// Whether it was made for this, and is to be filled.
+    pub(crate) fn is_new(&self) -> bool {
+        self.filling.is_some()
+    }
+
+    /// All is there that it begins with.
+    pub(crate) fn filled(&mut self) -> io::Result<()> {
+        match self.filling.take() {
+            Some((note, _turn)) => self.write(&Note { is_unfilled: false, ..note }),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&self) -> PathBuf {
+        self.path.with_file_name("note.json")
+    }
+
+    fn write(&self, note: &Note) -> io::Result<()> {
+        let new = self.path.with_file_name("note.new");
+        fs::write(&new, serde_json::to_vec(note)?)?;
+        fs::rename(new, self.note())
+    }
+}
+
 impl Drop for Taken {
     fn drop(&mut self) {
         let mut users = self.owner.users();
@@ -281,16 +319,35 @@ mod tests {
     async fn private_caches_are_anothers_and_locked_ones_wait() {
         let dir = tempfile::tempdir().unwrap();
         let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
-        let first = mounts.take(plain("a"), Sharing::Private).await.unwrap();
+        let mut first = mounts.take(plain("a"), Sharing::Private).await.unwrap();
         let second = mounts.take(plain("a"), Sharing::Private).await.unwrap();
-        assert!(first.path != second.path && first.is_new && second.is_new);
+        assert!(first.path != second.path && first.is_new() && second.is_new());
+        first.filled().unwrap();
         let shared = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
-        assert!(shared.path == first.path && !shared.is_new);
-        let locked = mounts.take(plain("b"), Sharing::Locked).await.unwrap();
+        assert!(shared.path == first.path && !shared.is_new());
+        let mut locked = mounts.take(plain("b"), Sharing::Locked).await.unwrap();
+        locked.filled().unwrap();
         let other = mounts.take(plain("b"), Sharing::Locked);
         assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err());
         drop(locked);
-        assert!(!mounts.take(plain("b"), Sharing::Locked).await.unwrap().is_new);
+        assert!(!mounts.take(plain("b"), Sharing::Locked).await.unwrap().is_new());
+    }
+
+    #[tokio::test]
+    async fn a_cache_is_nobody_elses_before_it_is_filled_and_begins_anew_if_it_never_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
+        let half = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
+        fs::write(half.path.join("half"), "").unwrap();
+        let other = mounts.take(plain("a"), Sharing::Shared);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err());
+        drop(half);
+        let mut again = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
+        assert!(again.is_new() && !again.path.join("half").exists());
+        fs::write(again.path.join("whole"), "").unwrap();
+        again.filled().unwrap();
+        let third = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
+        assert!(!third.is_new() && third.path.join("whole").exists());
     }
 
     #[tokio::test]
@@ -299,10 +356,13 @@ mod tests {
         let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
         let kept = mounts.take(plain("a"), Sharing::Shared).await.unwrap().path.clone();
         let fresh = Fresh::new(&mounts);
-        let first = fresh.take(plain("a"), Sharing::Shared).await.unwrap().path.clone();
+        let mut begun = fresh.take(plain("a"), Sharing::Shared).await.unwrap();
+        begun.filled().unwrap();
+        let first = begun.path.clone();
+        drop(begun);
         let again = fresh.take(plain("a"), Sharing::Shared).await.unwrap();
-        assert!(first != kept && again.path == first && !again.is_new);
-        assert!(Fresh::new(&mounts).take(plain("a"), Sharing::Shared).await.unwrap().is_new);
+        assert!(first != kept && again.path == first && !again.is_new());
+        assert!(Fresh::new(&mounts).take(plain("a"), Sharing::Shared).await.unwrap().is_new());
         drop(again);
         drop(fresh);
         assert!(kept.is_dir() && !first.exists());

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
     fs::File,
-    io,
+    io::{self, Read as _, Seek as _},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
@@ -17,15 +17,18 @@ use std::{
 
 use minke_dockerfile::evaluate::Chmod;
 use minke_kernel::path::Root;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid};
 
 use crate::{
     BuildError,
-    files::{DEEPEST, Excluded, Match, has_included, names, open_in, stat_in, too_deep},
+    files::{DEEPEST, Match, has_included, names, open_in, stat_in, too_deep},
+    walk::Walk,
 };
 
 /// Most links that a destination may lead through.
 const MOST_LINKS: usize = 40;
+/// Most bytes that are copied by one call: it can't be given up half-way.
+const LONGEST_PIECE: u64 = 64 << 20;
 
 /// How files are copied.
 pub(crate) struct Copier<'a> {
@@ -125,7 +128,7 @@ impl Copier<'_> {
         found: &Match,
         destination: &str,
         into: bool,
-        excluded: Excluded<'_>,
+        walk: Walk<'_>,
     ) -> Result<(), BuildError> {
         let path = Path::new("/").join(&found.path);
         let failed = |error: io::Error| refused(&found.path, &error);
@@ -135,7 +138,7 @@ impl Copier<'_> {
             let source = from.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
             let target = self.directory(destination)?;
             let copied = source.try_clone().map_err(failed)?;
-            self.contents([copied, target], &found.path, Path::new(destination), excluded)?;
+            self.contents([copied, target], &found.path, Path::new(destination), walk)?;
             let target = self.to.open_at(Path::new(destination), OFlags::RDONLY | OFlags::DIRECTORY);
             let target = target.map_err(failed)?;
             let finished = match self.whole {
@@ -149,7 +152,7 @@ impl Copier<'_> {
         let place = self.place(destination, into.then_some(found.name.as_path()))?;
         let (target, _) = self.open(&place)?;
         let name_there = path.file_name().unwrap_or_default();
-        self.entry(&source, name_there, &target, &place, &found.path, excluded).map(drop)
+        self.entry(&source, name_there, &target, &place, &found.path, walk).map(drop)
     }
 
     /// Writes a file with given content.
@@ -206,7 +209,7 @@ impl Copier<'_> {
         handles: [OwnedFd; 2],
         path: &Path,
         place: &Path,
-        excluded: Excluded<'_>,
+        walk: Walk<'_>,
     ) -> Result<(), BuildError> {
         let mut levels = vec![Level::new(handles, path.to_owned(), place.to_owned(), None)?];
         while let Some(level) = levels.last_mut() {
@@ -218,7 +221,7 @@ impl Copier<'_> {
                 continue;
             };
             let (below, place) = (level.path.join(&name), level.place.join(&name));
-            let entered = self.entry(&level.source, &name, &level.target, &place, &below, excluded)?;
+            let entered = self.entry(&level.source, &name, &level.target, &place, &below, walk)?;
             if let Some((handles, stat)) = entered {
                 if levels.len() > DEEPEST {
                     return Err(too_deep(&below));
@@ -237,15 +240,16 @@ impl Copier<'_> {
         target: &OwnedFd,
         place: &Path,
         path: &Path,
-        excluded: Excluded<'_>,
+        walk: Walk<'_>,
     ) -> Result<Option<([OwnedFd; 2], Stat)>, BuildError> {
         let failed = |error: io::Error| refused(path, &error);
         let new_name = place.file_name().unwrap_or_default();
         let stat = stat_in(source, name).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_left_out = walk.leaves_out(path).map_err(failed)?;
         if kind == FileType::Directory {
             let from = open_in(source, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-            if excluded(path, true) && !has_included(&from, path, excluded).map_err(failed)? {
+            if is_left_out && !has_included(&from, path, walk).map_err(failed)? {
                 return Ok(None);
             }
             match rustix::fs::mkdirat(target, new_name, Mode::from_raw_mode(0o700)) {
@@ -261,11 +265,11 @@ impl Copier<'_> {
             })?;
             return Ok(Some(([from, to], stat)));
         }
-        if excluded(path, false) || kind == FileType::Socket {
+        if is_left_out || kind == FileType::Socket {
             return Ok(None);
         }
         clear(target, new_name).map_err(failed)?;
-        self.file(source, name, target, place, &stat).map_err(failed)?;
+        self.file(source, name, target, place, &stat, walk).map_err(failed)?;
         Ok(None)
     }
 
@@ -277,6 +281,7 @@ impl Copier<'_> {
         target: &OwnedFd,
         place: &Path,
         stat: &Stat,
+        walk: Walk<'_>,
     ) -> io::Result<()> {
         let new_name = place.file_name().unwrap_or_default();
         let inode = (stat.st_dev, stat.st_ino);
@@ -294,7 +299,7 @@ impl Copier<'_> {
             FileType::RegularFile => {
                 let from = File::from(open_in(source, name, OFlags::RDONLY)?);
                 let mut to = create(target, new_name)?;
-                copy_bytes(&from, &mut to, stat)?;
+                copy_bytes(&from, &mut to, stat, walk)?;
                 self.own_and_mode(to.as_fd(), stat.st_uid, stat.st_gid, stat.st_mode, false)?;
                 copy_xattrs(from.as_fd(), to.as_fd());
                 return set_times(&to, stat.st_mtime, stat.st_mtime_nsec);
@@ -361,26 +366,47 @@ fn clear(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// In the kernel where it can, which shares blocks on file systems that have that.
-fn copy_bytes(from: &File, to: &mut File, stat: &Stat) -> io::Result<()> {
-    let mut left = u64::try_from(stat.st_size).unwrap_or(0);
-    while left > 0 {
-        let piece = usize::try_from(left.min(1 << 30)).unwrap_or(1 << 30);
-        match rustix::fs::copy_file_range(from, None, &*to, None, piece) {
-            Ok(0) => return Ok(()),
-            Ok(length) => left -= length as u64,
-            Err(
-                rustix::io::Errno::XDEV
-                | rustix::io::Errno::INVAL
-                | rustix::io::Errno::OPNOTSUPP
-                | rustix::io::Errno::NOSYS,
-            ) => {
-                return io::copy(&mut &*from, to).map(drop);
-            }
-            Err(error) => return Err(error.into()),
-        }
+/// In the kernel where it can, which shares blocks on file systems that have that. What holds no data stays a hole.
+fn copy_bytes(from: &File, to: &mut File, stat: &Stat, walk: Walk<'_>) -> io::Result<()> {
+    let length = u64::try_from(stat.st_size).unwrap_or(0);
+    let mut at = 0;
+    while at < length {
+        walk.go_on()?;
+        let begin = match rustix::fs::seek(from, SeekFrom::Data(at)) {
+            Ok(begin) => begin,
+            Err(rustix::io::Errno::NXIO) => return to.set_len(length),
+            // The file system doesn't know of holes.
+            Err(_) => at,
+        };
+        let end = rustix::fs::seek(from, SeekFrom::Hole(begin)).unwrap_or(length).min(begin + LONGEST_PIECE);
+        at = match copy_piece(from, to, begin, end)? {
+            // It has become shorter.
+            0 => return Ok(()),
+            copied => begin + copied,
+        };
     }
     Ok(())
+}
+
+/// Copies what is between two places of a file, or a part of it; gives its length.
+fn copy_piece(from: &File, to: &mut File, begin: u64, end: u64) -> io::Result<u64> {
+    let (mut read_at, mut write_at) = (begin, begin);
+    let length = usize::try_from(end - begin).unwrap_or(usize::MAX);
+    match rustix::fs::copy_file_range(from, Some(&mut read_at), &*to, Some(&mut write_at), length) {
+        Ok(length) => Ok(length as u64),
+        Err(
+            rustix::io::Errno::XDEV
+            | rustix::io::Errno::INVAL
+            | rustix::io::Errno::OPNOTSUPP
+            | rustix::io::Errno::NOSYS,
+        ) => {
+            let mut from = from;
+            from.seek(io::SeekFrom::Start(begin))?;
+            to.seek(io::SeekFrom::Start(begin))?;
+            io::copy(&mut from.take(end - begin), to)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Extended attributes, capabilities among them; overlayfs's own describe another overlay, and what the file system refuses is

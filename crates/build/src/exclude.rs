@@ -31,7 +31,7 @@ impl Ignored {
     }
 
     /// Whether a path relative to the context is left out, by itself or with a directory above it.
-    pub(crate) fn is_excluded(&self, path: &Path, _directory: bool) -> bool {
+    pub(crate) fn is_excluded(&self, path: &Path) -> bool {
         self.0.as_ref().is_some_and(|matcher| excludes(matcher, path))
     }
 }
@@ -44,7 +44,7 @@ impl Exclude {
         Ok(Self(matcher(patterns)?))
     }
 
-    pub(crate) fn is_excluded(&self, path: &Path, source: &Path, _directory: bool) -> bool {
+    pub(crate) fn is_excluded(&self, path: &Path, source: &Path) -> bool {
         let Some(matcher) = &self.0 else { return false };
         // A source that is a file is named by itself.
         let relative = match path.strip_prefix(source) {

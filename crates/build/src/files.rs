@@ -20,15 +20,12 @@ use minke_model::Digest;
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 use sha2::{Digest as _, Sha256};
 
-use crate::BuildError;
+use crate::{BuildError, walk::Walk};
 
 /// More than any honest source has.
 const MOST_MATCHES: usize = 100_000;
 /// The deepest directories that are entered.
 pub(crate) const DEEPEST: usize = 1024;
-
-/// Says of a path relative to the tree's top, and whether it is a directory, that it is left out.
-pub(crate) type Excluded<'a> = &'a (dyn Fn(&Path, bool) -> bool + Sync);
 
 /// A file or directory that a source means: its path in the tree, free of links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,14 +49,14 @@ impl Match {
 }
 
 /// What a source path with wildcards means in a tree, sorted.
-pub(crate) fn matches(root: &Root, pattern: &str, excluded: Excluded<'_>) -> Result<Vec<Match>, BuildError> {
+pub(crate) fn matches(root: &Root, pattern: &str, walk: Walk<'_>) -> Result<Vec<Match>, BuildError> {
     let parts = parts(pattern);
     if !parts.iter().any(|part| is_pattern(part)) {
-        return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), excluded)?.into_iter().collect());
+        return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), walk)?.into_iter().collect());
     }
     let mut matches = Vec::new();
     for path in expanded(root, Path::new("/"), pattern, false)? {
-        matches.extend(one(root, &path, excluded)?);
+        matches.extend(one(root, &path, walk)?);
     }
     Ok(matches)
 }
@@ -70,13 +67,13 @@ pub(crate) fn matches_below(
     root: &Root,
     pivot: &str,
     pattern: &str,
-    excluded: Excluded<'_>,
+    walk: Walk<'_>,
 ) -> Result<Vec<Match>, BuildError> {
     let mut matches = Vec::new();
     for place in expanded(root, Path::new("/"), pivot, true)? {
         for path in expanded(root, &place, pattern, true)? {
             let name = path.strip_prefix(&place).unwrap_or(&path).to_owned();
-            matches.extend(one(root, &path, excluded)?.map(|found| Match {
+            matches.extend(one(root, &path, walk)?.map(|found| Match {
                 name,
                 pivot: place.clone(),
                 ..found
@@ -167,7 +164,7 @@ fn is_pattern(name: &str) -> bool {
 }
 
 /// What is at a path, links followed within the tree.
-fn one(root: &Root, path: &Path, excluded: Excluded<'_>) -> Result<Option<Match>, BuildError> {
+fn one(root: &Root, path: &Path, walk: Walk<'_>) -> Result<Option<Match>, BuildError> {
     let handle = match root.locate(path) {
         Ok(handle) => handle,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -181,9 +178,12 @@ fn one(root: &Root, path: &Path, excluded: Excluded<'_>) -> Result<Option<Match>
     let stat = rustix::fs::fstat(&handle).map_err(|error| unreadable(path, &error.into()))?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let relative = path.strip_prefix("/").unwrap_or(path);
-    let hidden = |path: &Path| !path.as_os_str().is_empty() && !is_directory && excluded(path, is_directory);
-    if hidden(relative) || hidden(&real) {
-        return Ok(None);
+    if !is_directory {
+        for path in [relative, &real] {
+            if walk.leaves_out(path).map_err(|error| unreadable(path, &error))? {
+                return Ok(None);
+            }
+        }
     }
     let pivot = path.parent().unwrap_or(path).to_owned();
     Ok(Some(Match { path: real, name, pivot }))
@@ -227,14 +227,14 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> BuildError {
 /// Digests of files.
 pub(crate) struct ContentHash<'a> {
     hash: Sha256,
-    excluded: Excluded<'a>,
+    walk: Walk<'a>,
     /// Whether owners count: those of a client's context don't, since a copy doesn't have them.
     owners: bool,
 }
 
 impl<'a> ContentHash<'a> {
-    pub(crate) fn new(excluded: Excluded<'a>, owners: bool) -> Self {
-        Self { hash: Sha256::new(), excluded, owners }
+    pub(crate) fn new(walk: Walk<'a>, owners: bool) -> Self {
+        Self { hash: Sha256::new(), walk, owners }
     }
 
     pub(crate) fn finish(self) -> Digest {
@@ -308,15 +308,14 @@ impl<'a> ContentHash<'a> {
         let failed = |error: io::Error| unreadable(path, &error);
         let stat = stat_in(directory, name).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if (self.excluded)(path, kind == FileType::Directory) && kind != FileType::Directory {
+        let is_left_out = self.walk.leaves_out(path).map_err(failed)?;
+        if is_left_out && kind != FileType::Directory {
             return Ok(None);
         }
         match kind {
             FileType::Directory => {
                 let handle = open_in(directory, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-                if (self.excluded)(path, true)
-                    && !has_included(&handle, path, self.excluded).map_err(failed)?
-                {
+                if is_left_out && !has_included(&handle, path, self.walk).map_err(failed)? {
                     return Ok(None);
                 }
                 self.head(name.as_bytes(), &stat);
@@ -328,6 +327,7 @@ impl<'a> ContentHash<'a> {
                 let mut file = File::from(open_in(directory, name, OFlags::RDONLY).map_err(failed)?);
                 let mut buffer = vec![0; 128 << 10];
                 loop {
+                    self.walk.go_on().map_err(failed)?;
                     match file.read(&mut buffer).map_err(failed)? {
                         0 => break,
                         length => self.hash.update(&buffer[..length]),
@@ -375,7 +375,7 @@ impl Iterator for Level {
 }
 
 /// Whether anything below a directory is not left out (`!` patterns). What is deeper than [`DEEPEST`] counts as left out.
-pub(crate) fn has_included(directory: &OwnedFd, path: &Path, excluded: Excluded<'_>) -> io::Result<bool> {
+pub(crate) fn has_included(directory: &OwnedFd, path: &Path, walk: Walk<'_>) -> io::Result<bool> {
     let mut levels = vec![Level::new(directory.try_clone()?, path.to_owned())?];
     while let Some(top) = levels.last_mut() {
         let Some((name, path)) = top.next() else {
@@ -384,7 +384,7 @@ pub(crate) fn has_included(directory: &OwnedFd, path: &Path, excluded: Excluded<
         };
         let mode = stat_in(&top.directory, &name)?.st_mode;
         let is_directory = FileType::from_raw_mode(mode) == FileType::Directory;
-        if !excluded(&path, is_directory) {
+        if !walk.leaves_out(&path)? {
             return Ok(true);
         }
         if is_directory && levels.len() <= DEEPEST {
@@ -405,6 +405,7 @@ pub(crate) fn too_deep(path: &Path) -> BuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::walk::Stop;
     use std::{fs, os::unix::fs::symlink};
 
     fn tree() -> (tempfile::TempDir, Root) {
@@ -420,7 +421,7 @@ mod tests {
     }
 
     fn found(root: &Root, pattern: &str) -> Vec<String> {
-        let all = matches(root, pattern, &|_, _| false).unwrap();
+        let all = matches(root, pattern, Walk::all(&Stop::default())).unwrap();
         all.into_iter().map(|found| found.path.display().to_string()).collect()
     }
 
@@ -442,7 +443,7 @@ mod tests {
     fn the_way_from_the_pivot_is_kept() {
         let (_dir, root) = tree();
         let below = |pivot: &str, pattern: &str| {
-            let all = matches_below(&root, pivot, pattern, &|_, _| false).unwrap();
+            let all = matches_below(&root, pivot, pattern, Walk::all(&Stop::default())).unwrap();
             all.into_iter().map(|found| found.name.display().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(below("/", "src/*.c"), ["src/a.c", "src/b.c"]);
@@ -458,8 +459,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (dir, root) = tree();
         let digest = || {
-            let mut hash = ContentHash::new(&|_, _| false, false);
-            for found in matches(&root, "/src", &|_, _| false).unwrap() {
+            let stop = Stop::default();
+            let mut hash = ContentHash::new(Walk::all(&stop), false);
+            for found in matches(&root, "/src", Walk::all(&stop)).unwrap() {
                 hash.add(&root, &found).unwrap();
             }
             hash.finish()
@@ -474,9 +476,10 @@ mod tests {
     #[test]
     fn what_is_left_out_does_not_count() {
         let (dir, root) = tree();
-        let excluded = |path: &Path, _| path.starts_with("src/deep");
+        let excluded = |path: &Path| path.starts_with("src/deep");
         let digest = || {
-            let mut hash = ContentHash::new(&excluded, false);
+            let stop = Stop::default();
+            let mut hash = ContentHash::new(Walk::new(&excluded, &stop), false);
             hash.add(&root, &Match { path: "src".into(), name: "src".into(), ..Match::default() }).unwrap();
             hash.finish()
         };

@@ -30,6 +30,7 @@ mod progress;
 mod remote;
 mod request;
 mod ssh;
+mod walk;
 
 pub use arrivals::Arrivals;
 pub use attest::{Attest, Invocation, Material, Provenance, Sbom, Slsa};

@@ -173,6 +173,7 @@ async fn answer(
             };
             Ok(Outcome { reference: None, metadata })
         }
+        "frontend.subrequests.describe" => Ok(Outcome { reference: None, metadata: questions::questions() }),
         other => Err(Status::unimplemented(format!("unsupported request {other}"))
             .with([failure::detail("Subrequest", &json!({ "name": other }))])),
     }

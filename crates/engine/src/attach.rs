@@ -7,7 +7,7 @@ use minke_supervisor::Streams;
 
 use crate::{
     AttachOptions, AttachSession, Engine, Error, LogsOptions, container::Phase, detach_keys::DetachKeys,
-    session::OutputForm,
+    logs, session::OutputForm,
 };
 
 impl Engine {
@@ -39,22 +39,23 @@ impl Engine {
             _ => {}
         }
         let guard = (container.session(), self.busy());
-        let before = match options.logs {
-            true => {
-                let logs = LogsOptions {
-                    stdout: options.streams.stdout,
-                    stderr: options.streams.stderr,
-                    ..LogsOptions::default()
-                };
-                Some(self.logs(container.id.as_str(), logs).await?.stream)
-            }
-            false => None,
+        let logs = LogsOptions {
+            stdout: options.streams.stdout,
+            stderr: options.streams.stderr,
+            ..LogsOptions::default()
         };
+        if options.logs {
+            logs::check(&logs, &record)?;
+        }
         let stdin = options.streams.stdin && record.config.open_stdin.unwrap_or(false);
-        let wire = match options.stream {
-            true => Some(container.attach(Streams { stdin, ..options.streams }).await?),
-            false => None,
+        let (wire, place) = match options.stream {
+            true => {
+                let (wire, place) = container.attach(Streams { stdin, ..options.streams }).await?;
+                (Some(wire), place)
+            }
+            false => (None, None),
         };
+        let before = options.logs.then(|| self.logs_before(&container, logs, place).stream);
         inner.container_event(&container, "attach", []);
         let (engine, detached) = (Arc::downgrade(inner), Arc::clone(&container));
         let attached = Arc::clone(&container);

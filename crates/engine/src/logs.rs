@@ -5,19 +5,20 @@ mod cursor;
 mod entry;
 pub(crate) mod tag;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream;
+use minke_supervisor::LogPlace;
 use tokio::{io::AsyncReadExt, net::UnixStream};
 
 use self::{
-    cursor::Cursor,
+    cursor::{Cursor, End},
     entry::{Shown, show},
 };
 use crate::{
     Engine, Error, Logs, LogsOptions,
-    container::{Container, log_options::is_readable},
+    container::{Container, Record, log_options::is_readable},
     engine::Busy,
 };
 
@@ -25,6 +26,7 @@ use crate::{
 struct Reader {
     path: PathBuf,
     options: LogsOptions,
+    end: End,
     tty: bool,
     /// What `--details` shows before each line.
     attributes: String,
@@ -46,29 +48,66 @@ impl Engine {
     /// [`crate::ErrorKind::NotFound`]; [`crate::ErrorKind::InvalidParameter`] when no stream is chosen;
     /// [`crate::ErrorKind::NotImplemented`] when it keeps no log.
     pub async fn logs(&self, name: &str, options: LogsOptions) -> Result<Logs, Error> {
-        if !options.stdout && !options.stderr {
-            return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
-        }
         let container = self.inner().find(name)?;
-        let record = container.record();
-        if !is_readable(&record) {
-            return Err(Error::not_implemented("configured logging driver does not support reading"));
-        }
+        check(&options, &container.record())?;
         // Asked for before the first read, so that nothing falls between.
         let growth = if options.follow { growth(&container).await } else { None };
+        let end = if options.follow { End::Never } else { End::Now };
+        Ok(self.logs_until(&container, options, growth, end))
+    }
+
+    /// What was logged before a place; before now where that isn't known.
+    pub(crate) fn logs_before(
+        &self,
+        container: &Arc<Container>,
+        options: LogsOptions,
+        place: Option<LogPlace>,
+    ) -> Logs {
+        let now = || {
+            let path = self.inner().places(&container.id).log(&container.id);
+            let metadata = std::fs::metadata(path).ok();
+            metadata.map(|metadata| LogPlace { inode: metadata.ino(), length: metadata.len() })
+        };
+        let end = place.or_else(now).map_or(End::Now, End::Place);
+        self.logs_until(container, options, None, end)
+    }
+
+    fn logs_until(
+        &self,
+        container: &Arc<Container>,
+        options: LogsOptions,
+        growth: Option<UnixStream>,
+        end: End,
+    ) -> Logs {
+        let record = container.record();
         let reader = Reader {
             path: self.inner().places(&record.id).log(&record.id),
             tty: record.tty(),
             attributes: if options.details { attributes::of(&record) } else { String::new() },
             options,
+            end,
             cursor: None,
             growth,
-            container: Arc::clone(&container),
+            container: Arc::clone(container),
             done: false,
             _busy: self.busy(),
         };
         let pieces = stream::try_unfold(reader, |reader| async move { reader.next().await });
-        Ok(Logs { tty: record.tty(), stream: Box::pin(pieces) })
+        Logs { tty: record.tty(), stream: Box::pin(pieces) }
+    }
+}
+
+/// Whether a log can be shown.
+///
+/// # Errors
+/// As for [`Engine::logs`].
+pub(crate) fn check(options: &LogsOptions, record: &Record) -> Result<(), Error> {
+    if !options.stdout && !options.stderr {
+        return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
+    }
+    match is_readable(record) {
+        true => Ok(()),
+        false => Err(Error::not_implemented("configured logging driver does not support reading")),
     }
 }
 
@@ -104,7 +143,7 @@ impl Reader {
     fn read(&mut self) -> std::io::Result<(Vec<u8>, bool)> {
         let cursor = match &mut self.cursor {
             Some(cursor) => cursor,
-            None => self.cursor.insert(Cursor::open(&self.path, self.options.tail, self.options.follow)?),
+            None => self.cursor.insert(Cursor::open(&self.path, self.options.tail, self.end)?),
         };
         let (mut out, mut late) = (Vec::new(), false);
         let more = cursor.read(|line| {

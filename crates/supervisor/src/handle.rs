@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use minke_model::runtime_spec;
-use minke_oci_runtime::supervise::protocol::{ExitRecord, Reply, Request, Streams, Target};
+use minke_oci_runtime::supervise::protocol::{ExitRecord, LogPlace, Reply, Request, Streams, Target};
 use tokio::net::UnixStream;
 
 use crate::{
@@ -93,8 +93,17 @@ impl Supervisor {
     /// # Errors
     /// As every call: [`CallError`].
     pub async fn attach(&self, streams: Streams) -> Result<UnixStream, CallError> {
+        self.attach_behind(streams).await.map(|(stream, _)| stream)
+    }
+
+    /// The same, with the place in the log that the stream goes on from, where the supervisor knows it.
+    ///
+    /// # Errors
+    /// As every call: [`CallError`].
+    pub async fn attach_behind(&self, streams: Streams) -> Result<(UnixStream, Option<LogPlace>), CallError> {
         match self.call(&Request::Attach(streams)).await? {
-            (Reply::Attached, stream) => Ok(stream),
+            (Reply::Attached, stream) => Ok((stream, None)),
+            (Reply::AttachedBehind(place), stream) => Ok((stream, Some(place))),
             (reply, _) => Err(self.unexpected("attach", &reply)),
         }
     }

@@ -12,9 +12,9 @@ mod spawn;
 mod waiting;
 
 pub use minke_oci_runtime::supervise::protocol::{
-    CollectorAddress, CollectorConfig, ExitRecord, Failure, FailureKind, FluentdFormat, LogConfig, NETNS_FD,
-    Overflow, RecordFormat, Reply, Request, Retry, Streams, SupervisorConfig, SyslogForm, SyslogFormat,
-    Target,
+    CollectorAddress, CollectorConfig, ExitRecord, Failure, FailureKind, FluentdFormat, LogConfig, LogPlace,
+    NETNS_FD, Overflow, RecordFormat, Reply, Request, Retry, Streams, SupervisorConfig, SyslogForm,
+    SyslogFormat, Target,
 };
 
 pub use self::{

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
     os::fd::AsFd,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -24,6 +24,7 @@ use crate::{
     exclude::{Exclude, Ignored},
     files::{ContentHash, Match, matches, matches_below, unreadable},
     remote::Download,
+    walk::{Stop, Walk, apart},
 };
 
 /// A source that is here.
@@ -57,8 +58,7 @@ impl Work<'_> {
         let base = key_words(copy);
         let key = {
             let (job, state_key) = (Arc::clone(&job), state.key);
-            let digest = tokio::task::spawn_blocking(move || job.content());
-            let digest = digest.await.map_err(|error| failed(&error))??;
+            let digest = apart(move |stop| job.content(stop)).await?;
             Key::new("copy").and(base).and(state_key.hex()).and(digest.hex()).digest()
         };
         let _turn = match self.claim(&key).await {
@@ -75,8 +75,7 @@ impl Work<'_> {
         let lower = self.build.lower(&state.layers)?;
         {
             let workspace = Arc::clone(&workspace);
-            let copied = tokio::task::spawn_blocking(move || job.copy(&workspace, &lower));
-            copied.await.map_err(|error| failed(&error))??;
+            apart(move |stop| job.copy(&workspace, &lower, stop)).await?;
         }
         Ok((false, self.commit(workspace, key, &state).await?))
     }
@@ -162,7 +161,7 @@ pub(crate) fn key_words(copy: &CopyStep) -> String {
 }
 
 /// A digest of the context's files that a step copies, for its definition.
-pub(crate) fn context_content(files: &Files, copy: &CopyStep) -> Result<Digest, BuildError> {
+pub(crate) fn context_content(files: &Files, copy: &CopyStep, stop: &Stop) -> Result<Digest, BuildError> {
     let paths = copy.sources.iter().filter_map(|source| match source {
         CopySource::Path(path) if path.from == minke_dockerfile::plan::Origin::Context => Some(path),
         _ => None,
@@ -180,19 +179,19 @@ pub(crate) fn context_content(files: &Files, copy: &CopyStep) -> Result<Digest, 
         exclude: Exclude::new(&copy.exclude)?,
         epoch: None,
     };
-    job.content()
+    job.content(stop)
 }
 
 impl Job {
     /// What the inputs have.
-    fn content(&self) -> Result<Digest, BuildError> {
+    fn content(&self, stop: &Stop) -> Result<Digest, BuildError> {
         let mut key = Key::new("content");
         for input in &self.inputs {
             match input {
                 Input::Files { files, path, parents, must_exist, .. } => {
-                    for found in self.found(files, path, parents.as_deref(), *must_exist)? {
+                    for found in self.found(files, path, parents.as_deref(), *must_exist, stop)? {
                         let excluded = self.excluded(files, &found);
-                        let mut hash = ContentHash::new(&excluded, files.lower.is_some());
+                        let mut hash = ContentHash::new(Walk::new(&excluded, stop), files.lower.is_some());
                         hash.add(&files.root, &found)?;
                         key = key.and(hash.finish().hex());
                     }
@@ -210,11 +209,13 @@ impl Job {
         path: &str,
         parents: Option<&str>,
         must_exist: bool,
+        stop: &Stop,
     ) -> Result<Vec<Match>, BuildError> {
-        let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
+        let excluded = |path: &Path| files.ignored.is_excluded(path);
+        let walk = Walk::new(&excluded, stop);
         let found = match parents {
-            Some(below) => matches_below(&files.root, path, below, &excluded)?,
-            None => matches(&files.root, path, &excluded)?,
+            Some(below) => matches_below(&files.root, path, below, walk)?,
+            None => matches(&files.root, path, walk)?,
         };
         if found.is_empty() && must_exist {
             let of = if files.lower.is_some() { "stage" } else { "context" };
@@ -230,18 +231,11 @@ impl Job {
     }
 
     /// Which files below a match are left out.
-    fn excluded<'a>(
-        &'a self,
-        files: &'a Files,
-        found: &'a Match,
-    ) -> impl Fn(&Path, bool) -> bool + Sync + 'a {
-        move |path: &Path, directory: bool| {
-            files.ignored.is_excluded(path, directory)
-                || self.exclude.is_excluded(path, &found.path, directory)
-        }
+    fn excluded<'a>(&'a self, files: &'a Files, found: &'a Match) -> impl Fn(&Path) -> bool + Sync + 'a {
+        move |path: &Path| files.ignored.is_excluded(path) || self.exclude.is_excluded(path, &found.path)
     }
 
-    fn copy(&self, workspace: &Workspace, lower: &[std::path::PathBuf]) -> Result<(), BuildError> {
+    fn copy(&self, workspace: &Workspace, lower: &[PathBuf], stop: &Stop) -> Result<(), BuildError> {
         let lower = if self.copy.link { &[] } else { lower };
         let to = workspace.writable(lower).map_err(|error| super::run::local("open the layers", &error))?;
         let accounts = match self.copy.link {
@@ -256,14 +250,14 @@ impl Job {
         let mut matched = Vec::new();
         for input in &self.inputs {
             if let Input::Files { files, path, parents, must_exist, .. } = input {
-                matched.push(self.found(files, path, parents.as_deref(), *must_exist)?);
+                matched.push(self.found(files, path, parents.as_deref(), *must_exist, stop)?);
             } else {
                 matched.push(Vec::new());
             }
         }
         let count: usize = matched.iter().map(Vec::len).sum::<usize>()
             + self.inputs.iter().filter(|i| !i.is_files()).count();
-        let place = Place { job: self, to: &to, owner };
+        let place = Place { job: self, to: &to, owner, stop };
         if count == 0 && self.inputs.iter().any(Input::keeps_parents) {
             place.copier(owner).directory(&self.copy.destination)?;
         }
@@ -289,6 +283,7 @@ struct Place<'a> {
     job: &'a Job,
     to: &'a Root,
     owner: Option<(u32, u32)>,
+    stop: &'a Stop,
 }
 
 impl Place<'_> {
@@ -330,7 +325,8 @@ impl Place<'_> {
                     let excluded = self.job.excluded(files, found);
                     // Files are one file under two names within a match only.
                     let mut copier = self.copier(owner_of(files, self.owner));
-                    copier.copy(&files.root, found, &destination, self.is_directory(), &excluded)?;
+                    let walk = Walk::new(&excluded, self.stop);
+                    copier.copy(&files.root, found, &destination, self.is_directory(), walk)?;
                 }
                 Ok(())
             }
@@ -384,7 +380,8 @@ impl Place<'_> {
             let last = Match { name: found.name.file_name().unwrap_or_default().into(), ..found.clone() };
             let (destination, excluded) =
                 (below(way.unwrap_or(Path::new(""))), self.job.excluded(files, found));
-            copier.copy(&files.root, &last, &destination, !is_directory, &excluded)?;
+            let walk = Walk::new(&excluded, self.stop);
+            copier.copy(&files.root, &last, &destination, !is_directory, walk)?;
             done.insert(found.pivot.join(&found.name));
         }
         Ok(())

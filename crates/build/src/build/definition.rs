@@ -7,11 +7,7 @@ use minke_dockerfile::{
 use minke_model::Digest;
 
 use super::{Build, copy, image_key, named_key, run};
-use crate::{
-    BuildError, NamedContext, RemoteContext,
-    cache::{Key, failed},
-    files::{ContentHash, matches},
-};
+use crate::{BuildError, NamedContext, RemoteContext, cache::Key, walk::apart};
 
 impl Build {
     /// The definition of a step after another's; `None` when it can't be known yet.
@@ -61,8 +57,8 @@ impl Build {
                 if reads_context {
                     let files = self.context_files().await?;
                     let copied = copied.clone();
-                    let digest = tokio::task::spawn_blocking(move || copy::context_content(&files, &copied));
-                    key = key.and(digest.await.map_err(|error| failed(&error))??.hex());
+                    let digest = apart(move |stop| copy::context_content(&files, &copied, stop));
+                    key = key.and(digest.await?.hex());
                 }
                 key
             }
@@ -98,16 +94,6 @@ impl Build {
 
     async fn mounted_content(&self, source: &str) -> Result<Digest, BuildError> {
         let files = self.context_files().await?;
-        let source = source.to_owned();
-        let digest = tokio::task::spawn_blocking(move || {
-            let excluded =
-                |path: &std::path::Path, directory: bool| files.ignored.is_excluded(path, directory);
-            let mut hash = ContentHash::new(&excluded, false);
-            for found in matches(&files.root, &source, &excluded)? {
-                hash.add(&files.root, &found)?;
-            }
-            Ok(hash.finish())
-        });
-        digest.await.map_err(|error| failed(&error))?
+        files.content(source).await
     }
 }

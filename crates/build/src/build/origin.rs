@@ -1,6 +1,9 @@
 //! Where steps read from: the context, other stages, images.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures_util::FutureExt;
 use minke_dockerfile::{
@@ -10,12 +13,15 @@ use minke_dockerfile::{
 use minke_engine::layers_root;
 use minke_image::BuiltLayer;
 use minke_kernel::path::Root;
+use minke_model::Digest;
 
 use super::{Build, image_key, lost, named_key};
 use crate::{
     BuildError, Context, NamedContext, RemoteContext, Tree, Wanted,
     cache::failed,
     exclude::{IGNORE_FILE, Ignored, ignored},
+    files::{ContentHash, matches},
+    walk::{Stop, Walk, apart},
 };
 
 /// Files that a step reads.
@@ -122,6 +128,21 @@ impl Build {
 }
 
 impl Files {
+    /// A digest of what a path means in them, with all below it.
+    pub(super) async fn content(&self, source: &str) -> Result<Digest, BuildError> {
+        let (files, source) = (self.clone(), source.to_owned());
+        let content = move |stop: &Stop| {
+            let excluded = |path: &Path| files.ignored.is_excluded(path);
+            let walk = Walk::new(&excluded, stop);
+            let mut hash = ContentHash::new(walk, files.lower.is_some());
+            for found in matches(&files.root, &source, walk)? {
+                hash.add(&files.root, &found)?;
+            }
+            Ok(hash.finish())
+        };
+        apart(content).await
+    }
+
     pub(super) fn of_tree(tree: &Tree, ignored: Ignored) -> Result<Self, BuildError> {
         let root = Root::open(tree.path())
             .map_err(|error| BuildError::Failed(format!("open {}: {error}", tree.path().display())))?;

@@ -30,8 +30,9 @@ use crate::{
     cache::{Key, failed},
     caches::{self, CacheName, Taken},
     copy::Copier,
-    files::{ContentHash, Match, matches},
+    files::{Match, matches},
     ssh::Forward,
+    walk::{Stop, Walk, apart},
 };
 
 /// A step that writes more than this is cut off in the log, not in its run; as in BuildKit.
@@ -108,7 +109,7 @@ impl Work<'_> {
     async fn prepare(
         &self,
         run: &RunStep,
-        workspace: &Workspace,
+        workspace: &Arc<Workspace>,
         inputs: &[Option<Files>],
         contents: &[Option<Digest>],
     ) -> Result<Prepared, BuildError> {
@@ -119,12 +120,19 @@ impl Work<'_> {
             match &mount.kind {
                 MountKind::Bind { source, .. } => {
                     let files = files.as_ref().ok_or_else(|| nothing_to_mount(source))?;
-                    let kind = bind(workspace, number, files, source, mount.read_only)?;
+                    let (workspace, files, source) = (Arc::clone(workspace), files.clone(), source.clone());
+                    let read_only = mount.read_only;
+                    let kind =
+                        apart(move |stop| bind(&workspace, number, &files, &source, read_only, stop)).await?;
                     prepared.mounts.extend(target.map(|target| StepMount {
                         target,
                         read_only: mount.read_only,
                         kind,
                     }));
+                }
+                // As in BuildKit it is a part of what the cache begins with.
+                MountKind::Cache { source, .. } if files.is_none() && source.trim_matches('/') != "" => {
+                    return Err(BuildError::Invalid(format!("failed to mount {source:?}: not found")));
                 }
                 MountKind::Cache { .. } => {
                     let begin = files.as_ref().zip(content.as_ref());
@@ -171,10 +179,20 @@ impl Work<'_> {
             true => self.build.fresh.take(name, *sharing).await,
             false => self.build.mounts.take(name, *sharing).await,
         };
-        let taken = taken.map_err(|error| local("make a cache mount", &error))?;
-        if taken.is_new {
+        let made = |error: std::io::Error| local("make a cache mount", &error);
+        let mut taken = taken.map_err(made)?;
+        if taken.is_new() {
             let begun = match begin {
-                Some((files, _)) => fill(&taken.path, files, source)?,
+                Some((files, _)) => {
+                    let (files, source) = (files.clone(), source.clone());
+                    // It goes along, so that nobody has it as long as it may be written to.
+                    let filled = apart(move |stop| {
+                        fill(&taken.path, &files, &source, stop).map(|owner| (taken, owner))
+                    });
+                    let (filled, owner) = filled.await?;
+                    taken = filled;
+                    owner
+                }
                 None => Owner::default(),
             };
             let owner = Owner {
@@ -182,7 +200,8 @@ impl Work<'_> {
                 gid: owner.gid.or(begun.gid),
                 mode: owner.mode.or(begun.mode),
             };
-            own(&taken.path, owner, caches::MODE).map_err(|error| local("make a cache mount", &error))?;
+            own(&taken.path, owner, caches::MODE).map_err(made)?;
+            taken.filled().map_err(made)?;
         }
         let kind = StepMountKind::Bind(place(&taken.path)?);
         let read_only = mount.read_only;
@@ -346,16 +365,7 @@ async fn contents(run: &RunStep, inputs: &[Option<Files>]) -> Result<Vec<Option<
             contents.push(None);
             continue;
         };
-        let (files, source) = (files.clone(), source.clone());
-        let digest = tokio::task::spawn_blocking(move || {
-            let excluded = |path: &Path, directory: bool| files.ignored.is_excluded(path, directory);
-            let mut hash = ContentHash::new(&excluded, files.lower.is_some());
-            for found in matches(&files.root, &source, &excluded)? {
-                hash.add(&files.root, &found)?;
-            }
-            Ok::<_, BuildError>(hash.finish())
-        });
-        contents.push(Some(digest.await.map_err(|error| failed(&error))??));
+        contents.push(Some(files.content(source).await?));
     }
     Ok(contents)
 }
@@ -415,9 +425,10 @@ fn bind(
     files: &Files,
     source: &str,
     read_only: bool,
+    stop: &Stop,
 ) -> Result<StepMountKind, BuildError> {
     let missing = || BuildError::Invalid(format!("failed to mount {source:?}: not found"));
-    let found = matches(&files.root, &literal(source), &|_, _| false)?;
+    let found = matches(&files.root, &literal(source), Walk::all(stop))?;
     let [Match { path, .. }] = found.as_slice() else { return Err(missing()) };
     // Nothing has no layers, and is a directory all the same.
     let Some(lower) = files.lower.as_ref().filter(|lower| !lower.is_empty()) else {
@@ -468,7 +479,7 @@ fn writable_copy(
 }
 
 /// Fills a new cache with the files that it begins with, and says whose their directory is.
-fn fill(cache: &Path, files: &Files, source: &str) -> Result<Owner, BuildError> {
+fn fill(cache: &Path, files: &Files, source: &str, stop: &Stop) -> Result<Owner, BuildError> {
     let failed = |error: std::io::Error| local("fill a cache mount", &error);
     let root = minke_kernel::path::Root::open(cache).map_err(failed)?;
     let mut owner = Owner::default();
@@ -480,8 +491,8 @@ fn fill(cache: &Path, files: &Files, source: &str) -> Result<Owner, BuildError> 
         made_at: None,
         links: Default::default(),
     };
-    for found in matches(&files.root, &literal(source), &|_, _| false)? {
-        copier.copy(&files.root, &found, "/", false, &|_, _| false)?;
+    for found in matches(&files.root, &literal(source), Walk::all(stop))? {
+        copier.copy(&files.root, &found, "/", false, Walk::all(stop))?;
         let directory = files.root.locate(&Path::new("/").join(&found.path)).map_err(failed)?;
         let stat = rustix::fs::fstat(directory).map_err(|error| failed(error.into()))?;
         // Of a client's files it means nothing here whose they are.

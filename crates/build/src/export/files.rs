@@ -17,9 +17,9 @@ use crate::{
     BuildError, Output, Tree,
     attest::Attested,
     build::{Build, State},
-    cache::failed,
     copy::Copier,
     files::Match,
+    walk::{Walk, apart},
 };
 
 fn root(build: &Build, state: &State) -> Result<Root, BuildError> {
@@ -95,7 +95,7 @@ pub(super) async fn directory(
         let said = attested.get(number).map(|attested| statements::of(attested, prefix)).transpose()?;
         sources.push((root(&one.build, &one.state)?, folder, one.state.clone(), said.unwrap_or_default()));
     }
-    let copied = tokio::task::spawn_blocking(move || {
+    let copied = apart(move |stop| {
         let to = Root::open(&workspace.upper())
             .map_err(|error| BuildError::Failed(format!("open a workspace: {error}")))?;
         for (root, folder, _held, said) in &sources {
@@ -108,12 +108,12 @@ pub(super) async fn directory(
                 links: Default::default(),
             };
             let all = Match::default();
-            copier.copy(root, &all, folder, false, &|_, _| false)?;
+            copier.copy(root, &all, folder, false, Walk::all(stop))?;
             statements::write(&to, folder, said)?;
         }
-        Ok::<_, BuildError>(Tree::new(workspace.upper(), workspace))
+        Ok(Tree::new(workspace.upper(), workspace))
     });
-    copied.await.map_err(|error| failed(&error))?
+    copied.await
 }
 
 /// Blocking writes that become pieces of a stream.

@@ -85,6 +85,10 @@ fn check(request: &SolveRequest) -> Result<(), Status> {
     if request.definition.as_ref().is_some_and(|definition| !definition.def.is_empty()) {
         return Err(no_graphs());
     }
+    // Nobody would ever say what is to be built instead.
+    if request.frontend.is_empty() && request.definition.is_some() {
+        return Err(Status::invalid("the graph of what is to be built is empty"));
+    }
     if request.source_policy.is_some() {
         return Err(Status::unimplemented("source policies aren't applied here: build without one"));
     }

@@ -15,6 +15,37 @@ use crate::pb::source::Range;
 /// The version of the answers' shapes.
 const VERSION: &str = "1.0.0";
 
+/// What can be asked about a Dockerfile, for those who ask what can.
+pub(crate) fn questions() -> BTreeMap<String, Vec<u8>> {
+    let request = |name: &str, description: &str, options: Value, results: &[&str]| {
+        let results: Vec<_> = results.iter().map(|name| json!({ "name": name, "description": "" })).collect();
+        json!({
+            "name": name, "version": VERSION, "type": "rpc", "description": description,
+            "opts": options, "inputs": null, "metadata": results, "refs": null,
+        })
+    };
+    let target = json!([{ "name": "target", "description": "The stage that is looked at" }]);
+    let shown = ["result.json", "result.txt"];
+    let all = [
+        request("frontend.outline", "List what a target takes", target, &shown),
+        request("frontend.targets", "List the targets", json!([]), &shown),
+        request(
+            "frontend.lint",
+            "Check the Dockerfile",
+            json!([]),
+            &[&shown[..], &["result.statuscode"]].concat(),
+        ),
+        request("frontend.subrequests.describe", "List what can be asked", json!([]), &shown),
+    ];
+    let lines = all.iter().map(|request| {
+        let text = |field: &str| request[field].as_str().unwrap_or_default().to_owned();
+        let name = text("name").trim_start_matches("frontend.").to_owned();
+        format!("{name:<21}{:<8}{}\n", text("version"), text("description"))
+    });
+    let text = format!("{:<21}{:<8}DESCRIPTION\n{}", "NAME", "VERSION", lines.collect::<String>());
+    answer(&json!(all), text)
+}
+
 /// `frontend.targets`
 pub(crate) fn targets(dockerfile: &Dockerfile) -> BTreeMap<String, Vec<u8>> {
     let last = dockerfile.stages.len().saturating_sub(1);
@@ -227,6 +258,15 @@ mod tests {
 
     fn dockerfile() -> Dockerfile {
         minke_dockerfile::parse("Dockerfile", TEXT.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_can_be_asked_is_told() {
+        let answer = questions();
+        let asked = json(&answer);
+        assert!(asked.as_array().unwrap().iter().any(|request| request["name"] == "frontend.lint"));
+        let text = String::from_utf8(answer["result.txt"].clone()).unwrap();
+        assert!(text.contains("\nsubrequests.describe 1.0.0   List what can be asked\n"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use minke_supervisor::{Streams, Supervisor, Target};
+use minke_supervisor::{LogPlace, Streams, Supervisor, Target};
 use tokio::{
     net::UnixStream,
     sync::{mpsc, oneshot, watch},
@@ -261,18 +261,18 @@ impl Actor {
         }
     }
 
-    async fn attach(&mut self, streams: Streams) -> Result<Wire, Error> {
+    async fn attach(&mut self, streams: Streams) -> Result<(Wire, Option<LogPlace>), Error> {
         let run = self.container.run();
         if let Some(supervisor) = run.supervisor {
-            let connected = supervisor.attach(streams).await;
-            return connected.map(Wire::Connected).map_err(|error| {
-                Error::internal(format!("attach to {}", self.container.id.short()), &error)
-            });
+            let connected = supervisor.attach_behind(streams).await;
+            let connected = connected
+                .map_err(|error| Error::internal(format!("attach to {}", self.container.id.short()), &error));
+            return connected.map(|(stream, place)| (Wire::Connected(stream), place));
         }
         let (sender, receiver) = oneshot::channel();
         self.pending.retain(|(_, sender)| !sender.is_closed());
         self.pending.push((streams, sender));
-        Ok(Wire::Pending(receiver))
+        Ok((Wire::Pending(receiver), None))
     }
 
     /// Feeds the machine and does what it says.

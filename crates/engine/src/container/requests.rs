@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bollard_stubs::models::{EndpointSettings, HostConfig};
-use minke_supervisor::{ExitRecord, Streams, Target};
+use minke_supervisor::{ExitRecord, LogPlace, Streams, Target};
 use tokio::{net::UnixStream, sync::oneshot};
 
 use super::{Adopted, Container, Record, RestartPolicy, RunView, machine::SIGKILL, waits::WaitRequest};
@@ -61,7 +61,7 @@ pub(super) enum Message {
     },
     Attach {
         streams: Streams,
-        reply: Reply<Wire>,
+        reply: Reply<(Wire, Option<LogPlace>)>,
     },
     Wait(WaitRequest),
     Exited {
@@ -97,7 +97,8 @@ impl Container {
         answer.await.map_err(|_| gone())?
     }
 
-    pub(crate) async fn attach(&self, streams: Streams) -> Result<Wire, Error> {
+    /// Also where in the log the stream goes on from, if that is known.
+    pub(crate) async fn attach(&self, streams: Streams) -> Result<(Wire, Option<LogPlace>), Error> {
         self.ask(|reply| Message::Attach { streams, reply }).await
     }
 

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use minke_supervisor::LogPlace;
+
 /// Bytes read at a time, in both directions.
 const CHUNK: usize = 64 << 10;
 /// A line longer than this is no log line (the supervisor splits at 16 KiB): it is skipped.
@@ -28,13 +30,23 @@ pub(crate) struct Cursor {
     end: Option<u64>,
 }
 
+/// Where reading ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It goes on when the log grows.
+    Never,
+    /// Where the log ends when it is opened, however fast it grows.
+    Now,
+    /// Here, whatever the file is called by then.
+    Place(LogPlace),
+}
+
 impl Cursor {
-    /// At the first line, or `tail` lines before the end. A log that does not exist is empty. One that isn't followed ends
-    /// where it ends now, however fast it grows.
+    /// At the first line, or `tail` lines before the end. A log that does not exist is empty.
     ///
     /// # Errors
     /// Those of reading files.
-    pub(crate) fn open(path: &Path, tail: Option<u64>, follow: bool) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, tail: Option<u64>, until: End) -> io::Result<Self> {
         let (mut files, mut wanted, mut offset, mut end) = (VecDeque::new(), tail, 0, 0);
         // From the newest file back, until enough lines are found.
         for number in 0..1000 {
@@ -52,7 +64,15 @@ impl Cursor {
                 // The log was rotated just now.
                 continue;
             }
-            let length = file.metadata()?.len();
+            let metadata = file.metadata()?;
+            let mut length = metadata.len();
+            if let (End::Place(place), true) = (until, files.is_empty()) {
+                if place.inode != metadata.ino() {
+                    // It has been begun since.
+                    continue;
+                }
+                length = length.min(place.length);
+            }
             if files.is_empty() {
                 end = length;
             }
@@ -70,7 +90,7 @@ impl Cursor {
         if let Some(first) = &mut current {
             first.seek(SeekFrom::Start(offset))?;
         }
-        let end = (!follow).then_some(end);
+        let end = (until != End::Never).then_some(end);
         Ok(Self { path: path.to_owned(), later: files, current, partial: Vec::new(), end })
     }
 
@@ -212,7 +232,7 @@ mod tests {
         }
 
         fn read(&self, tail: Option<u64>) -> Vec<String> {
-            read_all(&mut Cursor::open(&self.path(), tail, false).unwrap())
+            read_all(&mut Cursor::open(&self.path(), tail, End::Now).unwrap())
         }
     }
 
@@ -239,7 +259,7 @@ mod tests {
     #[test]
     fn a_log_that_does_not_exist_is_empty_and_may_appear() {
         let log = Log::new();
-        let mut cursor = Cursor::open(&log.path(), Some(5), true).unwrap();
+        let mut cursor = Cursor::open(&log.path(), Some(5), End::Never).unwrap();
         assert!(read_all(&mut cursor).is_empty());
         log.write("log", "a\n");
         assert_eq!(read_all(&mut cursor), ["a"]);
@@ -249,7 +269,7 @@ mod tests {
     fn a_followed_log_goes_on_after_growth_and_rotation() {
         let log = Log::new();
         log.write("log", "a\nhalf");
-        let mut cursor = Cursor::open(&log.path(), None, true).unwrap();
+        let mut cursor = Cursor::open(&log.path(), None, End::Never).unwrap();
         assert_eq!(read_all(&mut cursor), ["a"]);
         log.write("log", "a\nhalf a line\n");
         assert_eq!(read_all(&mut cursor), ["half a line"]);
@@ -268,7 +288,7 @@ mod tests {
             let log = Log::new();
             log.write("log.1", "a\n");
             log.write("log", "b\nc\n");
-            let mut cursor = Cursor::open(&log.path(), tail, false).unwrap();
+            let mut cursor = Cursor::open(&log.path(), tail, End::Now).unwrap();
             let mut grown = fs::OpenOptions::new().append(true).open(log.path()).unwrap();
             io::Write::write_all(&mut grown, b"d\n").unwrap();
             let wanted: &[&str] = if tail.is_some() { &["c"] } else { &["a", "b", "c"] };
@@ -282,7 +302,7 @@ mod tests {
             let log = Log::new();
             log.write("log.1", "a\n");
             log.write("log", "b\nc\n");
-            let mut cursor = Cursor::open(&log.path(), tail, false).unwrap();
+            let mut cursor = Cursor::open(&log.path(), tail, End::Now).unwrap();
             fs::rename(log.path(), log.0.path().join("log.1")).unwrap();
             log.write("log", "d\n");
             assert_eq!(read_all(&mut cursor), wanted);
@@ -290,7 +310,7 @@ mod tests {
         // Emptied in place, as a log of one file is.
         let log = Log::new();
         log.write("log", "a\nb\n");
-        let mut cursor = Cursor::open(&log.path(), None, false).unwrap();
+        let mut cursor = Cursor::open(&log.path(), None, End::Now).unwrap();
         log.write("log", "");
         assert!(read_all(&mut cursor).is_empty());
     }
@@ -302,5 +322,23 @@ mod tests {
         log.write("log", &text);
         let lines = log.read(Some(10_000));
         assert_eq!((lines.len(), lines[0].as_str()), (10_000, "line number 10000"));
+    }
+
+    #[test]
+    fn a_place_is_the_end_whatever_the_file_is_called_by_then() {
+        let log = Log::new();
+        log.write("log", "a\nb\n");
+        let inode = fs::metadata(log.path()).unwrap().ino();
+        let until = |length| End::Place(LogPlace { inode, length });
+        let lines = |end| read_all(&mut Cursor::open(&log.path(), None, end).unwrap());
+        assert_eq!(lines(until(2)), ["a"]);
+        assert_eq!(lines(until(99)), ["a", "b"]);
+        fs::rename(log.path(), numbered(&log.path(), 1)).unwrap();
+        log.write("log", "c\n");
+        log.write("log.2", "0\n");
+        assert_eq!(lines(until(2)), ["0", "a"]);
+        fs::remove_file(numbered(&log.path(), 1)).unwrap();
+        fs::remove_file(numbered(&log.path(), 2)).unwrap();
+        assert!(lines(until(2)).is_empty());
     }
 }

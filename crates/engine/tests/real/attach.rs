@@ -33,6 +33,33 @@ fn a_client_that_attaches_before_the_start_misses_nothing_and_is_served_before_w
 }
 
 #[test]
+fn the_log_and_the_stream_after_it_have_each_line_once() {
+    with_engine(async |test| {
+        let script = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; sleep 0.003; done";
+        let id = test.create("", script, |_, _| {}).await.unwrap();
+        test.engine.start(&id).await.unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..60 {
+            let options = AttachOptions { logs: true, ..all() };
+            let session = test.engine.attach(&id, options).await.unwrap();
+            let (mut client, side) = tokio::io::duplex(1 << 16);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            clients.push(tokio::spawn(async move {
+                let serving = tokio::spawn(session.run(side));
+                let mut bytes = Vec::new();
+                client.read_to_end(&mut bytes).await.unwrap();
+                serving.await.unwrap().unwrap();
+                bytes
+            }));
+        }
+        let all: String = (1..=300).map(|number| format!("{number}\n")).collect();
+        for client in clients {
+            assert_eq!(unframed(&client.await.unwrap()), all);
+        }
+    });
+}
+
+#[test]
 fn the_end_of_input_reaches_the_program_and_its_output_still_comes() {
     with_engine(async |test| {
         let id = test

@@ -1,10 +1,10 @@
 //! Unpacks a tar into a directory, writing nothing outside it whatever the tar says.
 
 mod make;
+mod times;
 mod whiteout;
 
 use std::{
-    collections::HashMap,
     io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt,
@@ -23,6 +23,8 @@ use super::{
     reader::{ReadError, TarReader},
     tree::{self, Tree},
 };
+
+use times::Times;
 
 /// What a name that begins with `/` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,7 +109,7 @@ pub fn unpack(
     let mut unpacker = Unpacker {
         tree: Tree::new(base.as_fd(), resolve, options.whiteouts == Whiteouts::Overlay),
         options,
-        times: HashMap::new(),
+        times: Times::default(),
         done: Unpacked::default(),
     };
     // Headers and padding come on top of the content; small archives are mostly that.
@@ -118,7 +120,8 @@ pub fn unpack(
         unpacker.entry(&entry, &mut reader)?;
     }
     reader.drain()?;
-    unpacker.set_directory_times()?;
+    let left = unpacker.times.take();
+    unpacker.set_times(left)?;
     Ok(unpacker.done)
 }
 
@@ -133,8 +136,7 @@ fn open_base(into: BorrowedFd<'_>, options: &UnpackOptions) -> Result<OwnedFd, U
 struct Unpacker<'o, 'r> {
     tree: Tree<'r>,
     options: &'o UnpackOptions,
-    /// Directories' times, set last: writing into a directory changes them.
-    times: HashMap<Vec<u8>, Moment>,
+    times: Times,
     done: Unpacked,
 }
 
@@ -180,8 +182,8 @@ impl Unpacker<'_, '_> {
         }
     }
 
-    fn set_directory_times(&mut self) -> Result<(), UnpackError> {
-        for (name, time) in std::mem::take(&mut self.times) {
+    fn set_times(&mut self, directories: Vec<(Vec<u8>, Moment)>) -> Result<(), UnpackError> {
+        for (name, time) in directories {
             let entry = Entry::new(name.clone(), EntryKind::Directory);
             let (parent, last) = match split(&name) {
                 (_, b"") => (&b""[..], &b"."[..]),

@@ -7,13 +7,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use super::{
     json_line::{RecordTail, append_record},
-    protocol::LogConfig,
+    protocol::{LogConfig, LogPlace},
     record::Record,
 };
 
@@ -65,6 +65,15 @@ impl LogFile {
     /// Whether the batch should be written before more is added.
     pub(super) fn is_full(&self) -> bool {
         self.batch.len() >= FULL_BATCH
+    }
+
+    /// Where the file ends.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub(super) fn end(&self) -> io::Result<LogPlace> {
+        let metadata = self.file.metadata()?;
+        Ok(LogPlace { inode: metadata.ino(), length: metadata.len() })
     }
 
     /// Gives the memory of past batches back.

@@ -222,7 +222,7 @@ pub enum Request {
     Status,
     /// Let the created process execute the user's program. Reply: [`Reply::Started`] once execve succeeded.
     Start,
-    /// Connect to the streams of the first process. Reply: [`Reply::Attached`], then the raw stream. Allowed before `Start`.
+    /// Connect to the streams of the first process. Reply: [`Reply::AttachedBehind`] or [`Reply::Attached`], then the raw stream. Allowed before `Start`.
     Attach(Streams),
     /// Run a further process in the container. Reply: [`Reply::Started`], then the raw stream unless `detach`.
     Exec {
@@ -295,14 +295,25 @@ pub enum Reply {
         /// Its pid in the supervisor's pid namespace.
         pid: i32,
     },
-    /// The raw stream follows.
+    /// The raw stream follows. No log is kept, or by an old supervisor.
     Attached,
+    /// The raw stream follows; what the log has behind this place comes in the stream.
+    AttachedBehind(LogPlace),
     /// Done, nothing to tell.
     Done,
     /// The process has ended.
     Exited(ExitRecord),
     /// The request failed; nothing was changed.
     Error(Failure),
+}
+
+/// A place in a log: the end of what was logged at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPlace {
+    /// The inode of the file, which a rotation may have given another name since.
+    pub inode: u64,
+    /// Bytes of it that come before.
+    pub length: u64,
 }
 
 /// Why a request failed.

@@ -79,7 +79,7 @@ impl Server {
         Ok(match request {
             Request::Status => Answer::Reply(self.status()),
             Request::Start => self.start()?,
-            Request::Attach(streams) => Answer::Stream { reply: Reply::Attached, process: INIT, streams },
+            Request::Attach(streams) => self.attach(streams),
             Request::Exec { id, process, streams, detach } => {
                 self.exec(key, id, &process, streams, detach)?
             }
@@ -206,6 +206,14 @@ impl Server {
             return Err(not_running("there is no such process"));
         }
         Ok(Answer::Later(Awaited::Exit(target)))
+    }
+
+    fn attach(&mut self, streams: Streams) -> Answer {
+        // What has been read is in the log, and nobody will be sent it any more.
+        self.flush_log();
+        let end = self.log.as_ref().and_then(|log| log.end().ok());
+        let reply = end.map_or(Reply::Attached, Reply::AttachedBehind);
+        Answer::Stream { reply, process: INIT, streams }
     }
 
     fn follow_log(&mut self) -> Result<Answer, Failure> {

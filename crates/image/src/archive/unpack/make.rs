@@ -35,8 +35,8 @@ impl Unpacker<'_, '_> {
         let root = self.tree.directory(b"").map_err(|source| parent_error(entry, source))?;
         let root = open_directory(root.as_fd(), b".").map_err(write(entry, "open the root"))?;
         self.attributes(entry, root.as_fd())?;
-        self.times.insert(Vec::new(), entry.mtime);
-        Ok(())
+        let due = self.times.keep(b"", entry.mtime);
+        self.set_times(due)
     }
 
     pub(super) fn directory(&mut self, place: &Place<'_>) -> Result<(), UnpackError> {
@@ -63,9 +63,9 @@ impl Unpacker<'_, '_> {
             tree::set_own_xattr(directory.as_fd(), tree::OPAQUE.as_bytes(), b"y")
                 .map_err(write(entry, "hide the directory below"))?;
         }
-        self.times.insert(name.to_vec(), entry.mtime);
         self.tree.keep(name, directory);
-        Ok(())
+        let due = self.times.keep(name, entry.mtime);
+        self.set_times(due)
     }
 
     pub(super) fn file(
@@ -203,8 +203,7 @@ impl Unpacker<'_, '_> {
         // The handles kept may be on what was just removed, or on what a removed link led to.
         self.tree.forget();
         if was_directory {
-            let below = [name, b"/"].concat();
-            self.times.retain(|directory, _| directory != name && !directory.starts_with(&below));
+            self.times.forget(name);
         }
         Ok(())
     }
