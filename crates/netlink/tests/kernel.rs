@@ -95,6 +95,7 @@ fn the_peer_of_a_veth_pair_is_born_in_its_namespace() {
         let veth = Veth {
             name: "ve0",
             bridge: Some(index),
+            group: 0,
             peer: "eth0",
             peer_mac: [2, 0, 0, 0, 0, 9],
             namespace: inside.as_fd(),

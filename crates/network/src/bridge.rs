@@ -14,6 +14,9 @@ use crate::{AttachError, IpNet, Mac, NetworkSpec, OpenError, ready, sysctl};
 /// made by somebody else: it is used, and never removed.
 pub(crate) const GROUP: u32 = u32::from_be_bytes(*b"mnke");
 
+/// The interface group of every port of those bridges, "mnkp".
+pub(crate) const GROUP_PORT: u32 = u32::from_be_bytes(*b"mnkp");
+
 /// The interface group of what macvlan and ipvlan networks are on top of, "mnkv". It is another one, since
 /// such an interface is no bridge of containers: the host must not route for strangers there.
 pub(crate) const GROUP_BELOW: u32 = u32::from_be_bytes(*b"mnkv");

@@ -77,6 +77,15 @@ fn first_free(pool: &Pool) -> Option<IpAddr> {
         .find(|address| !pool.auxiliary.values().any(|other| other == address))
 }
 
+/// Whether it is of addresses that stand for several hosts, for none, or for whoever asks.
+fn is_nobodys(subnet: IpNet) -> bool {
+    let loopback = match subnet.address() {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(_) => subnet.contains(Ipv6Addr::LOCALHOST.into()),
+    };
+    loopback || subnet.address().is_multicast() || subnet.address().is_unspecified()
+}
+
 fn check(request: &PoolRequest, subnet: IpNet) -> Result<(), CreateError> {
     let refused = |text: String| Err(CreateError::Pool(text));
     if subnet.subnet() != subnet {
@@ -84,6 +93,9 @@ fn check(request: &PoolRequest, subnet: IpNet) -> Result<(), CreateError> {
     }
     if subnet.prefix_len() == 0 {
         return refused(format!("invalid subnet {subnet}: it is all addresses that there are"));
+    }
+    if is_nobodys(subnet) {
+        return refused(format!("invalid subnet {subnet}: no host has an address of it"));
     }
     if let Some(range) = request.range {
         if range.subnet() != range {
@@ -196,6 +208,11 @@ mod tests {
                 "gateway",
             ),
             (PoolRequest::default(), "0.0.0.0/0", "all addresses"),
+            (PoolRequest::default(), "127.3.0.0/16", "no host"),
+            (PoolRequest::default(), "224.0.1.0/24", "no host"),
+            (PoolRequest::default(), "::/64", "no host"),
+            (PoolRequest::default(), "::1/128", "no host"),
+            (PoolRequest::default(), "ff02::/64", "no host"),
         ] {
             let error = complete(&request, net(subnet), true).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");

@@ -13,7 +13,11 @@ use minke_netlink::{
 };
 
 use crate::{
-    AttachError, Endpoint, bridge::MadeBridge, naming::ENDPOINT_DIGITS, ready, sysctl, vlan::Parent,
+    AttachError, Endpoint,
+    bridge::{GROUP_PORT, MadeBridge},
+    naming::ENDPOINT_DIGITS,
+    ready, sysctl,
+    vlan::Parent,
 };
 
 /// A network namespace with lo up, and a socket that was opened in it.
@@ -98,6 +102,7 @@ impl Sandbox {
                     let veth = Veth {
                         name,
                         bridge: Some(bridge.index),
+                        group: GROUP_PORT,
                         peer: &endpoint.interface,
                         peer_mac: endpoint.mac.octets(),
                         namespace,

@@ -49,7 +49,10 @@ pub(crate) fn enable_forwarding(ipv4: bool) -> Result<(), AttachError> {
 /// from, unless it is told to go on (`accept_ra` 2).
 fn keep_router_advertisements() {
     let Ok(interfaces) = fs::read_dir("/proc/sys/net/ipv6/conf") else { return };
-    for interface in interfaces.flatten() {
+    // An interface that comes later is not one that it has them from now: `default` stays, which containers' ports would get.
+    let is_one =
+        |interface: &fs::DirEntry| !matches!(interface.file_name().to_str(), Some("all" | "default"));
+    for interface in interfaces.flatten().filter(is_one) {
         let setting = interface.path().join("accept_ra");
         if fs::read(&setting).is_ok_and(|value| value.starts_with(b"1")) {
             let _ = fs::write(setting, "2");

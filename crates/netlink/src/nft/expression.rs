@@ -63,6 +63,8 @@ pub enum Expression {
     InputGroup(Register),
     /// Loads `meta oifgroup`, 4 bytes in host order.
     OutputGroup(Register),
+    /// Loads `meta pkttype`, 1 byte: what the link took the frame for (`PACKET_…` of if_packet.h).
+    PacketType(Register),
     /// Loads `meta nfproto`, 1 byte.
     NetworkProtocol(Register),
     /// Loads `meta l4proto`, 1 byte.
@@ -215,6 +217,7 @@ impl Expression {
             Self::InputInterface(_)
             | Self::OutputInterface(_)
             | Self::InputGroup(_)
+            | Self::PacketType(_)
             | Self::OutputGroup(_)
             | Self::NetworkProtocol(_)
             | Self::TransportProtocol(_) => "meta",
@@ -240,6 +243,7 @@ impl Expression {
             Self::InputInterface(to) => meta(data, 6, *to),
             Self::OutputInterface(to) => meta(data, 7, *to),
             Self::InputGroup(to) => meta(data, 21, *to),
+            Self::PacketType(to) => meta(data, 19, *to),
             Self::OutputGroup(to) => meta(data, 22, *to),
             Self::NetworkProtocol(to) => meta(data, 15, *to),
             Self::TransportProtocol(to) => meta(data, 16, *to),

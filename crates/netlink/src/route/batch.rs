@@ -47,6 +47,8 @@ pub struct Veth<'a> {
     pub name: &'a str,
     /// The index of the bridge that it becomes a port of.
     pub bridge: Option<u32>,
+    /// The interface group of that end.
+    pub group: u32,
     /// The other end's name.
     pub peer: &'a str,
     /// The other end's hardware address.
@@ -102,6 +104,7 @@ impl Batch {
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::IfName(veth.name.to_owned()), LinkAttribute::Mtu(veth.mtu)];
         message.attributes.extend(one_queue());
+        message.attributes.push(LinkAttribute::Group(veth.group));
         message.attributes.extend(veth.bridge.map(LinkAttribute::Controller));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),

@@ -37,7 +37,11 @@ const IPV6: u16 = 0x86dd;
 /// Where ARP has the sender's hardware and protocol address (RFC 826).
 const ARP_SENDER_MAC: u32 = 8;
 const ARP_SENDER: u32 = 14;
+const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+/// Of MLDv2 (RFC 3810, section 5.2.13): from an interface that has no address yet.
+const GROUP_REPORT: u8 = 143;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 const DHCP_SERVER: u16 = 67;
@@ -92,8 +96,9 @@ fn guard() -> Vec<Rule> {
     let told = vec![NetworkHeader { offset: ARP_SENDER_MAC, length: 6, to: MAC }, InSet(R0, SOURCES4.into())];
     let target = TransportHeader { offset: 8, length: 16, to: ADDRESS };
     let not_own = [sender(), vec![target, NotInSet(R0, SOURCES6.into())]].concat();
-    let unspecified = [load(source(false), R0), vec![Equal(R0, vec![0; 16])]].concat();
+    let unspecified = || [load(source(false), R0), vec![Equal(R0, vec![0; 16])]].concat();
     let icmpv6 = |kind| [ether_type(IPV6), protocol(ICMPV6), transport_type(kind)].concat();
+    let without_address = |kind| rule("as long as it has none", [icmpv6(kind), unspecified(), accept()]);
     vec![
         rule("no DHCP server", [ether_type(IPV4), protocol(UDP), transport16(0, DHCP_SERVER), drop()]),
         rule("its own IPv4 address", [ether_type(IPV4), own(SOURCES4, network(source(true))), accept()]),
@@ -103,7 +108,9 @@ fn guard() -> Vec<Rule> {
         rule("no DHCPv6 server", [ether_type(IPV6), protocol(UDP), transport16(0, DHCPV6_SERVER), drop()]),
         rule("not another's neighbour address", [icmpv6(NEIGHBOUR_ADVERTISEMENT), not_own, drop()]),
         rule("its own IPv6 address", [ether_type(IPV6), own(SOURCES6, network(source(false))), accept()]),
-        rule("as long as it has none", [ether_type(IPV6), protocol(ICMPV6), unspecified, accept()]),
+        without_address(ROUTER_SOLICITATION),
+        without_address(NEIGHBOUR_SOLICITATION),
+        without_address(GROUP_REPORT),
         rule("nothing else", [drop()]),
     ]
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! hook         priority  what
-//! prerouting   raw -300  from a bridge, nothing to or from 127.0.0.0/8 (CVE-2020-8558)
+//! prerouting   raw -300  nothing by a bridge's port itself; from a bridge, nothing to or from 127.0.0.0/8
+//!                        (CVE-2020-8558), nor to one host in a frame to all
 //! prerouting   dstnat    to a local address that isn't loopback: look the port up
 //! output       dstnat    to a local address: look the port up
 //! input        10000     if the host's input rules decide: who passed them is let through the next time
@@ -16,8 +17,9 @@
 use minke_netlink::nft::{
     Base, Chain,
     Expression::{
-        self, DestinationNat, InSet, InputGroup, InputInterface, Map, Masquerade, NetworkHeader, NotEqual,
-        NotInSet, OutputGroup, OutputInterface, Remember, SourceNat, TransportHeader, TransportProtocol,
+        self, DestinationNat, Equal, InSet, InputGroup, InputInterface, Map, Masquerade, NetworkHeader,
+        NotEqual, NotInSet, OutputGroup, OutputInterface, Remember, SourceNat, TransportHeader,
+        TransportProtocol,
     },
     Family, Hook, Kind, Policy, Register, Rule, Set, SetKind, Table, Transaction, Type,
 };
@@ -25,11 +27,11 @@ use minke_netlink::nft::{
 use super::{
     Rules,
     expressions::{
-        ICMP, ICMPV6, R0, accept, answers, destination, drop, family, is_loopback, is_not_loopback, jump,
-        load, protocol, rewritten, rule, source, starts_127, to_the_host,
+        GROUPS, ICMP, ICMPV6, R0, accept, answers, destination, drop, family, is_loopback, is_not_loopback,
+        jump, load, protocol, rewritten, rule, source, starts_127, to_one_of_several, to_the_host,
     },
 };
-use crate::bridge::GROUP;
+use crate::bridge::{GROUP, GROUP_PORT};
 
 /// The chain that is looked at to see whether the table is whole.
 pub(super) const FORWARD: &str = "forward";
@@ -222,15 +224,28 @@ fn chains(rules: Rules) -> Vec<(&'static str, Option<Base>, Vec<Rule>)> {
 /// containers from the host's loopback services, and from posing as the host's own processes. They
 /// run before address translation, which gives answers their loopback address only later. In IPv6 the
 /// kernel itself drops ::1 on a wire.
+///
+/// Frames to 01:80:c2:00:00:0x (IEEE 802.1D, reserved) a bridge hands to the port that they came by, before the table for bridges
+/// sees them: whatever is in them is no container's own. A frame to all comes to the host as well as to the containers; where
+/// br_netfilter shows it to connection tracking, a packet in it that a container may not send would count as sent, and what it asks
+/// for as an answer.
 fn raw() -> Vec<Rule> {
     // Of each packet one byte is compared; the set is for those few that it is true of.
     let from_a_bridge = |loopback| {
         [family(true), starts_127(loopback), vec![InputInterface(R0), InSet(R0, BRIDGES.into())]].concat()
     };
-    vec![
+    let by_a_port = vec![InputGroup(R0), Equal(R0, GROUP_PORT.to_ne_bytes().to_vec())];
+    let to_one = |frames| {
+        let from_a_bridge = vec![InputInterface(R0), InSet(R0, BRIDGES.into())];
+        rule("to one in a frame to all", [to_one_of_several(frames), from_a_bridge, drop()])
+    };
+    let mut rules = vec![
+        rule("past the bridge", [by_a_port, drop()]),
         rule("no container reaches the host's loopback", [from_a_bridge(destination(true)), drop()]),
         rule("no container poses as the host", [from_a_bridge(source(true)), drop()]),
-    ]
+    ];
+    rules.extend(GROUPS.map(to_one));
+    rules
 }
 
 /// A neighbour on the LAN could send a packet to 127.0.0.1 on the wire. The kernel drops it, unless

@@ -12,6 +12,7 @@ use super::{Inner, locked};
 use crate::{
     AttachError, Attachment, IpNet, NetworkSpec,
     bridge::{self, BridgePlan, MadeBridge},
+    error::chain,
     firewall::{Change, Item},
     pool, publish,
     sandbox::Device,
@@ -168,7 +169,13 @@ impl Inner {
             self.firewall.apply(&Change { add: vec![Item::Bridge(rules)], remove: Vec::new() })?;
         }
         let routed_loopback = matches!(devices.made.get(&spec.id), Some(Made::Bridge(_, true)));
-        let made = bridge::make(host, &plan)?;
+        let made = match bridge::make(host, &plan) {
+            Ok(made) => made,
+            Err(error) => {
+                self.take_rules_back(devices, spec);
+                return Err(error);
+            }
+        };
         if routed_loopback {
             bridge::route_loopback(host, &plan.name, made.index)?;
         }
@@ -177,6 +184,18 @@ impl Inner {
             self.foreign.check(ours);
         }
         self.bridge_device(spec, made).ok_or(AttachError::NotABridge(plan.name))
+    }
+
+    /// The rules of a network whose bridge can't be made would be about another's interface.
+    fn take_rules_back(&self, devices: &Devices, spec: &NetworkSpec) {
+        if devices.made.contains_key(&spec.id) || !locked(&self.book).containers_on(&spec.id).is_empty() {
+            return;
+        }
+        let Some(rules) = publish::bridge_rules(spec) else { return };
+        let change = Change { remove: vec![Item::Bridge(rules)], add: Vec::new() };
+        if let Err(error) = self.firewall.apply(&change) {
+            tracing::warn!(error = chain(&error), "take back the rules of a bridge that can't be made");
+        }
     }
 
     /// Remembers what is about to be made, and that this host was no router before; returns in which

@@ -80,6 +80,13 @@ impl<'a> Making<'a> {
             }
             _ => wish.mac,
         };
+        if let (Some(mac), Device::Bridge { bridge, .. }) = (mac, &device)
+            && mac.octets() == bridge.mac
+        {
+            return Err(AttachError::Endpoint(format!(
+                "hardware address {mac} is the bridge's own: choose another"
+            )));
+        }
         let mac = mac.or(first.map(Mac::of_address)).unwrap_or_else(|| Mac::of_id(&endpoint_id));
         let host_interface = self.inner.names.host_interface(&endpoint_id);
         let endpoint = Endpoint {

@@ -105,7 +105,6 @@ impl Networks {
             change.add.extend(new);
         }
         failures.extend(inner.route_loopback(&after).err().map(|error| chain(&error)));
-        failures.extend(inner.firewall.apply(&change).err().map(|error| chain(&error)));
         let leave = || -> Result<(), AttachError> {
             let mut sandbox = Sandbox::enter(netns)?;
             if endpoint.host_interface.is_none() || sandbox.retire(endpoint).is_err() {
@@ -119,7 +118,9 @@ impl Networks {
             };
             sandbox.set_default_routes(&[], &DefaultRoutes { ipv4: moved(true), ipv6: moved(false) })
         };
+        // Its guard stands as long as it can send.
         failures.extend(leave().err().map(|error| chain(&error)));
+        failures.extend(inner.firewall.apply(&change).err().map(|error| chain(&error)));
         inner.bury(endpoint);
         locked(&inner.book).leave(std::slice::from_ref(endpoint));
         if after.ports.is_empty() {

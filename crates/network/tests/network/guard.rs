@@ -80,3 +80,67 @@ fn what_is_pinned_goes_with_the_container() {
     assert_eq!(world.bridge_elements("pins", "sources4"), 0);
     world.on_host(|| networks.close()).unwrap();
 }
+
+/// Says what hardware address a sandbox's gateway has.
+fn mislead(sandbox: &minke_network::Attached, mac: [u8; 6]) {
+    let gateway = sandbox.attachment.bridge().into();
+    inside(&sandbox.netns, || {
+        let mut route = RouteSocket::open().unwrap();
+        let index = route.link("eth0").unwrap().unwrap().index;
+        route.run(Batch::new().fixed_neighbour(index, gateway, mac)).unwrap();
+    });
+}
+
+/// A bridge gives frames to 01:80:c2:00:00:0e to the port that they came by: whatever is in them.
+#[test]
+fn nothing_reaches_the_host_past_the_bridge() {
+    let world = World::new();
+    let networks = world.networks("past");
+    let app = world.attach(&networks, vec![]);
+    serve_udp(&world.host, "host", 9000);
+    let gateway = app.attachment.bridge();
+    assert!(ask_udp(&app.netns, gateway, 9000).is_ok());
+    for last in [0x02, 0x03, 0x0e] {
+        mislead(&app, [0x01, 0x80, 0xc2, 0, 0, last]);
+        assert!(ask_udp(&app.netns, gateway, 9000).is_err(), "{last:#x}");
+    }
+}
+
+/// Connection tracking would take what comes back for answers.
+#[test]
+fn a_frame_to_all_opens_no_way_to_another_network() {
+    let world = World::new();
+    if !world.set_bridge_netfilter(true) {
+        return;
+    }
+    let networks = world.networks("toall");
+    let [blue, green, inner] = [false, false, true]
+        .map(|internal| world.create(&networks, "bridge", &[], |request| request.internal = internal));
+    let boxes = [&blue, &green, &inner].map(|spec| world.on(&networks, &[spec], vec![]));
+    let sockets = boxes.each_ref().map(|sandbox| {
+        let socket = inside(&sandbox.netns, || UdpSocket::bind((sandbox.attachment.ip(), 9000))).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
+        socket
+    });
+    for (from, to) in [(0, 1), (1, 0), (0, 2)] {
+        mislead(&boxes[from], [0xff; 6]);
+        let address = |number: usize| (boxes[number].attachment.ip(), 9000);
+        sockets[from].send_to(b"open", address(to)).unwrap();
+        let _ = sockets[to].send_to(b"through", address(from));
+        assert!(sockets[from].recv(&mut [0; 16]).is_err(), "{to} has come to {from}");
+        assert!(sockets[to].recv(&mut [0; 16]).is_err(), "{from} has come to {to}");
+    }
+}
+
+#[test]
+fn nobody_takes_the_bridge_s_own_hardware_address() {
+    let world = World::new();
+    let networks = world.networks("ownmac");
+    let app = world.attach(&networks, vec![]);
+    let mut wish = request(vec![]);
+    wish.endpoints[0].mac = Some(minke_network::Mac::of_address(app.attachment.bridge().into()));
+    let error = world.on_host(|| networks.attach(wish)).unwrap_err().to_string();
+    assert!(error.contains("bridge's own"), "{error}");
+    serve_tcp(&world.host, "host", 9090);
+    assert!(ask_tcp(&app.netns, HOST, 9090).is_ok());
+}

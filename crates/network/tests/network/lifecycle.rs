@@ -341,3 +341,18 @@ fn the_first_packet_of_a_new_sandbox_is_not_lost() {
         world.on_host(|| networks.detach(&app.attachment)).unwrap();
     }
 }
+
+#[test]
+fn a_network_whose_bridge_is_no_bridge_leaves_no_rules() {
+    let world = World::new();
+    let networks = world.networks("nobridge");
+    let app = world.attach(&networks, vec![]);
+    serve_tcp(&world.lan, "lan", 80);
+    let before = world.elements("nobridge", "bridges");
+    for name in ["lan0", "lo"] {
+        let request = network_request("bridge", &[("com.docker.network.bridge.name", name)]);
+        assert!(world.on_host(|| networks.create(request)).is_err());
+        assert_eq!(world.elements("nobridge", "bridges"), before, "{name}");
+    }
+    assert!(ask_tcp(&app.netns, LAN, 80).is_ok());
+}
