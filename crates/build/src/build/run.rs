@@ -131,7 +131,9 @@ impl Work<'_> {
                     }));
                 }
                 // As in BuildKit it is a part of what the cache begins with.
-                MountKind::Cache { source, .. } if files.is_none() && source.trim_matches('/') != "" => {
+                MountKind::Cache { source, .. }
+                    if files.is_none() && !source.trim_matches('/').is_empty() =>
+                {
                     return Err(BuildError::Invalid(format!("failed to mount {source:?}: not found")));
                 }
                 MountKind::Cache { .. } => {

@@ -53,7 +53,10 @@ fn request(container_port: u16, protocol: Protocol, binding: &PortBinding) -> Re
     let host_address = match binding.host_ip.as_deref().unwrap_or("") {
         "" => None,
         text => {
-            Some(text.parse::<IpAddr>().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?)
+            let address = text.parse::<IpAddr>();
+            let address = address.map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?;
+            // An IPv4 address in IPv6's words is the IPv4 address.
+            Some(address.to_canonical())
         }
     };
     let host_ports = match binding.host_port.as_deref().unwrap_or("") {
@@ -88,6 +91,9 @@ mod tests {
         let ports: Vec<_> = requests.iter().map(|r| (r.container_port, r.host_ports.clone())).collect();
         assert_eq!(ports, [(9, None), (53, Some(5000..=5010)), (80, Some(8080..=8080))]);
         assert_eq!(requests[2].host_address, Some("127.0.0.1".parse().unwrap()));
+        let mapped: PortBinding = serde_json::from_str(r#"{"HostIp":"::ffff:127.0.0.1"}"#).unwrap();
+        let request = request(80, Protocol::Tcp, &mapped).unwrap();
+        assert_eq!(request.host_address, requests[2].host_address);
     }
 
     #[test]
