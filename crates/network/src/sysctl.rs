@@ -3,6 +3,7 @@
 //! The files show the namespace of the thread that opens them.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -46,18 +47,34 @@ pub(crate) fn enable_forwarding(ipv4: bool) -> Result<(), AttachError> {
 }
 
 /// A host that forwards IPv6 stops listening to the routers that it has its address and default route
-/// from, unless it is told to go on (`accept_ra` 2).
+/// from, unless it is told to go on (`accept_ra` 2). On other interfaces, bridges of virtual machines and of containers above all, it
+/// must not begin to listen to what calls itself a router.
 fn keep_router_advertisements() {
+    let routes = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    let advertised: BTreeSet<&str> = routes.lines().filter_map(advertised).collect();
     let Ok(interfaces) = fs::read_dir("/proc/sys/net/ipv6/conf") else { return };
-    // An interface that comes later is not one that it has them from now: `default` stays, which containers' ports would get.
-    let is_one =
-        |interface: &fs::DirEntry| !matches!(interface.file_name().to_str(), Some("all" | "default"));
-    for interface in interfaces.flatten().filter(is_one) {
+    for interface in interfaces.flatten() {
+        let name = interface.file_name();
+        // An interface of hardware may be about to hear of its router.
+        let is_hardware = Path::new("/sys/class/net").join(&name).join("device").exists();
+        if !is_hardware && !name.to_str().is_some_and(|name| advertised.contains(name)) {
+            continue;
+        }
         let setting = interface.path().join("accept_ra");
         if fs::read(&setting).is_ok_and(|value| value.starts_with(b"1")) {
             let _ = fs::write(setting, "2");
         }
     }
+}
+
+/// The interface of a route that a router advertised: a line of /proc/net/ipv6_route ends with flags and name, and RTF_ADDRCONF
+/// (linux/ipv6_route.h) says so.
+fn advertised(route: &str) -> Option<&str> {
+    const ADDRCONF: u32 = 0x0004_0000;
+    let mut words = route.split_ascii_whitespace().rev();
+    let interface = words.next()?;
+    let flags = u32::from_str_radix(words.next()?, 16).ok()?;
+    (flags & ADDRCONF != 0).then_some(interface)
 }
 
 /// Lets packets of the host's loopback addresses be routed through `bridge`, so that a port

@@ -16,9 +16,12 @@ const FLAG_INTERVAL: u32 = 4;
 const FLAG_MAP: u32 = 8;
 const FLAG_TIMEOUT: u32 = 0x10;
 const FLAG_EVAL: u32 = 0x20;
-/// NFTA_SET_DESC, and in it NFTA_SET_DESC_SIZE.
+const FLAG_CONCAT: u32 = 0x80;
+/// NFTA_SET_DESC, and in it NFTA_SET_DESC_SIZE and NFTA_SET_DESC_CONCAT with an NFTA_SET_FIELD_LEN for each part.
 const DESCRIPTION: u16 = 9;
 const SIZE: u16 = 1;
+const CONCAT: u16 = 2;
+const FIELD_LENGTH: u16 = 1;
 /// What the nft program calls a verdict's type.
 const VERDICT_TYPE: u32 = 0xffff_ff00;
 
@@ -75,6 +78,8 @@ pub enum SetKind {
     /// Nothing, and keys stand for ranges: each range is an element at its start and one that ends
     /// it just behind.
     Intervals,
+    /// Nothing, and each part of a key stands for a range: an element has where it begins and, inclusive, where it ends.
+    Ranges,
     /// Values of these types for ranges of keys. The end of a range has none.
     IntervalMap(Vec<Type>),
     /// Values of these types: a map.
@@ -108,7 +113,7 @@ pub struct Element {
     pub verdict: Option<Verdict>,
     /// Whether a range ends here.
     pub interval_end: bool,
-    /// In a concatenation of ranges, where each of them ends, inclusive; only ever read.
+    /// In a concatenation of ranges, where each of them ends, inclusive.
     pub end: Option<Vec<u8>>,
 }
 
@@ -124,6 +129,12 @@ impl Element {
         self
     }
 
+    /// The same element with the ends of the ranges that begin at its key.
+    pub fn up_to(mut self, parts: &[&[u8]]) -> Self {
+        self.end = Some(concatenate(parts));
+        self
+    }
+
     /// The same element as the end of a range.
     pub fn ending_a_range(mut self) -> Self {
         self.interval_end = true;
@@ -134,6 +145,11 @@ impl Element {
         element.nested(ELEMENT_KEY, |key| {
             key.bytes(DATA_VALUE, &self.key);
         });
+        if let Some(end) = &self.end {
+            element.nested(ELEMENT_KEY_END, |key| {
+                key.bytes(DATA_VALUE, end);
+            });
+        }
         if let Some(value) = &self.value {
             element.nested(ELEMENT_DATA, |data| {
                 data.bytes(DATA_VALUE, value);
@@ -173,6 +189,18 @@ impl Set {
             }
             SetKind::Intervals => {
                 message.be32(FLAGS, FLAG_INTERVAL);
+            }
+            SetKind::Ranges => {
+                message.be32(FLAGS, FLAG_INTERVAL | FLAG_CONCAT).nested(DESCRIPTION, |description| {
+                    description.nested(CONCAT, |parts| {
+                        for part in &self.key {
+                            let (_, length) = part.number_and_length();
+                            parts.nested(LIST_ELEMENT, |one| {
+                                one.be32(FIELD_LENGTH, length);
+                            });
+                        }
+                    });
+                });
             }
             SetKind::Map(types) | SetKind::IntervalMap(types) => {
                 let (data_type, data_length) = concatenated(types);

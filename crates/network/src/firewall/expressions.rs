@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use minke_netlink::nft::{
     Expression::{
         self, ConnectionState, ConnectionStatus, DestinationType, Equal, LinkHeader, Mask, NetworkHeader,
-        NetworkProtocol, NotEqual, PacketType, TransportHeader, TransportProtocol,
+        NetworkProtocol, NotEqual, TransportHeader, TransportProtocol,
     },
     Register, Rule, Verdict,
 };
@@ -18,10 +18,6 @@ const IPV4: u8 = 2;
 const IPV6: u8 = 10;
 /// RTN_LOCAL: the route type of the host's own addresses.
 const LOCAL: u32 = 2;
-/// RTN_BROADCAST and RTN_MULTICAST.
-const TO_SEVERAL: [u32; 2] = [3, 5];
-/// PACKET_BROADCAST and PACKET_MULTICAST: frames to a group's hardware address.
-pub(super) const GROUPS: [u8; 2] = [1, 2];
 /// `ct state established,related`.
 const ANSWERS: u32 = 2 | 4;
 /// `ct status dnat`: the connection's destination was rewritten.
@@ -72,14 +68,6 @@ pub(super) fn is_not_loopback(field: Field) -> Vec<Expression> {
 
 pub(super) fn to_the_host() -> Vec<Expression> {
     vec![DestinationType(R0), Equal(R0, LOCAL.to_ne_bytes().to_vec())]
-}
-
-/// In a frame to several, to an address of one that isn't the host.
-pub(super) fn to_one_of_several(frames: u8) -> Vec<Expression> {
-    let mut parts = vec![PacketType(R0), Equal(R0, vec![frames]), DestinationType(R0)];
-    let others = TO_SEVERAL.iter().chain(&[LOCAL]);
-    parts.extend(others.map(|kind| NotEqual(R0, kind.to_ne_bytes().to_vec())));
-    parts
 }
 
 pub(super) fn rewritten() -> Vec<Expression> {

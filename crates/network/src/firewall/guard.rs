@@ -40,8 +40,8 @@ const ARP_SENDER: u32 = 14;
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
-/// Of MLDv2 (RFC 3810, section 5.2.13): from an interface that has no address yet.
-const GROUP_REPORT: u8 = 143;
+/// Of MLD and MLDv2 (RFC 3590; RFC 3810, section 5.2.13): from an interface that has no address yet.
+const GROUP_REPORTS: [u8; 2] = [131, 143];
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 const DHCP_SERVER: u16 = 67;
@@ -110,7 +110,8 @@ fn guard() -> Vec<Rule> {
         rule("its own IPv6 address", [ether_type(IPV6), own(SOURCES6, network(source(false))), accept()]),
         without_address(ROUTER_SOLICITATION),
         without_address(NEIGHBOUR_SOLICITATION),
-        without_address(GROUP_REPORT),
+        without_address(GROUP_REPORTS[0]),
+        without_address(GROUP_REPORTS[1]),
         rule("nothing else", [drop()]),
     ]
 }

@@ -134,6 +134,7 @@ pub(super) fn elements(item: &Item) -> Vec<(Key, Element)> {
 fn bridge_elements(rules: &BridgeRules, put: &mut dyn FnMut(&'static str, Element)) {
     let name = interface_name(&rules.bridge);
     put(ruleset::BRIDGES, Element::key(&[&name]));
+    put(ruleset::ITSELF, Element::key(&[&name, &name]));
     if rules.icc {
         put(ruleset::NEIGHBOURS, Element::key(&[&name, &name]));
     }
@@ -145,6 +146,8 @@ fn bridge_elements(rules: &BridgeRules, put: &mut dyn FnMut(&'static str, Elemen
     }
     for rules in &rules.subnets {
         let sets = ruleset::subnet_sets(rules.subnet.is_ipv4());
+        let [first, last] = [rules.subnet.first(), rules.subnet.last()].map(bytes);
+        put(sets.on_link, Element::key(&[&name, &first]).up_to(&[&name, &last]));
         let mut range = |set: &'static str, value: Option<IpAddr>| {
             let first = Element::key(&[&bytes(rules.subnet.first())]);
             put(
@@ -240,7 +243,7 @@ mod tests {
         let mut keys: Vec<Key> = all.iter().map(|(key, _)| key.clone()).collect();
         keys.sort();
         keys.dedup();
-        assert_eq!((keys.len(), all.len()), (14, 14));
+        assert_eq!((keys.len(), all.len()), (18, 18));
         let last = SubnetRules { subnet: "255.255.255.0/24".parse().unwrap(), ..subnet("10.0.0.0/8") };
         assert_eq!(behind(last.subnet), None);
     }

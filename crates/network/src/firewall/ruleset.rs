@@ -3,12 +3,13 @@
 //! ```text
 //! hook         priority  what
 //! prerouting   raw -300  nothing by a bridge's port itself; from a bridge, nothing to or from 127.0.0.0/8
-//!                        (CVE-2020-8558), nor to one host in a frame to all
+//!                        (CVE-2020-8558), nor to another network in a frame to all
 //! prerouting   dstnat    to a local address that isn't loopback: look the port up
 //! output       dstnat    to a local address: look the port up
 //! input        10000     if the host's input rules decide: who passed them is let through the next time
 //! forward      filter    into a bridge only: answers, neighbours on it, published ports;
-//!                        out of an internal bridge and into it: nothing
+//!                        out of an internal bridge and into it: nothing;
+//!                        by a bridge itself (br_netfilter): nothing that is another network's
 //! postrouting  srcnat    out of the host, and back into a bridge: with the host's own address
 //! ```
 //!
@@ -17,8 +18,8 @@
 use minke_netlink::nft::{
     Base, Chain,
     Expression::{
-        self, DestinationNat, Equal, InSet, InputGroup, InputInterface, Map, Masquerade, NetworkHeader,
-        NotEqual, NotInSet, OutputGroup, OutputInterface, Remember, SourceNat, TransportHeader,
+        self, DestinationNat, Equal, InSet, InputGroup, InputInterface, Map, Mask, Masquerade, NetworkHeader,
+        NotEqual, NotInSet, OutputGroup, OutputInterface, PacketType, Remember, SourceNat, TransportHeader,
         TransportProtocol,
     },
     Family, Hook, Kind, Policy, Register, Rule, Set, SetKind, Table, Transaction, Type,
@@ -27,8 +28,8 @@ use minke_netlink::nft::{
 use super::{
     Rules,
     expressions::{
-        GROUPS, ICMP, ICMPV6, R0, accept, answers, destination, drop, family, is_loopback, is_not_loopback,
-        jump, load, protocol, rewritten, rule, source, starts_127, to_one_of_several, to_the_host,
+        ICMP, ICMPV6, R0, accept, answers, destination, drop, family, is_loopback, is_not_loopback, jump,
+        load, protocol, rewritten, rule, source, starts_127, to_the_host,
     },
 };
 use crate::bridge::{GROUP, GROUP_PORT};
@@ -41,6 +42,8 @@ const PREROUTING: &str = "prerouting";
 const OUTPUT: &str = "output";
 const POSTROUTING: &str = "postrouting";
 const INPUT: &str = "input";
+/// What a bridge forwards itself.
+const BY_ITSELF: &str = "by-itself";
 const PUBLISHED4: &str = "published4";
 const PUBLISHED6: &str = "published6";
 
@@ -48,6 +51,8 @@ const PUBLISHED6: &str = "published6";
 pub(super) const BRIDGES: &str = "bridges";
 /// Pairs of input and output interface that may talk: each bridge with itself.
 pub(super) const NEIGHBOURS: &str = "neighbours";
+/// Each bridge with itself: what goes from one of its ports to another, where br_netfilter shows that.
+pub(super) const ITSELF: &str = "itself";
 /// The bridges of internal networks.
 pub(super) const INTERNAL: &str = "internal";
 /// Address, protocol and port of what other hosts reach at its own address.
@@ -60,6 +65,8 @@ pub(super) const LINKS4: &str = "links4";
 /// Sets whose elements are subnets of one family.
 pub(super) struct SubnetSets {
     pub(super) all: &'static str,
+    /// Bridge and subnet: which addresses are on it.
+    pub(super) on_link: &'static str,
     /// Those that leave with the address of the interface they leave by.
     pub(super) masqueraded: &'static str,
     /// Those that leave with a certain address: subnet → address.
@@ -76,6 +83,7 @@ pub(super) fn subnet_sets(v4: bool) -> &'static SubnetSets {
 
 static SUBNETS4: SubnetSets = SubnetSets {
     all: "subnets4",
+    on_link: "on-link4",
     masqueraded: "masqueraded4",
     leaves_as: "leaves-as4",
     unprotected: "unprotected4",
@@ -84,6 +92,7 @@ static SUBNETS4: SubnetSets = SubnetSets {
 
 static SUBNETS6: SubnetSets = SubnetSets {
     all: "subnets6",
+    on_link: "on-link6",
     masqueraded: "masqueraded6",
     leaves_as: "leaves-as6",
     unprotected: "unprotected6",
@@ -110,26 +119,31 @@ fn admitted(v4: bool) -> &'static str {
     if v4 { "admitted4" } else { "admitted6" }
 }
 
+/// PACKET_HOST: of a frame that isn't to a group's hardware address.
+const TO_THE_HOST: u8 = 0;
 /// For how long, in milliseconds, and how many at most.
 const ADMITTED_FOR: u64 = 60_000;
 const MOST_ADMITTED: u32 = 65_536;
 
 /// The names of all sets and maps.
-pub(super) static SETS: [&str; 22] = [
+pub(super) static SETS: [&str; 25] = [
     "admitted4",
     "admitted6",
     BRIDGES,
     NEIGHBOURS,
+    ITSELF,
     INTERNAL,
     LINKS4,
     ROUTED_PORTS4,
     ROUTED_PORTS6,
     SUBNETS4.all,
+    SUBNETS4.on_link,
     SUBNETS4.masqueraded,
     SUBNETS4.leaves_as,
     SUBNETS4.unprotected,
     SUBNETS4.routed,
     SUBNETS6.all,
+    SUBNETS6.on_link,
     SUBNETS6.masqueraded,
     SUBNETS6.leaves_as,
     SUBNETS6.unprotected,
@@ -181,6 +195,7 @@ pub(super) fn sets() -> Vec<Set> {
     let mut sets = vec![
         set(BRIDGES, &[Type::InterfaceName], SetKind::Set),
         set(NEIGHBOURS, &[Type::InterfaceName, Type::InterfaceName], SetKind::Set),
+        set(ITSELF, &[Type::InterfaceName, Type::InterfaceName], SetKind::Set),
         set(INTERNAL, &[Type::InterfaceName], SetKind::Set),
         set(LINKS4, &[Type::Ipv4Address, Type::Ipv4Address, Type::Protocol, Type::Port], SetKind::Set),
     ];
@@ -190,6 +205,7 @@ pub(super) fn sets() -> Vec<Set> {
         for name in [subnets.all, subnets.masqueraded, subnets.unprotected, subnets.routed] {
             sets.push(set(name, &[address], SetKind::Intervals));
         }
+        sets.push(set(subnets.on_link, &[Type::InterfaceName, address], SetKind::Ranges));
         sets.push(set(subnets.leaves_as, &[address], SetKind::IntervalMap(vec![address])));
         let target = || SetKind::Map(vec![address, Type::Port]);
         sets.push(set(ports.everywhere, &[Type::Protocol, Type::Port], target()));
@@ -205,6 +221,7 @@ pub(super) fn sets() -> Vec<Set> {
 fn chains(rules: Rules) -> Vec<(&'static str, Option<Base>, Vec<Rule>)> {
     let base = |kind, hook, priority| Some(Base { kind, hook, priority, policy: Policy::Accept });
     let mut chains = vec![
+        (BY_ITSELF, None, by_itself()),
         (PUBLISHED4, None, published(true)),
         (PUBLISHED6, None, published(false)),
         (RAW, base(Kind::Filter, Hook::Prerouting, -300), raw()),
@@ -226,26 +243,21 @@ fn chains(rules: Rules) -> Vec<(&'static str, Option<Base>, Vec<Rule>)> {
 /// kernel itself drops ::1 on a wire.
 ///
 /// Frames to 01:80:c2:00:00:0x (IEEE 802.1D, reserved) a bridge hands to the port that they came by, before the table for bridges
-/// sees them: whatever is in them is no container's own. A frame to all comes to the host as well as to the containers; where
-/// br_netfilter shows it to connection tracking, a packet in it that a container may not send would count as sent, and what it asks
-/// for as an answer.
+/// sees them: whatever is in them is no container's own.
 fn raw() -> Vec<Rule> {
     // Of each packet one byte is compared; the set is for those few that it is true of.
     let from_a_bridge = |loopback| {
         [family(true), starts_127(loopback), vec![InputInterface(R0), InSet(R0, BRIDGES.into())]].concat()
     };
+    let to_several =
+        vec![PacketType(R0), NotEqual(R0, vec![TO_THE_HOST]), InputInterface(R0), InSet(R0, BRIDGES.into())];
     let by_a_port = vec![InputGroup(R0), Equal(R0, GROUP_PORT.to_ne_bytes().to_vec())];
-    let to_one = |frames| {
-        let from_a_bridge = vec![InputInterface(R0), InSet(R0, BRIDGES.into())];
-        rule("to one in a frame to all", [to_one_of_several(frames), from_a_bridge, drop()])
-    };
-    let mut rules = vec![
+    vec![
         rule("past the bridge", [by_a_port, drop()]),
         rule("no container reaches the host's loopback", [from_a_bridge(destination(true)), drop()]),
         rule("no container poses as the host", [from_a_bridge(source(true)), drop()]),
-    ];
-    rules.extend(GROUPS.map(to_one));
-    rules
+        rule("to several", [to_several, jump(BY_ITSELF)]),
+    ]
 }
 
 /// A neighbour on the LAN could send a packet to 127.0.0.1 on the wire. The kernel drops it, unless
@@ -354,14 +366,15 @@ fn published(v4: bool) -> Vec<Rule> {
 fn forward(Rules { strangers, .. }: Rules) -> Vec<Rule> {
     let into_a_bridge = || vec![OutputInterface(R0), InSet(R0, BRIDGES.into())];
     let out_of_a_bridge = || vec![InputInterface(R0), InSet(R0, BRIDGES.into())];
-    let pair = || vec![InputInterface(R0), OutputInterface(Register(4))];
     let neighbours = [pair(), vec![InSet(R0, NEIGHBOURS.into())]].concat();
     let not_neighbours = || [pair(), vec![NotInSet(R0, NEIGHBOURS.into())]].concat();
     let out_of_internal = vec![InputInterface(R0), InSet(R0, INTERNAL.into())];
     let into_internal = vec![OutputInterface(R0), InSet(R0, INTERNAL.into())];
     let linked = [client_and_port(true), vec![InSet(R0, LINKS4.into())]].concat();
+    let by_itself = [pair(), vec![InSet(R0, ITSELF.into())]].concat();
     let mut rules = vec![
         rule("answers", [answers(), accept()]),
+        rule("by a bridge itself", [by_itself, jump(BY_ITSELF)]),
         rule("nothing out of an internal network", [out_of_internal, not_neighbours(), drop()]),
         rule("nothing into an internal network", [into_internal, not_neighbours(), drop()]),
         rule("containers of one bridge", [neighbours, accept()]),
@@ -385,6 +398,42 @@ fn forward(Rules { strangers, .. }: Rules) -> Vec<Rule> {
         rules.push(rule("this host is no router but for containers", [family(*v4), strangers, drop()]));
     }
     rules
+}
+
+/// A frame to a neighbour's hardware address, to one that nobody has or to all doesn't come to the host's routing, whatever address is in it;
+/// but where br_netfilter shows it to connection tracking, it would count as sent, and what comes back from another network as an answer.
+/// From an internal network nothing may count so; from others, a neighbour may be the way to other hosts.
+fn by_itself() -> Vec<Rule> {
+    let elsewhere = |v4| {
+        let here = [vec![InputInterface(R0)], load(destination(v4), Register(4))].concat();
+        [here, vec![NotInSet(R0, subnet_sets(v4).on_link.into())]].concat()
+    };
+    let another_s = |v4| {
+        let known = [load(destination(v4), R0), vec![InSet(R0, subnet_sets(v4).all.into())]].concat();
+        rule("to another network, by a bridge itself", [family(v4), known, elsewhere(v4), drop()])
+    };
+    let nobody_s = |v4| {
+        let internal = vec![InputInterface(R0), InSet(R0, INTERNAL.into())];
+        let parts = [family(v4), internal, beyond_the_link(v4), elsewhere(v4), drop()];
+        rule("to others, by an internal network's bridge itself", parts)
+    };
+    vec![another_s(true), another_s(false), nobody_s(true), nobody_s(false)]
+}
+
+/// That the destination is neither a group nor of this link alone (169.254.0.0/16, 224.0.0.0/3; fe80::/10, ff00::/8).
+fn beyond_the_link(v4: bool) -> Vec<Expression> {
+    let (offset, _) = destination(v4);
+    let first_bits = |bits: u8| {
+        let first = NetworkHeader { offset, length: 1, to: R0 };
+        vec![first, Mask { register: R0, mask: vec![bits] }, NotEqual(R0, vec![bits])]
+    };
+    let not_link_local = vec![NetworkHeader { offset, length: 2, to: R0 }, NotEqual(R0, vec![169, 254])];
+    if v4 { [first_bits(0xe0), not_link_local].concat() } else { first_bits(0xfe) }
+}
+
+/// The interfaces that a packet comes and goes by.
+fn pair() -> Vec<Expression> {
+    vec![InputInterface(R0), OutputInterface(Register(4))]
 }
 
 /// What is sent to an address of a container's own, on its way into a bridge.

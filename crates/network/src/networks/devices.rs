@@ -161,15 +161,15 @@ impl Inner {
             devices.made.insert(spec.id.clone(), Made::Vlan(parent));
             return Ok(Device::Vlan(parent));
         };
-        // One that somebody else keeps may have ports and addresses that we know nothing about.
-        if self.config.bridge.as_ref() == Some(&plan.name) && bridge::find(host, &plan.name)?.is_none() {
+        // What is no bridge gets no rules, not for a moment. One that somebody else keeps may have ports and addresses that we know nothing
+        // about.
+        if bridge::find(host, &plan.name)?.is_none() && self.config.bridge.as_ref() == Some(&plan.name) {
             return Err(AttachError::NoBridge(plan.name));
         }
-        if let Some(rules) = publish::bridge_rules(spec) {
-            self.firewall.apply(&Change { add: vec![Item::Bridge(rules)], remove: Vec::new() })?;
-        }
+        let rules = publish::bridge_rules(spec).map(Item::Bridge);
+        let ruled = self.firewall.apply(&Change { add: rules.into_iter().collect(), remove: Vec::new() });
         let routed_loopback = matches!(devices.made.get(&spec.id), Some(Made::Bridge(_, true)));
-        let made = match bridge::make(host, &plan) {
+        let made = match ruled.and_then(|()| bridge::make(host, &plan)) {
             Ok(made) => made,
             Err(error) => {
                 self.take_rules_back(devices, spec);

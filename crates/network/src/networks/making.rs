@@ -70,10 +70,6 @@ impl<'a> Making<'a> {
         }
         let interface = self.interface(wish, spec, has)?;
         let settings = settings(wish, spec, &interface, default_ipv6)?;
-        let mut book = locked(&self.inner.book);
-        let endpoint_id = book.free_id(random_id).map_err(AttachError::Random)?;
-        let addresses = book.take_addresses(wish)?;
-        let first = addresses.ipv4.or(addresses.ipv6).map(|net| net.address());
         let mac = match &device {
             Device::Vlan(parent) if matches!(spec.driver, Driver::Ipvlan(_)) => {
                 parent.mac.map(Mac::from_octets)
@@ -87,6 +83,11 @@ impl<'a> Making<'a> {
                 "hardware address {mac} is the bridge's own: choose another"
             )));
         }
+        let mut book = locked(&self.inner.book);
+        let endpoint_id = book.free_id(random_id).map_err(AttachError::Random)?;
+        // From here on nothing may fail: they are this endpoint's.
+        let addresses = book.take_addresses(wish)?;
+        let first = addresses.ipv4.or(addresses.ipv6).map(|net| net.address());
         let mac = mac.or(first.map(Mac::of_address)).unwrap_or_else(|| Mac::of_id(&endpoint_id));
         let host_interface = self.inner.names.host_interface(&endpoint_id);
         let endpoint = Endpoint {

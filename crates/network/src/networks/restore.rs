@@ -12,13 +12,13 @@ use std::{
 
 use minke_netlink::{
     Error,
-    route::{Batch, Link, RouteSocket},
+    route::{Batch, BridgePort, Link, RouteSocket},
 };
 
 use super::{Inner, book::Living, devices::turn_forwarding_on, locked};
 use crate::{
     AttachError, Attachment, Endpoint, NetworkSpec, PublishedPort,
-    bridge::{self, BridgePlan, MadeBridge},
+    bridge::{self, BridgePlan, GROUP_PORT, MadeBridge},
     error::chain,
     firewall::Item,
     ports, publish, ready, sandbox, sysctl,
@@ -237,24 +237,21 @@ fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Res
     let (mut batch, mut strays, mut joined_again) = (Batch::new(), Vec::new(), Vec::new());
     for link in links {
         match owned.get(&link.name) {
-            // Whether bridged packets are filtered may have changed.
-            Some(owned)
-                if owned.isolated.is_some() && link.controller == Some(owned.bridge.index) && link.up =>
-            {
-                batch = batch.bridge_port_up(
-                    &link.name,
-                    owned.isolated == Some(true),
-                    link.ipv6_disabled.is_some(),
-                );
-            }
-            Some(owned) if link.controller != Some(owned.bridge.index) || !link.up => {
-                batch = batch.join_bridge(&link.name, owned.bridge.index);
-                batch = batch.bridge_port_up(
-                    &link.name,
-                    owned.isolated == Some(true),
-                    link.ipv6_disabled.is_some(),
-                );
-                joined_again.push((link.index, owned));
+            // Whether bridged packets are filtered may have changed, and what a port is like in an engine of before.
+            Some(owned) => {
+                let is_lost = link.controller != Some(owned.bridge.index) || !link.up;
+                if is_lost {
+                    batch = batch.join_bridge(&link.name, owned.bridge.index);
+                    joined_again.push((link.index, owned));
+                }
+                if is_lost || owned.isolated.is_some() || link.group != GROUP_PORT {
+                    let port = BridgePort {
+                        isolated: owned.isolated == Some(true),
+                        ipv6: link.ipv6_disabled.is_some(),
+                        group: GROUP_PORT,
+                    };
+                    batch = batch.bridge_port_up(&link.name, port);
+                }
             }
             None if link.controller.is_some_and(|index| bridges.contains(&index))
                 && inner.names.is_host_interface(&link.name) =>

@@ -81,13 +81,16 @@ fn what_is_pinned_goes_with_the_container() {
     world.on_host(|| networks.close()).unwrap();
 }
 
-/// Says what hardware address a sandbox's gateway has.
+/// Says what hardware address a sandbox's gateway has; one without gets one that isn't there.
 fn mislead(sandbox: &minke_network::Attached, mac: [u8; 6]) {
-    let gateway = sandbox.attachment.bridge().into();
+    let endpoint = &sandbox.attachment.endpoints[0];
+    let nobody = std::net::Ipv4Addr::from_bits(sandbox.attachment.ip().to_bits() + 99);
+    let gateway = endpoint.gateway_ipv4.unwrap_or(nobody).into();
     inside(&sandbox.netns, || {
         let mut route = RouteSocket::open().unwrap();
         let index = route.link("eth0").unwrap().unwrap().index;
-        route.run(Batch::new().fixed_neighbour(index, gateway, mac)).unwrap();
+        let batch = Batch::new().fixed_neighbour(index, gateway, mac);
+        route.run(batch.default_route(index, gateway)).unwrap();
     });
 }
 
@@ -106,6 +109,25 @@ fn nothing_reaches_the_host_past_the_bridge() {
     }
 }
 
+/// Nor does a bridge learn from them who is where.
+#[test]
+fn nobody_gets_what_is_another_s() {
+    let world = World::new();
+    let networks = world.networks("thief");
+    let [thief, other] = [(), ()].map(|()| world.attach(&networks, vec![]));
+    serve_udp(&other.netns, "other", 9000);
+    let ask = || ask_udp(&world.host, other.attachment.ip(), 9000);
+    assert!(ask().is_ok());
+    inside(&thief.netns, || {
+        let mut route = RouteSocket::open().unwrap();
+        let stolen = other.attachment.endpoints[0].mac.octets();
+        route.run(Batch::new().hardware_address("eth0", stolen)).unwrap();
+    });
+    mislead(&thief, [0x01, 0x80, 0xc2, 0, 0, 0x0e]);
+    assert!(ask_udp(&thief.netns, thief.attachment.bridge(), 9000).is_err());
+    assert!(ask().is_ok());
+}
+
 /// Connection tracking would take what comes back for answers.
 #[test]
 fn a_frame_to_all_opens_no_way_to_another_network() {
@@ -122,13 +144,16 @@ fn a_frame_to_all_opens_no_way_to_another_network() {
         socket.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
         socket
     });
-    for (from, to) in [(0, 1), (1, 0), (0, 2)] {
-        mislead(&boxes[from], [0xff; 6]);
+    let own = |number: usize| boxes[number].attachment.endpoints[0].mac.octets();
+    let ways = [(0, 1), (1, 0), (0, 2), (2, 0)];
+    let towards = |from| [[0xff; 6], own(from), [2, 0, 0, 0, 0, 99], [0x33, 0x33, 0, 0, 0, 1]];
+    for (from, to, mac) in ways.into_iter().flat_map(|(from, to)| towards(from).map(|mac| (from, to, mac))) {
+        mislead(&boxes[from], mac);
         let address = |number: usize| (boxes[number].attachment.ip(), 9000);
         sockets[from].send_to(b"open", address(to)).unwrap();
         let _ = sockets[to].send_to(b"through", address(from));
-        assert!(sockets[from].recv(&mut [0; 16]).is_err(), "{to} has come to {from}");
-        assert!(sockets[to].recv(&mut [0; 16]).is_err(), "{from} has come to {to}");
+        assert!(sockets[from].recv(&mut [0; 16]).is_err(), "{to} has come to {from}, {mac:x?}");
+        assert!(sockets[to].recv(&mut [0; 16]).is_err(), "{from} has come to {to}, {mac:x?}");
     }
 }
 
@@ -139,8 +164,12 @@ fn nobody_takes_the_bridge_s_own_hardware_address() {
     let app = world.attach(&networks, vec![]);
     let mut wish = request(vec![]);
     wish.endpoints[0].mac = Some(minke_network::Mac::of_address(app.attachment.bridge().into()));
-    let error = world.on_host(|| networks.attach(wish)).unwrap_err().to_string();
+    wish.endpoints[0].ipv4 = Some(std::net::Ipv4Addr::from_bits(app.attachment.ip().to_bits() + 9));
+    let error = world.on_host(|| networks.attach(wish.clone())).unwrap_err().to_string();
     assert!(error.contains("bridge's own"), "{error}");
+    // Its address is free.
+    wish.endpoints[0].mac = None;
+    assert!(world.on_host(|| networks.attach(wish)).is_ok());
     serve_tcp(&world.host, "host", 9090);
     assert!(ask_tcp(&app.netns, HOST, 9090).is_ok());
 }
