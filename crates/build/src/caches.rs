@@ -38,6 +38,11 @@ pub(crate) struct CacheName<'a> {
 }
 
 impl CacheName<'_> {
+    /// What tells two of one build apart.
+    pub(crate) fn digest(&self) -> Digest {
+        self.key("cache mount").digest()
+    }
+
     fn key(&self, kind: &str) -> Key {
         let mut key = Key::new(kind).and(self.id);
         if let Some(content) = self.content {
@@ -64,6 +69,8 @@ struct Users {
     counts: HashMap<String, usize>,
     /// One after the other.
     turns: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
+    /// Directories that go with their last step.
+    leaving: HashSet<String>,
 }
 
 /// What is remembered of one, beside its files.
@@ -115,19 +122,31 @@ impl Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         let names = std::mem::take(self.names.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let trash: Vec<PathBuf> = names.iter().filter_map(|name| self.owner.discard(name).ok()?).collect();
-        let delete = move || {
-            for path in trash {
-                if let Err(error) = tree::remove_all(&path) {
-                    tracing::warn!(%error, path = %path.display(), "delete a cache mount of a build without cache");
-                }
+        // A step of a build that was given up may still fill one.
+        delete(names.iter().filter_map(|name| self.owner.discard(name, true).ok()?).collect());
+    }
+}
+
+/// Deletes what nobody can take any more. It may take a while, and nobody waits for it.
+fn delete(trash: Vec<PathBuf>) {
+    let delete = move || {
+        for path in trash {
+            if let Err(error) = tree::remove_all(&path) {
+                tracing::warn!(%error, path = %path.display(), "delete a cache mount of a build without cache");
             }
-        };
-        // It may take a while, and nobody waits for it.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
-            Err(_) => delete(),
         }
+    };
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(delete)),
+        Err(_) => delete(),
+    }
+}
+
+/// An empty directory, whatever was there.
+fn begin_anew(path: &Path) -> io::Result<()> {
+    match tree::remove_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::DirBuilder::new().recursive(true).mode(0o755).create(path),
     }
 }
 
@@ -142,7 +161,7 @@ impl CacheMounts {
 
     /// The directory of a cache; waits for others where sharing is `locked`.
     pub(crate) async fn take(self: &Arc<Self>, name: CacheName<'_>, sharing: Sharing) -> io::Result<Taken> {
-        self.take_named(name.id, name.key("cache mount").digest().hex(), sharing).await
+        self.take_named(name.id, name.digest().hex(), sharing).await
     }
 
     async fn take_named(self: &Arc<Self>, id: &str, base: String, sharing: Sharing) -> io::Result<Taken> {
@@ -161,20 +180,14 @@ impl CacheMounts {
         let path = self.directory.join(&name).join("fs");
         let mut taken = Taken { owner: Arc::clone(self), name, path, filling: None, _turn: turn };
         let filling = self.turn(&format!("fill {}", taken.name)).lock_owned().await;
-        let known = read(&taken.note()).filter(|known| !known.is_unfilled);
+        let known = read(&taken.note())?.filter(|known| !known.is_unfilled);
         let is_new = known.is_none();
-        let mut note = known.unwrap_or_else(|| Note {
-            id: id.to_owned(),
-            created: now(),
-            is_unfilled: true,
-            ..Note::default()
-        });
+        let mut note = known.unwrap_or_else(|| Note { created: now(), is_unfilled: true, ..Note::default() });
+        id.clone_into(&mut note.id);
         (note.used, note.uses) = (now(), note.uses + 1);
         if is_new {
-            match tree::remove_all(&taken.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => fs::DirBuilder::new().recursive(true).mode(0o755).create(&taken.path)?,
-            }
+            let path = taken.path.clone();
+            tokio::task::spawn_blocking(move || begin_anew(&path)).await.map_err(io::Error::other)??;
         }
         taken.write(&note)?;
         taken.filling = is_new.then_some((note, filling));
@@ -200,7 +213,7 @@ impl CacheMounts {
             if name.starts_with(TRASH) {
                 continue;
             }
-            let Some(note) = read(&entry.path().join("note.json")) else { continue };
+            let Ok(Some(note)) = read(&entry.path().join("note.json")) else { continue };
             let in_use = self.users().counts.contains_key(&name);
             entries.push((
                 name.clone(),
@@ -222,16 +235,19 @@ impl CacheMounts {
 
     /// Deletes one that nobody uses.
     pub(crate) fn delete(&self, name: &str) -> io::Result<bool> {
-        match self.discard(name)? {
+        match self.discard(name, false)? {
             Some(trash) => tree::remove_all(&trash).map(|()| true),
             None => Ok(false),
         }
     }
 
-    /// Takes one out of use that nobody uses; what is left of it is to be deleted.
-    fn discard(&self, name: &str) -> io::Result<Option<PathBuf>> {
-        let users = self.users();
+    /// Takes one out of use that nobody uses, or does it `later`; what is left of it is to be deleted.
+    fn discard(&self, name: &str, later: bool) -> io::Result<Option<PathBuf>> {
+        let mut users = self.users();
         if users.counts.contains_key(name) {
+            if later {
+                users.leaving.insert(name.to_owned());
+            }
             return Ok(None);
         }
         let trash = self.directory.join(format!("{TRASH}{name}"));
@@ -285,13 +301,22 @@ impl Drop for Taken {
             *count -= 1;
             if *count == 0 {
                 users.counts.remove(&self.name);
+                if users.leaving.remove(&self.name) {
+                    std::mem::drop(users);
+                    delete(self.owner.discard(&self.name, false).ok().flatten().into_iter().collect());
+                }
             }
         }
     }
 }
 
-fn read(path: &Path) -> Option<Note> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+/// The note of a cache; nothing where there is none. One that can't be understood loses what it says, and not the files.
+fn read(path: &Path) -> io::Result<Option<Note>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text).unwrap_or_default())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -364,9 +389,25 @@ mod tests {
         assert!(first != kept && again.path == first && !again.is_new());
         assert!(Fresh::new(&mounts).take(plain("a"), Sharing::Shared).await.unwrap().is_new());
         drop(again);
+        let given_up = fresh.take(plain("b"), Sharing::Shared).await.unwrap();
         drop(fresh);
         assert!(kept.is_dir() && !first.exists());
+        assert_eq!(mounts.entries().len(), 2);
+        drop(given_up);
         assert_eq!(mounts.entries().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_note_costs_no_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = Arc::new(CacheMounts::new(dir.path().to_owned()));
+        let mut taken = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
+        fs::write(taken.path.join("kept"), "").unwrap();
+        taken.filled().unwrap();
+        fs::write(taken.note(), "").unwrap();
+        let again = mounts.take(plain("a"), Sharing::Shared).await.unwrap();
+        assert!(!again.is_new() && again.path.join("kept").exists());
+        assert_eq!(mounts.entries()[0].1.description, "cached mount a");
     }
 
     #[tokio::test]

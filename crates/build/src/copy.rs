@@ -299,7 +299,8 @@ impl Copier<'_> {
             FileType::RegularFile => {
                 let from = File::from(open_in(source, name, OFlags::RDONLY)?);
                 let mut to = create(target, new_name)?;
-                copy_bytes(&from, &mut to, stat, walk)?;
+                let length = u64::try_from(stat.st_size).unwrap_or(0);
+                copy_bytes(&from, &mut to, length, walk)?;
                 self.own_and_mode(to.as_fd(), stat.st_uid, stat.st_gid, stat.st_mode, false)?;
                 copy_xattrs(from.as_fd(), to.as_fd());
                 return set_times(&to, stat.st_mtime, stat.st_mtime_nsec);
@@ -367,8 +368,7 @@ fn clear(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
 }
 
 /// In the kernel where it can, which shares blocks on file systems that have that. What holds no data stays a hole.
-fn copy_bytes(from: &File, to: &mut File, stat: &Stat, walk: Walk<'_>) -> io::Result<()> {
-    let length = u64::try_from(stat.st_size).unwrap_or(0);
+pub(crate) fn copy_bytes(from: &File, to: &mut File, length: u64, walk: Walk<'_>) -> io::Result<()> {
     let mut at = 0;
     while at < length {
         walk.go_on()?;

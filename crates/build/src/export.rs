@@ -4,6 +4,7 @@ mod files;
 pub(crate) mod form;
 mod image;
 mod layout;
+mod merge;
 mod statements;
 
 pub(crate) use image::image_config;

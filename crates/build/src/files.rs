@@ -55,7 +55,7 @@ pub(crate) fn matches(root: &Root, pattern: &str, walk: Walk<'_>) -> Result<Vec<
         return Ok(one(root, Path::new(&format!("/{}", parts.join("/"))), walk)?.into_iter().collect());
     }
     let mut matches = Vec::new();
-    for path in expanded(root, Path::new("/"), pattern, false)? {
+    for path in expanded(root, Path::new("/"), pattern, false, walk)? {
         matches.extend(one(root, &path, walk)?);
     }
     Ok(matches)
@@ -70,8 +70,8 @@ pub(crate) fn matches_below(
     walk: Walk<'_>,
 ) -> Result<Vec<Match>, BuildError> {
     let mut matches = Vec::new();
-    for place in expanded(root, Path::new("/"), pivot, true)? {
-        for path in expanded(root, &place, pattern, true)? {
+    for place in expanded(root, Path::new("/"), pivot, true, walk)? {
+        for path in expanded(root, &place, pattern, true, walk)? {
             let name = path.strip_prefix(&place).unwrap_or(&path).to_owned();
             matches.extend(one(root, &path, walk)?.map(|found| Match {
                 name,
@@ -88,7 +88,13 @@ pub(crate) fn matches_below(
 
 /// The paths below `from` that a pattern means, sorted. `**` means what `*` does, unless it is `deep`: then it is any number of
 /// directories. Links are followed up to the first wildcard, as in BuildKit: what that matches is gone through as it is.
-fn expanded(root: &Root, from: &Path, pattern: &str, deep: bool) -> Result<Vec<PathBuf>, BuildError> {
+fn expanded(
+    root: &Root,
+    from: &Path,
+    pattern: &str,
+    deep: bool,
+    walk: Walk<'_>,
+) -> Result<Vec<PathBuf>, BuildError> {
     let mut found = vec![from.to_owned()];
     let mut is_matched = false;
     for part in parts(pattern) {
@@ -103,13 +109,14 @@ fn expanded(root: &Root, from: &Path, pattern: &str, deep: bool) -> Result<Vec<P
         let glob = glob.map_err(|error| BuildError::Invalid(format!("{pattern:?}: {error}")))?;
         for directory in &found {
             if is_deep {
-                below(root, directory, &mut next)?;
+                below(root, directory, &mut next, walk)?;
                 continue;
             }
             let Some(glob) = &glob else {
                 next.push(directory.join(part));
                 continue;
             };
+            walk.go_on().map_err(|error| unreadable(directory, &error))?;
             let Ok(handle) = root.open_at(directory, OFlags::RDONLY | OFlags::DIRECTORY) else { continue };
             let names = names(&handle).map_err(|error| unreadable(directory, &error))?;
             let matching = names.iter().filter(|name| glob.matches(&name.to_string_lossy()));
@@ -137,7 +144,7 @@ fn too_many(what: impl std::fmt::Debug) -> BuildError {
 }
 
 /// A directory and all below it, links not followed.
-fn below(root: &Root, directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), BuildError> {
+fn below(root: &Root, directory: &Path, found: &mut Vec<PathBuf>, walk: Walk<'_>) -> Result<(), BuildError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let deepest = directory.components().count() + DEEPEST;
     let mut waiting = vec![directory.to_owned()];
@@ -147,6 +154,7 @@ fn below(root: &Root, directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), 
             return Err(too_many(directory));
         }
         let failed = |error: io::Error| unreadable(&directory, &error);
+        walk.go_on().map_err(failed)?;
         for name in names(&handle).map_err(failed)? {
             let stat = stat_in(&handle, &name).map_err(failed)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {

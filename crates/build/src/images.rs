@@ -56,9 +56,7 @@ impl BaseImage {
 
     /// What it runs on, where it says so.
     pub(crate) fn platform(&self) -> Option<Platform> {
-        let config = &self.config;
-        let has = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
-        (!config.architecture.is_empty()).then_some(has)
+        (!self.config.architecture.is_empty()).then(|| platform_of(&self.config))
     }
 
     /// What steps on it are cached by: its files alone.
@@ -105,8 +103,14 @@ async fn find_or_pull(
             return hold(engine, origin, image).await;
         }
     }
-    pull(engine, client, origin, node).await?;
-    let image = here().ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))?;
+    let image = pull(engine, client, origin, node).await.map_err(|mut error| {
+        if let (BuildError::Client(error), Some(other)) = (&mut error, here().filter(|image| !fits(image))) {
+            let platform = platform_of(&other.config);
+            error.message +=
+                &format!(" (the one that is here is for {platform}; --platform={platform} asks for it)");
+        }
+        error
+    })?;
     hold(engine, origin, image).await
 }
 
@@ -118,11 +122,13 @@ async fn of_index(engine: &Engine, origin: &ImageOrigin) -> Result<Option<Image>
     found.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
-/// Whether the image is for the platform that is asked for, or for another when none was named.
+/// Whether the image is for the platform that is wanted.
 fn suits(image: &Image, origin: &ImageOrigin) -> bool {
-    let config = &image.config;
-    let has = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
-    config.architecture.is_empty() || origin.platform.suitability(&has) > 0 || !origin.is_platform_asked_for
+    image.config.architecture.is_empty() || origin.platform.suitability(&platform_of(&image.config)) > 0
+}
+
+fn platform_of(config: &ImageConfig) -> Platform {
+    Platform::normalised(&config.os, &config.architecture, config.variant.as_deref())
 }
 
 async fn hold(engine: &Engine, origin: &ImageOrigin, image: Image) -> Result<BaseImage, BuildError> {
@@ -163,7 +169,12 @@ pub(crate) async fn hold_layers(
     held.await.map_err(|error| failed(&error))?
 }
 
-async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Node) -> Result<(), BuildError> {
+async fn pull(
+    engine: &Engine,
+    client: &Client,
+    origin: &ImageOrigin,
+    node: &Node,
+) -> Result<Image, BuildError> {
     let credentials = match &client.auth {
         Some(auth) => auth.credentials(origin.reference.domain()).await?,
         None => None,
@@ -173,10 +184,11 @@ async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Nod
         image: origin.reference.to_string(),
         tag: None,
         platform: origin.is_platform_asked_for.then(|| platform.to_string()),
-        any_sole_platform: true,
+        for_build: true,
         credentials,
     };
     let mut stream = engine.image_pull(options).await?;
+    let mut came = None;
     while let Some(event) = stream.next().await {
         match event {
             Ok(TransferEvent::Progress { id, action, current, total }) => {
@@ -192,7 +204,8 @@ async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Nod
                     completed: (current == total).then_some(now),
                 }));
             }
-            Ok(_) => {}
+            Ok(TransferEvent::Image(id)) => came = Some(id),
+            Ok(TransferEvent::Status { .. } | TransferEvent::Aux(_)) => {}
             Err(error) => {
                 return Err(BuildError::Client(ContextError::invalid(format!(
                     "{}: {error}",
@@ -201,5 +214,6 @@ async fn pull(engine: &Engine, client: &Client, origin: &ImageOrigin, node: &Nod
             }
         }
     }
-    Ok(())
+    let image = came.and_then(|id| engine.image_store().find(&id.to_string()).ok());
+    image.ok_or_else(|| BuildError::Invalid(format!("{}: not found", origin.reference)))
 }

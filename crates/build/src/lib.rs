@@ -44,7 +44,7 @@ pub use context::{Context, ContextError, Tree, Wanted};
 pub use directory::{DirectoryContext, NoContext, Subdirectory};
 pub use error::BuildError;
 pub use output::{BuildResult, Destination, Output, OutputKind, ToldProvenance};
-pub use prepare::{lower_case_dockerfile, read_dockerfile};
+pub use prepare::{lower_case_dockerfile, outline, read_dockerfile};
 pub use progress::{Event, LogStream, Progress, Status, Step, Vertex, Warning};
 pub use remote::{RemoteContext, fetch};
 pub use request::{

@@ -16,6 +16,7 @@ use minke_dockerfile::{
     evaluate::{Action, CopySource, Evaluated, MountKind, PROXIES, PathSource},
     expand::Expander,
     lint::{CheckConfig, Linter},
+    outline::Outline,
     plan::{Options, Origin, Plan, StageId},
 };
 use minke_model::Platform;
@@ -182,6 +183,16 @@ fn unused_args(file: &Dockerfile, request: &BuildRequest) -> Vec<String> {
             || name.starts_with("BUILDKIT_")
     };
     request.args.keys().filter(|name| !means_something(name)).cloned().collect()
+}
+
+/// What the target of a request takes.
+///
+/// # Errors
+/// [`BuildError`] where the file can't be built for what is asked.
+pub fn outline<'a>(request: &BuildRequest, file: &'a Dockerfile) -> Result<Outline<'a>, BuildError> {
+    let platform = platforms(request)?.into_iter().next().flatten();
+    let options = options(request, platform, false);
+    minke_dockerfile::outline::outline(file, &options).map_err(|diagnostic| told(&diagnostic))
 }
 
 /// The options of the language's plan.

@@ -2,7 +2,7 @@
 //! that nobody waits for any more ends.
 
 use std::{
-    io,
+    io::{self, Read},
     path::Path,
     sync::{
         Arc,
@@ -22,6 +22,37 @@ static TURNS: Semaphore = Semaphore::const_new(MOST);
 /// A walk's way to know that nobody waits for it.
 #[derive(Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// When nobody waits for it: then nobody sees the error either.
+    pub(crate) fn go_on(&self) -> io::Result<()> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("the build was given up")),
+            false => Ok(()),
+        }
+    }
+
+    /// What is read until nobody waits for it.
+    pub(crate) fn reading<R: Read>(&self, from: R) -> Reading<'_, R> {
+        Reading { from, stop: self }
+    }
+}
+
+/// A reader that ends with its walk.
+pub(crate) struct Reading<'a, R> {
+    from: R,
+    stop: &'a Stop,
+}
+
+impl<R: Read> Read for Reading<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stop.go_on()?;
+        self.from.read(into)
+    }
+}
 
 /// What to leave out of a walk.
 #[derive(Clone, Copy)]
@@ -75,15 +106,12 @@ impl<'a> Walk<'a> {
         Ok((self.excluded)(path))
     }
 
-    /// Whether to go on.
+    /// As [`Stop::go_on`].
     ///
     /// # Errors
-    /// When nobody waits for it: then nobody sees the error either.
+    /// The same.
     pub(crate) fn go_on(&self) -> io::Result<()> {
-        match self.stop.0.load(Ordering::Relaxed) {
-            true => Err(io::Error::other("the build was given up")),
-            false => Ok(()),
-        }
+        self.stop.go_on()
     }
 }
 

@@ -169,7 +169,11 @@ async fn answer(
             let dockerfile = dockerfile.map_err(|wrong| failure::wrong(&wrong, &build.feed))?;
             let metadata = match question {
                 "frontend.targets" => questions::targets(&dockerfile),
-                _ => questions::outline(&dockerfile, &attributes.request.target, &attributes.request.args)?,
+                _ => {
+                    let outline = minke_build::outline(&attributes.request, &dockerfile)
+                        .map_err(|error| failure::status(&error, &build.feed))?;
+                    questions::outline(&dockerfile, &outline)
+                }
             };
             Ok(Outcome { reference: None, metadata })
         }

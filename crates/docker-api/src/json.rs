@@ -147,8 +147,8 @@ fn loosen(body: &mut Value) {
     }
 }
 
-/// A value whose objects give their fields in whatever case of letters they are written, as Go takes them (encoding/json,
-/// `Unmarshal`). Only the fields of a type are meant; the keys of a map are what they are.
+/// A value as Go takes it (encoding/json, `Unmarshal`): objects give their fields in whatever case of letters they are written
+/// (only the fields of a type are meant, the keys of a map are what they are), and `null` is nothing of the kind that is wanted.
 struct AnyCase(Value);
 
 impl<'de> IntoDeserializer<'de, serde_json::Error> for AnyCase {
@@ -157,6 +157,15 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for AnyCase {
     fn into_deserializer(self) -> Self {
         self
     }
+}
+
+/// What `null` is of each kind.
+macro_rules! nothing {
+    ($($method:ident $visit:ident $nothing:expr),*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            if self.0.is_null() { visitor.$visit($nothing) } else { self.deserialize_any(visitor) }
+        })*
+    };
 }
 
 impl<'de> Deserializer<'de> for AnyCase {
@@ -217,9 +226,15 @@ impl<'de> Deserializer<'de> for AnyCase {
         self.0.deserialize_enum(name, variants, visitor)
     }
 
+    nothing! {
+        deserialize_bool visit_bool false, deserialize_i32 visit_i32 0, deserialize_i64 visit_i64 0, deserialize_u16 visit_u16 0,
+        deserialize_u32 visit_u32 0, deserialize_u64 visit_u64 0, deserialize_f64 visit_f64 0.0, deserialize_str visit_str "",
+        deserialize_string visit_str "", deserialize_seq visit_seq SeqDeserializer::new(std::iter::empty::<Self>()),
+        deserialize_map visit_map MapDeserializer::new(std::iter::empty::<(String, Self)>())
+    }
+
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+        i8 i16 i128 u8 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }
 
@@ -247,13 +262,14 @@ mod tests {
 
     #[test]
     fn what_go_takes_is_taken() {
-        let body = r#"{"Image":"a","Cmd":"sh","Env":null,"ExposedPorts":{"80/tcp":null},"HostConfig":
+        let body = r#"{"Image":"a","Cmd":"sh","Env":null,"Labels":{"a":null},"ExposedPorts":{"80/tcp":null},"HostConfig":
             {"Binds":null,"RestartPolicy":{"Name":""},"CgroupnsMode":"","Isolation":"","CapAdd":"NET_ADMIN","PortBindings":{"80/tcp":null}},"Unknown":1}"#;
         let (body, unknown): (ContainerCreateBody, _) = parse(body.as_bytes()).unwrap();
         assert_eq!(unknown, [UnknownField { path: "Unknown".into(), value: 1.into() }]);
         assert_eq!(body.cmd.unwrap(), ["sh"]);
         assert_eq!(body.host_config.unwrap().cap_add.unwrap(), ["NET_ADMIN"]);
         assert_eq!(body.exposed_ports.unwrap(), ["80/tcp"]);
+        assert_eq!(body.labels.unwrap()["a"], "");
     }
 
     #[test]

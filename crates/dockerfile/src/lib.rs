@@ -21,6 +21,7 @@ pub mod expand;
 pub mod ignore;
 pub mod limits;
 pub mod lint;
+pub mod outline;
 mod parse;
 mod paths;
 pub mod plan;

@@ -65,8 +65,14 @@ impl Engine {
     ) -> Logs {
         let now = || {
             let path = self.inner().places(&container.id).log(&container.id);
-            let metadata = std::fs::metadata(path).ok();
-            metadata.map(|metadata| LogPlace { inode: metadata.ino(), length: metadata.len() })
+            match std::fs::metadata(path) {
+                Ok(metadata) => Some(LogPlace { inode: metadata.ino(), length: metadata.len() }),
+                // Whatever will be in it comes later.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Some(LogPlace { inode: 0, length: 0 })
+                }
+                Err(_) => None,
+            }
         };
         let end = place.or_else(now).map_or(End::Now, End::Place);
         self.logs_until(container, options, None, end)

@@ -420,7 +420,7 @@ impl Place<'_> {
         };
         let unpacked = archive::decompress(source)
             .map_err(archive::UnpackError::Read)
-            .and_then(|source| archive::unpack(source, into.as_fd(), &options));
+            .and_then(|source| archive::unpack(self.stop.reading(source), into.as_fd(), &options));
         match unpacked {
             Ok(_) => Ok(()),
             Err(error) => match failed(&error) {

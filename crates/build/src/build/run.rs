@@ -15,7 +15,7 @@ use std::{
 
 use minke_dockerfile::{
     ast::{NetworkMode, SecurityMode},
-    evaluate::{Mount, MountKind, Owner, RunStep},
+    evaluate::{Mount, MountKind, Owner, RunStep, Sharing},
     plan::Origin,
 };
 use minke_engine::{
@@ -29,7 +29,7 @@ use crate::{
     BuildError, BuildRequest, LogStream, NetworkMode as Requested,
     cache::{Key, failed},
     caches::{self, CacheName, Taken},
-    copy::Copier,
+    copy::{Copier, copy_bytes},
     files::{Match, matches},
     ssh::Forward,
     walk::{Stop, Walk, apart},
@@ -43,7 +43,7 @@ const LONGEST_LOG: u64 = 2 << 20;
 struct Prepared {
     mounts: Vec<StepMount>,
     environment: Vec<String>,
-    _caches: Vec<Taken>,
+    caches: Vec<(Digest, Taken)>,
     _agents: Vec<Forward>,
 }
 
@@ -177,23 +177,45 @@ impl Work<'_> {
     ) -> Result<(), BuildError> {
         let MountKind::Cache { id, source, sharing, owner, .. } = &mount.kind else { return Ok(()) };
         let name = CacheName { id, content: begin.map(|(_, content)| content), owner: *owner };
+        let key = name.digest();
+        // One that is mounted twice is taken once: the step would wait for itself.
+        if !prepared.caches.iter().any(|(other, _)| *other == key) {
+            let taken = self.cache(name, *sharing, begin, *owner, source).await?;
+            prepared.caches.push((key, taken));
+        }
+        let Some((_, taken)) = prepared.caches.iter().find(|(other, _)| *other == key) else { return Ok(()) };
+        let kind = StepMountKind::Bind(place(&taken.path)?);
+        let read_only = mount.read_only;
+        prepared.mounts.extend(mount.target.clone().map(|target| StepMount { target, read_only, kind }));
+        Ok(())
+    }
+
+    /// A cache with what it begins with.
+    async fn cache(
+        &self,
+        name: CacheName<'_>,
+        sharing: Sharing,
+        begin: Option<(&Files, &Digest)>,
+        owner: Owner,
+        source: &str,
+    ) -> Result<Taken, BuildError> {
         let taken = match self.build.is_uncached(self.stage) {
-            true => self.build.fresh.take(name, *sharing).await,
-            false => self.build.mounts.take(name, *sharing).await,
+            true => self.build.fresh.take(name, sharing).await,
+            false => self.build.mounts.take(name, sharing).await,
         };
         let made = |error: std::io::Error| local("make a cache mount", &error);
         let mut taken = taken.map_err(made)?;
         if taken.is_new() {
             let begun = match begin {
                 Some((files, _)) => {
-                    let (files, source) = (files.clone(), source.clone());
+                    let (files, source) = (files.clone(), source.to_owned());
                     // It goes along, so that nobody has it as long as it may be written to.
                     let filled = apart(move |stop| {
                         fill(&taken.path, &files, &source, stop).map(|owner| (taken, owner))
                     });
-                    let (filled, owner) = filled.await?;
+                    let (filled, begun) = filled.await?;
                     taken = filled;
-                    owner
+                    begun
                 }
                 None => Owner::default(),
             };
@@ -205,11 +227,7 @@ impl Work<'_> {
             own(&taken.path, owner, caches::MODE).map_err(made)?;
             taken.filled().map_err(made)?;
         }
-        let kind = StepMountKind::Bind(place(&taken.path)?);
-        let read_only = mount.read_only;
-        prepared.mounts.extend(mount.target.clone().map(|target| StepMount { target, read_only, kind }));
-        prepared._caches.push(taken);
-        Ok(())
+        Ok(taken)
     }
 
     async fn secret(
@@ -440,7 +458,7 @@ fn bind(
         return match (read_only, is_directory) {
             (true, _) => Ok(StepMountKind::Bind(handle)),
             (false, true) => Ok(StepMountKind::Overlay(vec![handle])),
-            (false, false) => writable_copy(workspace, number, files, path),
+            (false, false) => writable_copy(workspace, number, files, path, stop),
         };
     };
     match layers_at(lower, path) {
@@ -449,7 +467,7 @@ fn bind(
             Ok(StepMountKind::Overlay(handles))
         }
         Ok(LayersAt::File(file)) if read_only => Ok(StepMountKind::Bind(place(&file)?)),
-        Ok(LayersAt::File(_)) => writable_copy(workspace, number, files, path),
+        Ok(LayersAt::File(_)) => writable_copy(workspace, number, files, path, stop),
         Err(_) => Err(missing()),
     }
 }
@@ -467,14 +485,15 @@ fn writable_copy(
     number: usize,
     files: &Files,
     path: &Path,
+    stop: &Stop,
 ) -> Result<StepMountKind, BuildError> {
     let from = files.root.open_at(&Path::new("/").join(path), OFlags::RDONLY);
     let copy = workspace.directory().join(format!("mount-{number}"));
     let copied = from.and_then(|from| {
-        let mut from = fs::File::from(from);
-        let mode = from.metadata()?.permissions();
-        std::io::copy(&mut from, &mut fs::File::create_new(&copy)?)?;
-        fs::set_permissions(&copy, mode)
+        let from = fs::File::from(from);
+        let metadata = from.metadata()?;
+        copy_bytes(&from, &mut fs::File::create_new(&copy)?, metadata.len(), Walk::all(stop))?;
+        fs::set_permissions(&copy, metadata.permissions())
     });
     copied.map_err(|error| local("copy a file to be mounted", &error))?;
     Ok(StepMountKind::Bind(place(&copy)?))

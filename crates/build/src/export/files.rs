@@ -1,4 +1,5 @@
-//! The files of a result, as a directory or as a tar; those of several platforms in a directory each.
+//! The files of a result, as a directory or as a tar; those of several platforms in a directory each unless they are to be
+//! in one.
 
 use std::{
     collections::BTreeSet,
@@ -7,14 +8,15 @@ use std::{
     sync::Arc,
 };
 
+use minke_dockerfile::csv;
 use minke_engine::ByteStream;
 use minke_image::archive;
 use minke_kernel::path::Root;
 use rustix::fs::OFlags;
 
-use super::{Finished, statements};
+use super::{Finished, merge, statements};
 use crate::{
-    BuildError, Output, Tree,
+    BuildError, Output, OutputKind, Tree,
     attest::Attested,
     build::{Build, State},
     copy::Copier,
@@ -87,18 +89,21 @@ pub(super) async fn directory(
     let workspace = Arc::new(first.build.engine.build_workspace()?);
     let mut sources = Vec::with_capacity(finished.len());
     let prefix = output.attributes.get("attestation-prefix").map_or("", String::as_str);
+    let (several, split) = (finished.len() > 1, is_split(output, finished.len())?);
     for (number, one) in finished.iter().enumerate() {
-        let folder = match finished.len() {
-            1 => "/".to_owned(),
-            _ => format!("/{}", one.build.platform.to_string().replace('/', "_")),
-        };
-        let said = attested.get(number).map(|attested| statements::of(attested, prefix)).transpose()?;
-        sources.push((root(&one.build, &one.state)?, folder, one.state.clone(), said.unwrap_or_default()));
+        let platform = one.build.platform.to_string();
+        let name = platform.replace('/', "_");
+        let said = attested
+            .get(number)
+            .map(|attested| statements::of(attested, prefix, (several && !split).then_some(name.as_str())));
+        let said = said.transpose()?.unwrap_or_default();
+        let folder = if several || split { format!("/{name}") } else { "/".to_owned() };
+        sources.push((root(&one.build, &one.state)?, folder, platform, one.state.clone(), said));
     }
     let copied = apart(move |stop| {
         let to = Root::open(&workspace.upper())
             .map_err(|error| BuildError::Failed(format!("open a workspace: {error}")))?;
-        for (root, folder, _held, said) in &sources {
+        for (root, folder, _, _held, said) in &sources {
             let mut copier = Copier {
                 to: &to,
                 owner: None,
@@ -109,11 +114,31 @@ pub(super) async fn directory(
             };
             let all = Match::default();
             copier.copy(root, &all, folder, false, Walk::all(stop))?;
-            statements::write(&to, folder, said)?;
+            statements::write(&to, folder, said, stop)?;
         }
-        Ok(Tree::new(workspace.upper(), workspace))
+        if split || !several {
+            return Ok(Tree::new(workspace.upper(), workspace));
+        }
+        let opened = |folder: &str| {
+            let opened = to.open_at(Path::new(folder), OFlags::RDONLY | OFlags::DIRECTORY);
+            opened.map_err(|error| BuildError::Failed(format!("open the result: {error}")))
+        };
+        let all = sources.first().map_or("/", |(_, folder, ..)| folder);
+        for (_, folder, platform, ..) in sources.iter().skip(1) {
+            merge::into(opened(all)?.as_fd(), opened(folder)?.as_fd(), platform)?;
+        }
+        Ok(Tree::new(workspace.upper().join(all.trim_start_matches('/')), workspace))
     });
     copied.await
+}
+
+/// Whether each platform's files are in a directory of their own: those of several, unless it is said otherwise.
+fn is_split(output: &Output, platforms: usize) -> Result<bool, BuildError> {
+    match output.attributes.get("platform-split").filter(|_| output.kind == OutputKind::Local) {
+        None => Ok(platforms > 1),
+        Some(text) => csv::boolean(text)
+            .ok_or_else(|| BuildError::Invalid(format!("platform-split={text}: want true or false"))),
+    }
 }
 
 /// Blocking writes that become pieces of a stream.

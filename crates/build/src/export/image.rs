@@ -317,7 +317,7 @@ async fn pushed(
             Ok(TransferEvent::Aux(aux)) => {
                 digest = aux.get("Digest").and_then(serde_json::Value::as_str).map(str::to_owned);
             }
-            Ok(TransferEvent::Status { .. }) => {}
+            Ok(TransferEvent::Status { .. } | TransferEvent::Image(_)) => {}
             Err(error) => return Err(BuildError::Invalid(format!("failed to push {reference}: {error}"))),
         }
     }

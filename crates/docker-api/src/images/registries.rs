@@ -55,7 +55,7 @@ fn or_empty<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
 pub(super) async fn pull(call: Call) -> Outcome {
     let query = &call.query;
     let options = PullOptions {
-        any_sole_platform: false,
+        for_build: false,
         image: query.get("fromImage").unwrap_or_default().to_owned(),
         tag: query.non_empty("tag").map(str::to_owned),
         platform: query.non_empty("platform").map(str::to_owned),
@@ -82,16 +82,16 @@ async fn messages(mut events: TransferStream) -> Outcome {
         Some(Err(error)) => Err(error.into()),
         first => {
             let all = stream::iter(first).chain(events);
-            Ok(respond::json_stream(all.map(|event| match event {
+            Ok(respond::json_stream(all.filter_map(async |event| match event {
                 Ok(event) => message(event),
-                Err(error) => error_message(&error),
+                Err(error) => Some(error_message(&error)),
             })))
         }
     }
 }
 
-fn message(event: TransferEvent) -> Value {
-    match event {
+fn message(event: TransferEvent) -> Option<Value> {
+    Some(match event {
         TransferEvent::Status { id: None, text } => json!({ "status": text }),
         // Docker has the empty object for parts that have a line of their own.
         TransferEvent::Status { id: Some(id), text } if is_layer(&id) => {
@@ -102,7 +102,8 @@ fn message(event: TransferEvent) -> Value {
             json!({ "status": action, "progressDetail": { "current": current, "total": total }, "id": id })
         }
         TransferEvent::Aux(aux) => json!({ "progressDetail": {}, "aux": aux }),
-    }
+        TransferEvent::Image(_) => return None,
+    })
 }
 
 fn is_layer(id: &str) -> bool {
@@ -276,19 +277,21 @@ mod tests {
         let status = |id: Option<&str>, text: &str| {
             message(TransferEvent::Status { id: id.map(str::to_owned), text: text.into() })
         };
-        assert_eq!(status(None, "Status: x"), json!({"status": "Status: x"}));
+        assert_eq!(status(None, "Status: x"), Some(json!({"status": "Status: x"})));
         assert_eq!(
             status(Some("7"), "Pulling from library/redis"),
-            json!({"status": "Pulling from library/redis", "id": "7"})
+            Some(json!({"status": "Pulling from library/redis", "id": "7"}))
         );
         assert_eq!(
             status(Some("0123456789ab"), "Pull complete"),
-            json!({"status": "Pull complete", "progressDetail": {}, "id": "0123456789ab"})
+            Some(json!({"status": "Pull complete", "progressDetail": {}, "id": "0123456789ab"}))
         );
         let id = "0123456789ab".to_owned();
         assert_eq!(
             message(TransferEvent::Progress { id, action: "Downloading", current: 1, total: 2 }),
-            json!({"status": "Downloading", "progressDetail": {"current": 1, "total": 2}, "id": "0123456789ab"})
+            Some(
+                json!({"status": "Downloading", "progressDetail": {"current": 1, "total": 2}, "id": "0123456789ab"})
+            )
         );
     }
 

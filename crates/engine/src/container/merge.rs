@@ -104,16 +104,22 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &RunConfig) -> Result<(
     Ok(())
 }
 
+/// An image's check as the API has it: what is zero isn't said.
+pub(crate) fn health_config(check: &Healthcheck) -> HealthConfig {
+    let said = |number: i64| Some(number).filter(|number| *number != 0);
+    HealthConfig {
+        test: Some(check.test.clone()),
+        interval: said(check.interval),
+        timeout: said(check.timeout),
+        retries: said(check.retries),
+        start_period: said(check.start_period),
+        start_interval: said(check.start_interval),
+    }
+}
+
 /// The user's times with the image's test, as `--health-interval` alone means.
 fn merge_health(user: Option<HealthConfig>, image: Option<&Healthcheck>) -> Option<HealthConfig> {
-    let image = image.map(|check| HealthConfig {
-        test: Some(check.test.clone()),
-        interval: Some(check.interval),
-        timeout: Some(check.timeout),
-        retries: Some(check.retries),
-        start_period: Some(check.start_period).filter(|time| *time != 0),
-        start_interval: Some(check.start_interval).filter(|time| *time != 0),
-    });
+    let image = image.map(health_config);
     let Some(mut user) = user else { return image };
     let Some(image) = image else { return Some(user) };
     if user.test.as_ref().is_none_or(Vec::is_empty) {

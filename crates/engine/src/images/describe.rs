@@ -3,16 +3,20 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bollard_stubs::models::{
-    DriverData, HealthConfig, ImageConfig, ImageInspect, ImageInspectMetadata, ImageInspectRootFs,
-    ImageManifestSummary, ImageManifestSummaryAttestationData, ImageManifestSummaryImageData,
-    ImageManifestSummaryImageDataSize, ImageManifestSummaryKindEnum, ImageManifestSummarySize, ImageSummary,
+    DriverData, ImageConfig, ImageInspect, ImageInspectMetadata, ImageInspectRootFs, ImageManifestSummary,
+    ImageManifestSummaryAttestationData, ImageManifestSummaryImageData, ImageManifestSummaryImageDataSize,
+    ImageManifestSummaryKindEnum, ImageManifestSummarySize, ImageSummary,
 };
 use minke_image::{Image, KnownManifest, ManifestKind};
 use minke_model::{ImageId, Reference};
 use time::OffsetDateTime;
 
 use crate::{
-    Error, Filters, ImageListOptions, container::Container, engine::Inner, system::STORAGE_DRIVER, time_text,
+    Error, Filters, ImageListOptions,
+    container::{Container, merge::health_config},
+    engine::Inner,
+    system::STORAGE_DRIVER,
+    time_text,
 };
 
 /// `images`.
@@ -178,20 +182,14 @@ fn run_config(config: &minke_image::RunConfig) -> ImageConfig {
         exposed_ports: listed(config.exposed_ports.keys().cloned().collect()),
         env: Some(config.env.clone()),
         cmd: config.cmd.clone(),
-        healthcheck: config.healthcheck.as_ref().map(|check| HealthConfig {
-            test: Some(check.test.clone()),
-            interval: Some(check.interval),
-            timeout: Some(check.timeout),
-            retries: Some(check.retries),
-            start_period: Some(check.start_period),
-            start_interval: Some(check.start_interval),
-        }),
+        healthcheck: config.healthcheck.as_ref().map(health_config),
         args_escaped: Some(config.args_escaped).filter(|escaped| *escaped),
         volumes: listed(config.volumes.keys().cloned().collect()),
         working_dir: Some(config.working_dir.clone()),
         entrypoint: config.entrypoint.clone(),
         on_build: Some(config.on_build.clone()).filter(|list| !list.is_empty()),
-        labels: Some(config.labels.clone().into_iter().collect()),
+        labels: Some(config.labels.clone().into_iter().collect())
+            .filter(|labels: &HashMap<_, _>| !labels.is_empty()),
         stop_signal: config.stop_signal.clone(),
         shell: config.shell.clone(),
     }

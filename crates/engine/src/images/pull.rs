@@ -18,7 +18,7 @@ use minke_image::{
     manifest::{Document, Index, Manifest},
     pull::{DEEPEST_INDEX, LONGEST_DOCUMENT, Pull, PullPlan},
 };
-use minke_model::{Descriptor, Digest, Platform, Reference};
+use minke_model::{Descriptor, Digest, ImageId, Platform, Reference};
 
 use super::{
     downloads::{Download, State},
@@ -42,8 +42,9 @@ pub struct PullOptions {
     pub tag: Option<String>,
     /// `os/architecture[/variant]`; this host's where absent.
     pub platform: Option<String>,
-    /// Whether an image that there is for one platform alone will do, whichever that is.
-    pub any_sole_platform: bool,
+    /// Whether it is what a build starts from: an image that there is for one platform alone will do, whichever that
+    /// is, and one for another platform than this host's takes no name from what containers are made of.
+    pub for_build: bool,
     /// What the registry may want to know.
     pub credentials: Option<Credentials>,
 }
@@ -63,9 +64,8 @@ impl Engine {
         let (reports, stream) = Reports::new();
         let busy = self.busy();
         tokio::spawn(async move {
-            let any_sole_platform = options.any_sole_platform;
-            let pulling =
-                Pulling { inner, repository, platform, any_sole_platform, reports: reports.clone() };
+            let for_build = options.for_build;
+            let pulling = Pulling { inner, repository, platform, for_build, reports: reports.clone() };
             tokio::select! {
                 result = pulling.all(&name) => if let Err(error) = result {
                     reports.fail(error).await;
@@ -95,7 +95,7 @@ struct Pulling {
     inner: Arc<Inner>,
     repository: Repository,
     platform: Option<Platform>,
-    any_sole_platform: bool,
+    for_build: bool,
     reports: Reports,
 }
 
@@ -138,9 +138,8 @@ impl Pulling {
             };
         self.reports.about(&shown, &format!("Pulling from {}", name.path())).await;
         let before = self.inner.images.find(&name.to_string()).ok();
-        if self.is_here(name, &root) {
-            self.reports.say(format!("Digest: {root}")).await;
-            self.event(name);
+        if let Some(id) = self.is_here(name, &root) {
+            self.came(name, id, &root).await;
             return Ok(false);
         }
         let session = Session::begin(&self.inner).await?;
@@ -151,29 +150,45 @@ impl Pulling {
             .map_err(|fault| fault.told(self, name))?;
         let plan = session.plan(image.descriptor.clone(), image.manifest.clone(), config).await?;
         let is_sole = image.descriptor.digest == root;
-        if !(self.any_sole_platform && is_sole) {
+        if !(self.for_build && is_sole) {
             self.check_platform(name, &plan)?;
         }
         let (layers, ()) = future::try_join(self.layers(&plan), self.companions(&session, &image)).await?;
-        let names = if name.digest().is_some() {
-            vec![name.clone()]
-        } else {
-            vec![name.clone(), name.with_digest(root)]
-        };
+        let names = self.names(name, root, &plan.platform);
         let id = session.commit(plan, layers, names, root).await?;
-        self.reports.say(format!("Digest: {root}")).await;
-        self.event(name);
+        self.came(name, id, &root).await;
         Ok(before.is_none_or(|before| before.id != id))
     }
 
-    /// Whether the name means this already, for a platform that will do.
-    fn is_here(&self, name: &Reference, root: &Digest) -> bool {
-        let Some(id) = self.inner.images.pulled(name, root) else { return false };
-        let Ok(image) = self.inner.images.find(&id.to_string()) else { return false };
+    async fn came(&self, name: &Reference, id: ImageId, root: &Digest) {
+        self.reports.say(format!("Digest: {root}")).await;
+        self.reports.send(TransferEvent::Image(id)).await;
+        self.event(name);
+    }
+
+    /// The image that the name means already, for a platform that will do.
+    fn is_here(&self, name: &Reference, root: &Digest) -> Option<ImageId> {
+        let id = self.inner.images.pulled(name, root)?;
+        let image = self.inner.images.find(&id.to_string()).ok()?;
         let has = platform_of(&image.config);
-        self.inner.images.lower_dirs(&image).is_ok()
-            && (self.platform.as_ref().is_none_or(|wanted| wanted.suitability(&has) > 0)
-                || (self.any_sole_platform && image.manifest == *root))
+        let will_do = match &self.platform {
+            None => !self.for_build || Platform::host().suitability(&has) > 0,
+            Some(wanted) => wanted.suitability(&has) > 0,
+        };
+        let is_sole = self.for_build && image.manifest == *root;
+        (self.inner.images.lower_dirs(&image).is_ok() && (will_do || is_sole)).then_some(id)
+    }
+
+    /// What the image is called from now on.
+    fn names(&self, name: &Reference, root: Digest, platform: &Platform) -> Vec<Reference> {
+        let by_digest = name.with_digest(root);
+        let is_foreign = self.for_build && Platform::host().suitability(platform) == 0;
+        match name.digest().is_some() {
+            _ if is_foreign && self.inner.images.find(&by_digest.to_string()).is_ok() => Vec::new(),
+            _ if is_foreign => vec![by_digest],
+            true => vec![name.clone()],
+            false => vec![name.clone(), by_digest],
+        }
     }
 
     /// From the root down to the manifest of the image.

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, stream};
+use minke_model::ImageId;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -34,6 +35,8 @@ pub enum TransferEvent {
     },
     /// What programs want to know of the end: a JSON object.
     Aux(Value),
+    /// The image that came, for who asked for it inside this engine.
+    Image(ImageId),
 }
 
 /// Where a transfer reports to. Clones report to the same client.

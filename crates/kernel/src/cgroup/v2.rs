@@ -38,7 +38,7 @@ pub(super) struct Group {
 }
 
 /// Controllers that limits need. Others stay off: each one costs memory and time in every cgroup.
-const WANTED: [Controller; 7] = [
+const WANTED: [Controller; 8] = [
     Controller::Cpu,
     Controller::Cpuset,
     Controller::Memory,
@@ -46,6 +46,7 @@ const WANTED: [Controller; 7] = [
     Controller::Pids,
     Controller::Hugetlb,
     Controller::Rdma,
+    Controller::Misc,
 ];
 
 impl Group {
@@ -151,7 +152,7 @@ impl Group {
     fn apply_unified(&self, map: &BTreeMap<String, String>, enabled: &str) -> Result<(), CgroupError> {
         for (file, value) in unified(map)? {
             let family = file.split('.').next().unwrap_or_default();
-            let controller = WANTED.iter().chain([&Controller::Misc]).find(|c| c.unified_name() == family);
+            let controller = WANTED.iter().find(|c| c.unified_name() == family);
             self.dir.write(&file, &value).map_err(|source| {
                 let field = format!("unified[{file:?}]");
                 let path = self.dir.path().join(&file);
@@ -266,7 +267,10 @@ mod tests {
 
     #[test]
     fn only_controllers_that_are_wanted_available_and_off_are_enabled() {
-        assert_eq!(missing("cpuset cpu io memory pids misc dmem", "memory pids"), ["+cpu", "+cpuset", "+io"]);
+        assert_eq!(
+            missing("cpuset cpu io memory pids misc dmem", "memory pids"),
+            ["+cpu", "+cpuset", "+io", "+misc"]
+        );
         assert!(missing("", "").is_empty());
     }
 

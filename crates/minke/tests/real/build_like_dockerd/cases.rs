@@ -151,6 +151,8 @@ pub(super) const RUNS: [(&str, &str); 6] = [
          RUN --mount=target=/mnt/bind ls -a /mnt/bind >/context; ls -R /mnt/bind/hidden /mnt/bind/dir >>/context\nRUN --mount=type=bind,source=dir/one,target=/mnt/key cat /mnt/key >/file\nRUN --mount=type=bind,target=/mnt/bind,rw echo lost >/mnt/bind/new\n\
          RUN --mount=type=cache,target=/mnt/cache,uid=1000,gid=33,mode=0750 stat -c '%a %u %g' /mnt/cache >/cache; echo kept >/mnt/cache/file\nRUN --mount=type=cache,target=/mnt/cache,uid=1000,gid=33,mode=0750 cat /mnt/cache/file >/kept\n\
          RUN --mount=type=cache,id=two,from=other,source=/tmp,target=/mnt/cache,sharing=locked ls /mnt/cache >/filled; stat -c '%a %u %g' /mnt/cache >>/filled\nRUN --mount=type=cache,target=/mnt/cache,ro touch /mnt/cache/x 2>/dev/null || echo refused >/read-only\n\
+         RUN --mount=type=cache,id=both,sharing=locked,target=/mnt/bind --mount=type=cache,id=both,sharing=locked,target=/mnt/cache echo same >/mnt/bind/x; cat /mnt/cache/x >/twice\n\
+         RUN --mount=type=bind,from=other,source=/,target=/mnt/bind,ro --mount=type=tmpfs,target=/mnt/bind/tmp touch /mnt/bind/tmp/below && ls /mnt/bind/tmp >/below\n\
          RUN --mount=type=tmpfs,target=/mnt/tmpfs stat -c '%a %u %g' /mnt/tmpfs >/tmpfs; echo lost >/mnt/tmpfs/x\n",
     ),
     (

@@ -108,6 +108,37 @@ fn an_image_for_two_platforms_is_built_pushed_and_pulled_whole(
 }
 
 #[test]
+fn a_base_for_another_platform_takes_no_name_from_this_host_s() {
+    let stand = Project::new();
+    let registry = Registry::start(&stand.host, RegistryKind::Debian);
+    stand.push_base();
+    let base = "127.0.0.1:5000/base";
+    let host = &stand.host;
+    let architecture = |name: &str| host.docker(["image", "inspect", "-f", "{{.Architecture}}", name]).ok();
+    let _ = host.docker(["rmi", "-f", base]).ok();
+    stand.write("Dockerfile", format!("FROM --platform=linux/arm64 {base}\nRUN echo 1 >/one\n"));
+    let _ = stand.told(&["-t", "foreign"]);
+    stand.write("Dockerfile", format!("FROM {base}\nRUN echo 2 >/two\n"));
+    let _ = stand.told(&["-t", "own"]);
+    assert_eq!((architecture("foreign"), architecture("own")), ("arm64".into(), "amd64".into()));
+    let _ = host.docker(["pull", "-q", base]).ok();
+    stand.write("Dockerfile", format!("FROM --platform=linux/arm64 {base}\nRUN echo 3 >/three\n"));
+    let _ = stand.told(&["--pull", "-t", "foreign"]);
+    assert_eq!((architecture("foreign"), architecture(base)), ("arm64".into(), "amd64".into()));
+    let digests = host.docker(["image", "inspect", "-f", "{{len .RepoDigests}}", base]).ok();
+    assert_eq!(digests, "1");
+
+    // An image that is here for another platform alone has to be asked for.
+    stand.write("Dockerfile", "FROM foreign\n");
+    let _ = stand
+        .build(&[])
+        .expect_code(1)
+        .expect_stderr("is for linux/arm64; --platform=linux/arm64 asks for it");
+    let _ = stand.told(&["--platform", "linux/arm64"]);
+    stand.end(Some(registry));
+}
+
+#[test]
 fn files_and_archives_of_two_platforms_are_apart() {
     let stand = Project::new();
     stand.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY for-$TARGETARCH /dir/file\n");
@@ -119,6 +150,20 @@ fn files_and_archives_of_two_platforms_are_apart() {
         let file = stand.host.path("out").join(platform).join("dir/file");
         assert_eq!(std::fs::read_to_string(file).expect("it was written"), content);
     }
+    let together = format!("type=local,dest={},platform-split=false", path("together"));
+    let told = stand.build(&["--platform", BOTH, "--output", &together]).expect_code(1).stderr;
+    assert!(told.contains("/dir/file of linux/arm64 is in the files of another platform too"), "{told}");
+    stand.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY for-$TARGETARCH /dir/file-$TARGETARCH\n");
+    let _ = stand.told(&["--platform", BOTH, "--output", &together, "--provenance=mode=min"]);
+    for name in
+        ["dir/file-amd64", "dir/file-arm64", "provenance.linux_amd64.json", "provenance.linux_arm64.json"]
+    {
+        assert!(stand.host.path("together").join(name).is_file(), "{name}");
+    }
+    let alone = format!("type=local,dest={},platform-split=true", path("alone"));
+    let _ = stand.told(&["--platform", "linux/arm64", "--output", &alone]);
+    assert!(stand.host.path("alone/linux_arm64/dir/file-arm64").is_file());
+    stand.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY for-$TARGETARCH /dir/file\n");
     let _ = stand.told(&["--platform", BOTH, "--output", &format!("type=tar,dest={}", path("out.tar"))]);
     let names = names(&stand.host.path("out.tar"));
     assert!(names.iter().any(|name| name.ends_with("linux_arm64/dir/file")), "{names:?}");
