@@ -2,7 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
@@ -178,7 +179,7 @@ impl CacheMounts {
             name
         };
         let path = self.directory.join(&name).join("fs");
-        let mut taken = Taken { owner: Arc::clone(self), name, path, filling: None, _turn: turn };
+        let taken = Taken { owner: Arc::clone(self), name, path, filling: None, _turn: turn };
         let filling = self.turn(&format!("fill {}", taken.name)).lock_owned().await;
         let known = read(&taken.note())?.filter(|known| !known.is_unfilled);
         let is_new = known.is_none();
@@ -186,11 +187,15 @@ impl CacheMounts {
         id.clone_into(&mut note.id);
         (note.used, note.uses) = (now(), note.uses + 1);
         if is_new {
-            let path = taken.path.clone();
-            tokio::task::spawn_blocking(move || begin_anew(&path)).await.map_err(io::Error::other)??;
+            // It goes along, so that nobody else begins before this has ended.
+            let begun = move || begin_anew(&taken.path).map(|()| (taken, filling));
+            let (mut taken, filling) =
+                tokio::task::spawn_blocking(begun).await.map_err(io::Error::other)??;
+            taken.write(&note)?;
+            taken.filling = Some((note, filling));
+            return Ok(taken);
         }
         taken.write(&note)?;
-        taken.filling = is_new.then_some((note, filling));
         Ok(taken)
     }
 
@@ -289,7 +294,12 @@ impl Taken {
 
     fn write(&self, note: &Note) -> io::Result<()> {
         let new = self.path.with_file_name("note.new");
-        fs::write(&new, serde_json::to_vec(note)?)?;
+        let mut file = fs::File::create(&new)?;
+        file.write_all(&serde_json::to_vec(note)?)?;
+        if note.is_unfilled {
+            // Lost with the power, it would make a whole of a half.
+            file.sync_data()?;
+        }
         fs::rename(new, self.note())
     }
 }

@@ -93,7 +93,11 @@ async fn find_or_pull(
 ) -> Result<BaseImage, BuildError> {
     let here = || engine.image_store().find(&origin.reference.to_string()).ok();
     let by_id = || engine.image_store().find(&origin.written).ok();
-    let fits = |image: &Image| suits(image, origin);
+    // What there is for one platform alone will do where none is named.
+    let is_sole = |image: &Image| {
+        !origin.is_platform_asked_for && engine.image_store().is_sole(&origin.reference, image)
+    };
+    let fits = |image: &Image| suits(image, origin) || is_sole(image);
     if !always_ask {
         let found = match here().filter(fits).or_else(|| by_id().filter(fits)) {
             Some(image) => Some(image),

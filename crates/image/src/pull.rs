@@ -11,7 +11,7 @@ use std::sync::Arc;
 use minke_model::{Descriptor, Digest, ImageId, Platform, Reference};
 
 use crate::{
-    ImageConfig, ImageStore, LoadError, StagedLayer, StoreError,
+    Image, ImageConfig, ImageStore, LoadError, StagedLayer, StoreError,
     content::{WriteError, io_error},
     hashing::digest_of,
     load::Plan,
@@ -55,6 +55,11 @@ impl ImageStore {
     pub fn pulled(&self, name: &Reference, target: &Digest) -> Option<ImageId> {
         let index = self.index();
         index.named(name).filter(|_| index.target(name).as_ref() == Some(target))
+    }
+
+    /// Whether the name isn't known to mean an index, so that this image of it is the only one there is.
+    pub fn is_sole(&self, name: &Reference, image: &Image) -> bool {
+        self.index().target(name).is_none_or(|target| target == image.manifest)
     }
 }
 

@@ -490,7 +490,8 @@ fn block_device_rates_are_written_by_device() {
     let Some((major, minor)) = a_disk() else { return };
     let device = minke_model::runtime_spec::ThrottleDevice { major, minor, rate: 1 << 20 };
     let io = BlockIo {
-        weight: Some(200),
+        // A weight takes a scheduler that knows it.
+        weight: f.cgroup.paths()["blkio"].join("blkio.bfq.weight").exists().then_some(200),
         throttle_read_bps_device: vec![device.clone()],
         throttle_write_iops_device: vec![device],
         ..BlockIo::default()

@@ -7,7 +7,7 @@ mod batch;
 mod read;
 mod vlan;
 
-pub use batch::{Batch, Bridge, BridgePort, Veth};
+pub use batch::{Batch, Bridge, Veth};
 pub use read::{Address, Link, Route};
 pub use vlan::{IpvlanMode, MacvlanMode, Slave, SlaveKind};
 

@@ -16,7 +16,7 @@ use minke_netlink::{
         Base, Chain, Element, Expression, Family, Hook, Kind, NftSocket, Policy, Register, Rule, Set,
         SetKind, Table, Transaction, Type, Verdict,
     },
-    route::{Batch, Bridge, BridgePort, RouteSocket, Veth},
+    route::{Batch, Bridge, RouteSocket, Veth},
 };
 
 /// Runs `work` in a network namespace of its own.
@@ -95,21 +95,16 @@ fn the_peer_of_a_veth_pair_is_born_in_its_namespace() {
         let veth = Veth {
             name: "ve0",
             bridge: Some(index),
+            group: 0,
             peer: "eth0",
             peer_mac: [2, 0, 0, 0, 0, 9],
             namespace: inside.as_fd(),
             mtu: 1300,
         };
-        route
-            .run(
-                Batch::new()
-                    .veth(&veth)
-                    .bridge_port_up("ve0", BridgePort { isolated: false, ipv6: true, group: 7 }),
-            )
-            .unwrap();
+        route.run(Batch::new().veth(&veth).bridge_port_up("ve0", false, true)).unwrap();
         let ports = route.links(Some(index)).unwrap();
         assert_eq!(ports.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["ve0"]);
-        assert!(ports[0].up && ports[0].kind.as_deref() == Some("veth") && ports[0].group == 7);
+        assert!(ports[0].up && ports[0].kind.as_deref() == Some("veth"));
         let peer = namespace::run_in(inside.as_fd(), || RouteSocket::open().unwrap().link("eth0").unwrap());
         assert_eq!(peer.unwrap().unwrap().mtu, 1300);
         for (value, disabled) in [("1", true), ("0", false)] {

@@ -82,10 +82,9 @@ fn is_nobodys(subnet: IpNet) -> bool {
     let net = |address: IpAddr, prefix_len| IpNet::new(address, prefix_len);
     let v4 = |first| net(IpAddr::V4(Ipv4Addr::new(first, 0, 0, 0)), 8);
     let several = net(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4);
-    let all = net(IpAddr::V4(Ipv4Addr::BROADCAST), 32);
     let v6 = |first: Ipv6Addr| net(first.into(), 128);
     let several6 = net(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8);
-    [v4(0), v4(127), several, all, v6(Ipv6Addr::UNSPECIFIED), v6(Ipv6Addr::LOCALHOST), several6]
+    [v4(0), v4(127), several, v6(Ipv6Addr::UNSPECIFIED), v6(Ipv6Addr::LOCALHOST), several6]
         .iter()
         .any(|nobodys| nobodys.covers(subnet) || subnet.covers(*nobodys))
 }
@@ -215,7 +214,6 @@ mod tests {
             (PoolRequest::default(), "127.3.0.0/16", "no host"),
             (PoolRequest::default(), "126.0.0.0/7", "no host"),
             (PoolRequest::default(), "0.1.0.0/16", "no host"),
-            (PoolRequest::default(), "255.255.255.0/24", "no host"),
             (PoolRequest::default(), "f000::/4", "no host"),
             (PoolRequest::default(), "224.0.1.0/24", "no host"),
             (PoolRequest::default(), "::/64", "no host"),

@@ -9,7 +9,7 @@ use std::{
 use minke_netlink::{
     Error,
     namespace::{self, Making},
-    route::{Batch, BridgePort, IpvlanMode, Link, RouteSocket, Slave, SlaveKind, Veth},
+    route::{Batch, IpvlanMode, Link, RouteSocket, Slave, SlaveKind, Veth},
 };
 
 use crate::{
@@ -102,14 +102,13 @@ impl Sandbox {
                     let veth = Veth {
                         name,
                         bridge: Some(bridge.index),
+                        group: GROUP_PORT,
                         peer: &endpoint.interface,
                         peer_mac: endpoint.mac.octets(),
                         namespace,
                         mtu: *mtu,
                     };
-                    let port =
-                        BridgePort { isolated: *isolated, ipv6: sysctl::takes_ipv6(*mtu), group: GROUP_PORT };
-                    batch.veth(&veth).bridge_port_up(name, port)
+                    batch.veth(&veth).bridge_port_up(name, *isolated, sysctl::takes_ipv6(*mtu))
                 }
                 (Device::Vlan(parent), _) => batch.slave(Slave {
                     name: &endpoint.interface,

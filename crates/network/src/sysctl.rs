@@ -56,8 +56,9 @@ fn keep_router_advertisements() {
     for interface in interfaces.flatten() {
         let name = interface.file_name();
         // An interface of hardware may be about to hear of its router.
-        let is_hardware = Path::new("/sys/class/net").join(&name).join("device").exists();
-        if !is_hardware && !name.to_str().is_some_and(|name| advertised.contains(name)) {
+        if !is_hardware(&Path::new("/sys/class/net").join(&name), 0)
+            && !name.to_str().is_some_and(|name| advertised.contains(name))
+        {
             continue;
         }
         let setting = interface.path().join("accept_ra");
@@ -65,6 +66,17 @@ fn keep_router_advertisements() {
             let _ = fs::write(setting, "2");
         }
     }
+}
+
+/// Whether an interface is of hardware, or on top of nothing else: bonds, VLANs, a bridge for the hardware alone.
+fn is_hardware(interface: &Path, depth: u8) -> bool {
+    if interface.join("device").exists() {
+        return true;
+    }
+    let entries = fs::read_dir(interface).into_iter().flatten().flatten();
+    let mut lower =
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("lower_")).peekable();
+    lower.peek().is_some() && depth < 8 && lower.all(|lower| is_hardware(&lower.path(), depth + 1))
 }
 
 /// The interface of a route that a router advertised: a line of /proc/net/ipv6_route ends with flags and name, and RTF_ADDRCONF

@@ -65,7 +65,8 @@ impl Lan {
         host.enter(|| {
             let namespace = lan.netns.0.as_fd();
             let peer_mac = [2, 0, 10, 77, 0, 2];
-            let veth = Veth { name: "lan0", bridge: None, peer: "eth0", peer_mac, namespace, mtu: 1500 };
+            let veth =
+                Veth { name: "lan0", bridge: None, group: 0, peer: "eth0", peer_mac, namespace, mtu: 1500 };
             socket().run(Batch::new().veth(&veth)).expect("a veth pair can be made");
         });
         lan.netns.enter(|| addressed("eth0", Self::OTHER, Some(Self::HOST)));

@@ -21,6 +21,7 @@ use minke_dockerfile::{
 use minke_engine::{
     ErrorKind, LayersAt, StepMount, StepMountKind, StepNetwork, StepSpec, StepStream, Workspace, layers_at,
 };
+use minke_kernel::path::Root;
 use minke_model::{Digest, Platform};
 use rustix::fs::OFlags;
 
@@ -130,12 +131,6 @@ impl Work<'_> {
                         kind,
                     }));
                 }
-                // As in BuildKit it is a part of what the cache begins with.
-                MountKind::Cache { source, .. }
-                    if files.is_none() && !source.trim_matches('/').is_empty() =>
-                {
-                    return Err(BuildError::Invalid(format!("failed to mount {source:?}: not found")));
-                }
                 MountKind::Cache { .. } => {
                     let begin = files.as_ref().zip(content.as_ref());
                     self.cache_mount(mount, begin, &mut prepared).await?;
@@ -184,8 +179,14 @@ impl Work<'_> {
             prepared.caches.push((key, taken));
         }
         let Some((_, taken)) = prepared.caches.iter().find(|(other, _)| *other == key) else { return Ok(()) };
-        let kind = StepMountKind::Bind(place(&taken.path)?);
-        let read_only = mount.read_only;
+        // With files it is a part of these, else of the cache itself, in which a step may have made anything.
+        let handle = match begin.is_some() || source.trim_matches('/').is_empty() {
+            true => place(&taken.path)?,
+            false => Root::open(&taken.path)
+                .and_then(|root| root.locate(&Path::new("/").join(source.trim_start_matches('/'))))
+                .map_err(|_| BuildError::Invalid(format!("failed to mount {source:?}: not found")))?,
+        };
+        let (kind, read_only) = (StepMountKind::Bind(handle), mount.read_only);
         prepared.mounts.extend(mount.target.clone().map(|target| StepMount { target, read_only, kind }));
         Ok(())
     }

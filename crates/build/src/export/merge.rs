@@ -32,15 +32,18 @@ pub(super) fn into(to: BorrowedFd<'_>, from: BorrowedFd<'_>, platform: &str) -> 
 /// Gives the path that is there twice.
 fn directory(to: BorrowedFd<'_>, from: BorrowedFd<'_>, path: &str) -> io::Result<Option<String>> {
     let before = rustix::fs::fstat(to)?;
-    for (name, kind) in entries(from)? {
+    for name in entries(from)? {
         match rustix::fs::renameat_with(from, &name, to, &name, RenameFlags::NOREPLACE) {
             Ok(()) => continue,
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
         let whole = format!("{path}/{}", name.to_string_lossy());
-        let there = rustix::fs::statat(to, &name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if kind != FileType::Directory || FileType::from_raw_mode(there.st_mode) != FileType::Directory {
+        let is_directory = |of| {
+            let stat = rustix::fs::statat(of, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+            io::Result::Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        };
+        if !is_directory(from)? || !is_directory(to)? {
             return Ok(Some(whole));
         }
         let below = |of| rustix::fs::openat(of, &name, OPEN, Mode::empty());
@@ -58,12 +61,12 @@ fn directory(to: BorrowedFd<'_>, from: BorrowedFd<'_>, path: &str) -> io::Result
     Ok(None)
 }
 
-fn entries(directory: BorrowedFd<'_>) -> io::Result<Vec<(CString, FileType)>> {
+fn entries(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         if entry.file_name() != c"." && entry.file_name() != c".." {
-            entries.push((entry.file_name().to_owned(), entry.file_type()));
+            entries.push(entry.file_name().to_owned());
         }
     }
     Ok(entries)

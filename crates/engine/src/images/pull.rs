@@ -154,7 +154,7 @@ impl Pulling {
             self.check_platform(name, &plan)?;
         }
         let (layers, ()) = future::try_join(self.layers(&plan), self.companions(&session, &image)).await?;
-        let names = self.names(name, root, &plan.platform);
+        let names = self.names(name, root, &plan.platform, is_sole);
         let id = session.commit(plan, layers, names, root).await?;
         self.came(name, id, &root).await;
         Ok(before.is_none_or(|before| before.id != id))
@@ -180,15 +180,25 @@ impl Pulling {
     }
 
     /// What the image is called from now on.
-    fn names(&self, name: &Reference, root: Digest, platform: &Platform) -> Vec<Reference> {
+    fn names(&self, name: &Reference, root: Digest, platform: &Platform, is_sole: bool) -> Vec<Reference> {
         let by_digest = name.with_digest(root);
-        let is_foreign = self.for_build && Platform::host().suitability(platform) == 0;
-        match name.digest().is_some() {
-            _ if is_foreign && self.inner.images.find(&by_digest.to_string()).is_ok() => Vec::new(),
-            _ if is_foreign => vec![by_digest],
-            true => vec![name.clone()],
-            false => vec![name.clone(), by_digest],
+        let tag = name.digest().is_none().then(|| name.clone());
+        if !self.for_build {
+            return tag.into_iter().chain([by_digest]).collect();
         }
+        let is_foreign = |platform: &Platform| Platform::host().suitability(platform) == 0;
+        let holder = |name: &Reference| self.inner.images.find(&name.to_string()).ok();
+        let prefix = format!("{}@", name.familiar_name());
+        let is_free = |name: &Reference| match holder(name) {
+            None => is_sole || !is_foreign(platform),
+            // What somebody has made or loaded keeps its name.
+            Some(image) => {
+                image.digests.iter().any(|known| known.starts_with(&prefix))
+                    && (is_foreign(&platform_of(&image.config)) || !is_foreign(platform))
+            }
+        };
+        let takes_digest = !is_foreign(platform) || holder(&by_digest).is_none();
+        tag.filter(is_free).into_iter().chain(takes_digest.then_some(by_digest)).collect()
     }
 
     /// From the root down to the manifest of the image.

@@ -151,9 +151,24 @@ fn a_cache_whose_folder_becomes_a_link_shows_nothing_of_the_host() {
     let project = Project::new(&format!(
         "FROM busybox AS swap\nRUN {mount},target=/c {swap}\nFROM busybox AS look\n{look}FROM busybox\nCOPY --from=swap /bin/sh /a\nCOPY --from=look /looked* /\n"
     ));
-    let _ = build(&host, &project, ["-t", "raced"]).expect_code(0);
-    let seen = host.docker(["run", "--rm", "raced", "sh", "-c", "cat /looked*"]).ok();
-    assert_eq!(seen, "");
+    // Where the folder isn't there just then, or is the link, there is nothing to mount.
+    let ran = build(&host, &project, ["-t", "raced"]);
+    match ran.code {
+        Some(0) => {
+            let seen = host.docker(["run", "--rm", "raced", "sh", "-c", "cat /looked*"]).ok();
+            assert_eq!(seen, "");
+        }
+        _ => assert!(ran.stderr.contains("failed to mount \"/sub\": not found"), "{ran}"),
+    }
+    let look = format!(
+        "FROM busybox\nRUN {mount},target=/c rm -rf /c/sub; PUT\nRUN {mount},source=/sub,target=/s ls /s >/seen\n"
+    );
+    let link = format!("ln -s {} /c/sub", secret.display());
+    let linked = build(&host, &Project::new(&look.replace("PUT", &link)), []).expect_code(1);
+    assert!(linked.stderr.contains("failed to mount \"/sub\": not found"), "{linked}");
+    let own = look.replace("PUT", "mkdir /c/sub && touch /c/sub/own");
+    let _ = build(&host, &Project::new(&own), ["-t", "own"]).expect_code(0);
+    assert_eq!(host.docker(["run", "--rm", "own", "cat", "/seen"]).ok(), "own");
     assert_eq!(fs::read_dir(&secret).unwrap().count(), 1);
     host.expect_nothing_left();
 }

@@ -47,6 +47,8 @@ pub struct Veth<'a> {
     pub name: &'a str,
     /// The index of the bridge that it becomes a port of.
     pub bridge: Option<u32>,
+    /// The interface group of that end.
+    pub group: u32,
     /// The other end's name.
     pub peer: &'a str,
     /// The other end's hardware address.
@@ -55,18 +57,6 @@ pub struct Veth<'a> {
     pub namespace: BorrowedFd<'a>,
     /// The MTU of both ends in bytes.
     pub mtu: u32,
-}
-
-/// What a bridge's port is like.
-#[derive(Debug, Clone, Copy)]
-pub struct BridgePort {
-    /// Isolated ports exchange frames with the bridge itself, but with no other isolated port.
-    pub isolated: bool,
-    /// Whether it has IPv6 at all: the kernel takes no setting about it where it hasn't, and it hasn't where its MTU is below 1280 bytes
-    /// (RFC 8200, section 5).
-    pub ipv6: bool,
-    /// Its interface group, by which firewall rules can recognise it.
-    pub group: u32,
 }
 
 /// Changes to make with one system call, in order.
@@ -114,6 +104,7 @@ impl Batch {
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::IfName(veth.name.to_owned()), LinkAttribute::Mtu(veth.mtu)];
         message.attributes.extend(one_queue());
+        message.attributes.push(LinkAttribute::Group(veth.group));
         message.attributes.extend(veth.bridge.map(LinkAttribute::Controller));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
@@ -125,17 +116,30 @@ impl Batch {
         self
     }
 
+    /// Puts an interface into a group, by which firewall rules can recognise it.
+    pub fn group(mut self, name: &str, group: u32) -> Self {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Group(group)];
+        self.0.push(request(
+            format!("put interface {name} into a group"),
+            RouteNetlinkMessage::SetLink(message),
+            0,
+        ));
+        self
+    }
+
     /// Brings a bridge's port up, without IPv6 addresses of its own and with hairpin, by which a
     /// frame may leave through the port it came from. A container that reaches itself through a
     /// published port needs that where br_netfilter rewrites bridged packets. The bridge learns nothing from what comes by it
-    /// ([`Self::behind_port`] says who is there), and the port itself answers no ARP request.
-    pub fn bridge_port_up(self, name: &str, port: BridgePort) -> Self {
+    /// ([`Self::behind_port`] says who is there), and the port itself answers no ARP request. Isolated ports exchange
+    /// frames with the bridge itself, but with no other isolated port. `ipv6`: whether the port has IPv6 at all: the kernel
+    /// takes no such setting where it hasn't, and it hasn't where its MTU is below 1280 bytes (RFC 8200, section 5).
+    pub fn bridge_port_up(self, name: &str, isolated: bool, ipv6: bool) -> Self {
         let mut message = up_message();
         message.header.flags |= LinkFlags::Noarp;
         message.header.change_mask |= LinkFlags::Noarp;
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        message.attributes.push(LinkAttribute::Group(port.group));
-        if port.ipv6 {
+        if ipv6 {
             let no_address = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
             message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![no_address])]));
         }
@@ -143,7 +147,7 @@ impl Batch {
             LinkInfo::PortKind(InfoPortKind::Bridge),
             LinkInfo::PortData(InfoPortData::BridgePort(vec![
                 InfoBridgePort::HairpinMode(true),
-                InfoBridgePort::Isolated(port.isolated),
+                InfoBridgePort::Isolated(isolated),
                 InfoBridgePort::Learning(false),
             ])),
         ])]);

@@ -12,7 +12,7 @@ use std::{
 
 use minke_netlink::{
     Error,
-    route::{Batch, BridgePort, Link, RouteSocket},
+    route::{Batch, Link, RouteSocket},
 };
 
 use super::{Inner, book::Living, devices::turn_forwarding_on, locked};
@@ -245,12 +245,12 @@ fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Res
                     joined_again.push((link.index, owned));
                 }
                 if is_lost || owned.isolated.is_some() || link.group != GROUP_PORT {
-                    let port = BridgePort {
-                        isolated: owned.isolated == Some(true),
-                        ipv6: link.ipv6_disabled.is_some(),
-                        group: GROUP_PORT,
-                    };
-                    batch = batch.bridge_port_up(&link.name, port);
+                    batch = batch.bridge_port_up(
+                        &link.name,
+                        owned.isolated == Some(true),
+                        link.ipv6_disabled.is_some(),
+                    );
+                    batch = batch.group(&link.name, GROUP_PORT);
                 }
             }
             None if link.controller.is_some_and(|index| bridges.contains(&index))
@@ -261,9 +261,9 @@ fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Res
             _ => {}
         }
     }
-    host.run(batch.remove_all(strays.iter().map(String::as_str)))?;
+    let restored = host.run(batch.remove_all(strays.iter().map(String::as_str)));
     if joined_again.is_empty() {
-        return Ok(());
+        return restored;
     }
     tracing::info!(ports = joined_again.len(), "ports that had lost their bridge are on it again");
     // A bridge that had no port is out of operation itself.
@@ -274,11 +274,13 @@ fn restore_ports(inner: &Inner, host: &mut RouteSocket, links: Vec<Link>) -> Res
     }
     interfaces.sort_unstable();
     interfaces.dedup();
-    ready::wait_until_operational(host, &interfaces)?;
+    let ready = ready::wait_until_operational(host, &interfaces);
     let told = |batch: Batch, (port, owned): &(u32, &Owned)| {
         sandbox::known(batch, owned.bridge.index, *port, &owned.endpoint)
     };
-    host.run(joined_again.iter().fold(Batch::new(), told))
+    // The bridge learns it from nobody else, and there is no second time.
+    let told = host.run(joined_again.iter().fold(Batch::new(), told));
+    restored.and(ready.map(drop)).and(told)
 }
 
 /// The host's ends of veth pairs that living sandboxes have.

@@ -118,7 +118,7 @@ impl Networks {
             };
             sandbox.set_default_routes(&[], &DefaultRoutes { ipv4: moved(true), ipv6: moved(false) })
         };
-        // Its guard stands as long as it can send.
+        // Its guard goes once it has left.
         failures.extend(leave().err().map(|error| chain(&error)));
         failures.extend(inner.firewall.apply(&change).err().map(|error| chain(&error)));
         inner.bury(endpoint);

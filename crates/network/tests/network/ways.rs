@@ -115,6 +115,7 @@ fn the_default_bridge_may_have_another_way_out() {
         let veth = minke_netlink::route::Veth {
             name: "router",
             bridge: Some(bridge),
+            group: 0,
             peer: "eth0",
             peer_mac: [2, 0, 10, 99, 0, 254],
             namespace: router.as_fd(),

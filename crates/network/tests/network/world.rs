@@ -56,7 +56,15 @@ pub(crate) fn wire(here: &OwnedFd, name: &str, address: Ipv4Addr, there: &OwnedF
     inside(here, || {
         let mut route = RouteSocket::open().unwrap();
         let peer_mac = [2, 0, 10, 77, other.octets()[2], 2];
-        let veth = Veth { name, bridge: None, peer: "eth0", peer_mac, namespace: there.as_fd(), mtu: 1500 };
+        let veth = Veth {
+            name,
+            bridge: None,
+            group: 0,
+            peer: "eth0",
+            peer_mac,
+            namespace: there.as_fd(),
+            mtu: 1500,
+        };
         route.run(Batch::new().veth(&veth).up(name)).unwrap();
         let index = route.link(name).unwrap().unwrap().index;
         route.run(Batch::new().address(index, IpAddr::V4(address), 24)).unwrap();

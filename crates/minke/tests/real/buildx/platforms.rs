@@ -128,13 +128,14 @@ fn a_base_for_another_platform_takes_no_name_from_this_host_s() {
     let digests = host.docker(["image", "inspect", "-f", "{{len .RepoDigests}}", base]).ok();
     assert_eq!(digests, "1");
 
-    // An image that is here for another platform alone has to be asked for.
-    stand.write("Dockerfile", "FROM foreign\n");
-    let _ = stand
-        .build(&[])
-        .expect_code(1)
-        .expect_stderr("is for linux/arm64; --platform=linux/arm64 asks for it");
-    let _ = stand.told(&["--platform", "linux/arm64"]);
+    // What is here for one platform alone will do, and what somebody has made keeps its name.
+    stand.write("Dockerfile", "FROM foreign\nRUN echo 4 >/four\n");
+    let _ = stand.told(&["-t", "upon"]);
+    assert_eq!((architecture("foreign"), architecture("upon")), ("arm64".into(), "arm64".into()));
+    let _ = host.docker(["tag", "foreign", base]).ok();
+    stand.write("Dockerfile", format!("FROM {base}\nRUN echo 5 >/five\n"));
+    let _ = stand.told(&["--pull", "-t", "own"]);
+    assert_eq!((architecture("own"), architecture(base)), ("amd64".into(), "arm64".into()));
     stand.end(Some(registry));
 }
 
