@@ -238,11 +238,16 @@ fn on_all(
     for &address in addresses {
         // A port that was free in IPv4 is the one for IPv6 as well.
         let port = reserved.first().map_or(port, |first| first.port.host_port);
-        // The socket of a sandbox that is ours may be gone before its port is withdrawn.
-        let bound = if port != 0 && ours(address, request.protocol, port) {
-            Err(Errno::ADDRINUSE)
-        } else {
-            bind(address, port, request.protocol, ours)
+        // The socket of a sandbox that is ours may be gone before its port is withdrawn; then the kernel takes it for free, too.
+        let is_ours = |port| ours(address, request.protocol, port);
+        let bound = match port {
+            0 => bind(address, 0, request.protocol, ours),
+            port if is_ours(port) => Err(Errno::ADDRINUSE),
+            port => bind(address, port, request.protocol, ours),
+        };
+        let bound = match bound {
+            Ok((_, found)) if port == 0 && is_ours(found) => Err(Errno::ADDRINUSE),
+            bound => bound,
         };
         let (socket, host_port) = match bound {
             Ok(bound) => bound,
@@ -406,5 +411,18 @@ mod tests {
         assert_eq!(addresses(&request(None), relayed).unwrap(), [on_host(any4), (any6, false)]);
         let sctp = PortRequest { protocol: Protocol::Sctp, ..request(None) };
         assert_eq!(addresses(&sctp, relayed).unwrap(), [on_host(any4)], "nobody relays it");
+    }
+
+    #[test]
+    fn a_free_port_that_still_leads_to_a_sandbox_is_not_taken() {
+        let address: IpAddr = Ipv4Addr::LOCALHOST.into();
+        let first = std::sync::atomic::AtomicU16::new(0);
+        let ours = |_: IpAddr, _: Protocol, port: u16| {
+            let order = std::sync::atomic::Ordering::Relaxed;
+            first.compare_exchange(0, port, order, order).is_ok()
+        };
+        let reserved = reserve(&request(Some("127.0.0.1")), &[address], &ours).unwrap();
+        let (found, first) = (reserved[0].port.host_port, first.into_inner());
+        assert!(first != 0 && found != 0 && found != first);
     }
 }
