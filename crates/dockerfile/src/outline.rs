@@ -332,8 +332,6 @@ mod tests {
 
     #[test]
     fn values_follow_from_the_environment_and_from_what_a_stage_is_built_on() {
-        let text = "ARG NAME=n\nFROM scratch AS $NAME-a\n";
-        assert!(crate::parse("Dockerfile", text.as_bytes()).is_err());
         let text = "FROM scratch AS a\nENV V=1 W=$V\nARG X=x$V\nFROM a\nARG Y=$X-$V-$TARGETOS-$NONE\nARG TARGETOS\nARG NONE\n";
         assert_eq!(told(text, "", &[]), ["arg X=x1 3", "arg Y=x1-1-- 5", "arg NONE=- 7"]);
     }

@@ -88,7 +88,7 @@ pub struct ImageOrigin {
     pub reference: Reference,
     /// For which platform.
     pub platform: Platform,
-    /// Whether the user named the platform; without that, an image for another that the host can run is taken too.
+    /// Whether the user named the platform; without that, what there is for another alone is taken too.
     pub is_platform_asked_for: bool,
 }
 

@@ -239,14 +239,8 @@ fn on_all(
         // A port that was free in IPv4 is the one for IPv6 as well.
         let port = reserved.first().map_or(port, |first| first.port.host_port);
         // The socket of a sandbox that is ours may be gone before its port is withdrawn; then the kernel takes it for free, too.
-        let is_ours = |port| ours(address, request.protocol, port);
-        let bound = match port {
-            0 => bind(address, 0, request.protocol, ours),
-            port if is_ours(port) => Err(Errno::ADDRINUSE),
-            port => bind(address, port, request.protocol, ours),
-        };
-        let bound = match bound {
-            Ok((_, found)) if port == 0 && is_ours(found) => Err(Errno::ADDRINUSE),
+        let bound = match bind(address, port, request.protocol, ours) {
+            Ok((_, found)) if ours(address, request.protocol, found) => Err(Errno::ADDRINUSE),
             bound => bound,
         };
         let (socket, host_port) = match bound {

@@ -68,7 +68,7 @@ fn keep_router_advertisements() {
     }
 }
 
-/// Whether an interface is of hardware, or on top of nothing else: bonds, VLANs, a bridge for the hardware alone.
+/// Whether an interface is of hardware, or on top of hardware alone: a bond, a VLAN, a bridge of them.
 fn is_hardware(interface: &Path, depth: u8) -> bool {
     if interface.join("device").exists() {
         return true;
@@ -242,6 +242,19 @@ mod tests {
         assert!(!is_so(&link(Some(false)), off) && !is_so(&link(None), off));
         assert!(!is_so(&link(Some(true)), &setting("net/ipv6/conf/eth1/disable_ipv6", "1")));
         assert!(!is_so(&link(Some(true)), &setting("net/ipv6/conf/eth0/accept_ra", "1")));
+    }
+
+    #[test]
+    fn the_interface_of_an_advertised_route_is_found() {
+        let route = |flags: &str| {
+            format!(
+                "{0} 00 {0} 00 fe800000000000000000000000000001 00000400 00000003 00000000 {flags}     eth0",
+                "0".repeat(32)
+            )
+        };
+        assert_eq!(advertised(&route("00450003")), Some("eth0"));
+        assert_eq!(advertised(&route("00000003")), None);
+        assert_eq!(advertised("eth0"), None);
     }
 
     #[test]
